@@ -1,0 +1,404 @@
+"""Checks across the parts of a network file, without building anything: references, times, dimensions, sizes, files."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from snnrun import document, inputs, neurons, outputs, synapses, tables, units
+from snnrun.connect import Sizes
+from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
+from snnrun.quantities import Column, Frozen, is_literal, leaves
+from snnrun.receptors import output_of, receptors, weight_dimension
+from snnrun.spec import Part, SelectionError, Spec, parts, read
+
+
+class Loaded(NamedTuple):
+    """A network file that has passed every check."""
+
+    document: Document
+    spec: Spec
+    warnings: list[Fault]
+
+
+def load(path: Path, overrides: Iterable[Override] = ()) -> Loaded:
+    """Read and check a network file. Raises SpecError with all faults, or OSError where there is nothing to read."""
+    found = Document(str(path), "", path.parent)
+    try:
+        found = document.read(path)
+        found = document.override(found, overrides)
+        reading = read(found.tree, path.stem)
+    except SpecError as error:
+        # a document that could not be parsed has no text yet: read it for the sake of the message
+        if not found.text:
+            found = replace(found, text=path.read_bytes()[: document.MAX_BYTES].decode("utf-8", "replace"))
+        raise SpecError(error.faults, found) from None
+    faults, warnings = list(reading.faults), []
+    if reading.spec is not None:
+        for fault, is_warning in _findings(reading.spec, path.parent, reading.broken):
+            (warnings if is_warning else faults).append(fault)
+    if faults:
+        raise SpecError(faults, found)
+    assert reading.spec is not None
+    return Loaded(found, reading.spec, warnings)
+
+
+def selection_sizes(spec: Spec) -> dict[str, int]:
+    return {name: population.size for name, population in spec.populations.items()}
+
+
+def connected(pre: list[Part], post: list[Part]) -> Sizes:
+    """Sizes of two selections, and where they name the same neurons."""
+    shared, before = [], 0
+    for a in pre:
+        offset = 0
+        for b in post:
+            low, high = max(a.start, b.start), min(a.stop, b.stop)
+            if a.population == b.population and low < high:
+                shared.append((before + low - a.start, offset + low - b.start, high - low))
+            offset += b.size
+        before += a.size
+    return Sizes(sum(p.size for p in pre), sum(p.size for p in post), tuple(shared))
+
+
+class _Checker:
+    """The faults and warnings of one Spec; `broken` parts are known to exist but could not be read."""
+
+    def __init__(self, spec: Spec, folder: Path, broken: frozenset[Key]) -> None:
+        self.spec, self.folder, self.broken = spec, folder, broken
+        self.findings: list[tuple[Fault, bool]] = []
+        self.sizes = selection_sizes(spec)
+        self.dt = None if ("dt",) in broken or spec.dt <= 0 else spec.dt
+        self.duration = None if ("duration",) in broken or spec.duration <= 0 else spec.duration
+
+    def fault(self, path: Key, message: str, hint: str = "", at_key: bool = False) -> None:
+        self.findings.append((Fault(path, message, hint, at_key), False))
+
+    def warn(self, path: Key, message: str, hint: str = "") -> None:
+        self.findings.append((Fault(path, message, hint), True))
+
+    def parts(self, path: Key, selection: tuple[str, ...]) -> list[Part] | None:
+        """The parts of a selection; None, with a fault, where it names what is not there."""
+        try:
+            return parts(selection, self.sizes)
+        except SelectionError as error:
+            name = selection[error.index].partition("[")[0].strip()
+            if ("populations", name) not in self.broken and ("populations",) not in self.broken:
+                whole = len(selection) == 1
+                self.fault(path if whole else (*path, error.index), error.message, error.hint)
+            return None
+
+    def on_grid(self, path: Key, time: float, least: int = 0) -> None:
+        """That a literal time is a whole number of steps, and not too early."""
+        if self.dt is None:
+            return
+        steps = units.steps(time, self.dt)
+        if time < 0:
+            self.fault(path, "a time must not be negative")
+        elif steps is None:
+            self.fault(path, *units.off_grid(time, self.dt))
+        elif steps < least:
+            what = "must be positive" if time == 0 else "is less than one step"
+            self.fault(path, f"{units.show(time, 'time')} {what}", f"the shortest is {units.show(self.dt, 'time')}")
+
+    def drawable(self, path: Key, value: Any, dimension: str) -> None:
+        """That a distribution's numbers have the right dimension, or that a column is there and in a right unit."""
+        if isinstance(value, Column):
+            self.table((*path, "file"), self.folder / value.file, lambda file: tables.check_column(file, value.column, dimension))
+            return
+        for below, leaf in leaves(value):
+            if leaf.dimension == dimension:
+                continue
+            usual = units.USUAL[dimension]
+            if leaf.dimension is None:
+                message = f"{units.article(dimension)} needs a unit"
+                self.fault((*path, *below), message, f"write {units.number_text(leaf.value)} {usual}")
+            else:
+                message = f"{units.article(dimension)} is wanted here, and this is {units.article(leaf.dimension)}"
+                self.fault((*path, *below), message, f"write it in {', '.join(units.of_dimension(dimension))}")
+
+    def table(self, path: Key, file: Path, check: Callable[[Path], None]) -> None:
+        try:
+            check(file)
+        except tables.TableError as error:
+            self.fault(path, error.message, error.hint)
+
+    def rules(self, path: Key, module: Any, part: Any) -> None:
+        """What the model demands of its parameters, where all that it concerns are literals; and their dimensions."""
+        for name, dimension in module.DRAWN.items():
+            self.drawable((*path, name), getattr(part, name), dimension)
+        for rule in getattr(module, "RULES", ()):
+            values = [getattr(part, name) for name in rule.fields]
+            if all(isinstance(value, float) for value in values) and not rule.holds(*values):
+                given = [name for name in rule.fields if name in part.model_fields_set]
+                self.fault((*path, (given or list(rule.fields))[0]), rule.message)
+
+    def window(self, path: Key, start: float, stop: float | None) -> None:
+        self.on_grid((*path, "start"), start)
+        if stop is not None:
+            self.on_grid((*path, "stop"), stop)
+            if stop <= start:
+                self.fault((*path, "stop"), "stop must lie after start")
+        if self.duration is not None and start >= self.duration:
+            self.warn((*path, "start"), "this begins after the end of the run")
+
+
+def _findings(spec: Spec, folder: Path, broken: frozenset[Key]) -> list[tuple[Fault, bool]]:
+    checker = _Checker(spec, folder, broken)
+    _check_run(checker)
+    for name, population in spec.populations.items():
+        _check_population(checker, ("populations", name), population)
+    for name, entry in spec.inputs.items():
+        _check_input(checker, ("inputs", name), entry)
+    for name, projection in spec.projections.items():
+        _check_projection(checker, ("projections", name), projection)
+    _check_names(checker)
+    if not any(not is_warning for _, is_warning in checker.findings):
+        _check_solvers(checker)
+    for name, monitor in spec.monitors.items():
+        _check_monitor(checker, ("monitors", name), monitor)
+    return checker.findings
+
+
+def _check_run(c: _Checker) -> None:
+    if ("dt",) not in c.broken and c.spec.dt <= 0:
+        c.fault(("dt",), "dt must be positive", "write 0.1 ms")
+    if ("duration",) not in c.broken:
+        if c.spec.duration <= 0:
+            c.fault(("duration",), "duration must be positive", "write 1 s")
+        else:
+            c.on_grid(("duration",), c.spec.duration, least=1)
+
+
+def _check_population(c: _Checker, path: Key, population: Any) -> None:
+    module = neurons.MODELS[population.model]
+    c.rules(path, module, population)
+    if population.model == "lif":
+        if is_literal(population.tau_ref) and population.tau_ref >= 0:
+            c.on_grid((*path, "tau_ref"), population.tau_ref)
+        if population.init.V is not None:
+            c.drawable((*path, "init", "V"), population.init.V, "voltage")
+    elif population.model == "poisson":
+        c.window(path, population.start, population.stop)
+        if isinstance(population.rate, float) and c.dt is not None:
+            p = population.rate * c.dt
+            if p > 1:
+                c.fault((*path, "rate"), f"rate * dt is {p:.3g}, and a source spikes at most once in a step",
+                        "use several sources, or an input of model poisson")  # fmt: skip
+            elif p > 0.1:
+                c.warn((*path, "rate"), f"rate * dt is {p:.2g}: spikes that would share a step are lost")
+    elif population.model == "spike_times":
+        _check_spike_times(c, path, population)
+
+
+def _check_spike_times(c: _Checker, path: Key, population: Any) -> None:
+    if isinstance(population.times, Frozen):
+        c.table((*path, "times", "file"), c.folder / population.times.file, _has_trains)
+        return
+    seen: dict[int, int] = {}
+    for i, time in enumerate(population.times):
+        where = (*path, "times", i)
+        c.on_grid(where, time, least=1)
+        step = units.steps(time, c.dt) if c.dt is not None else None
+        if step is not None:
+            if step in seen:
+                c.fault(where, "two spikes in one step", "a neuron spikes at most once in a step")
+            seen[step] = i
+
+
+def _has_trains(file: Path) -> None:
+    there = tables.columns(file)
+    for column in ("neuron", "time_ms"):
+        if column not in there:
+            raise tables.TableError(f"{file.name} has no column {column!r}", f"it has {', '.join(there[:20])}")
+
+
+def _receiving(c: _Checker, path: Key, selection: tuple[str, ...]) -> list[Part] | None:
+    """The parts of a selection that something acts on: sources cannot be among them."""
+    found = c.parts(path, selection)
+    for part in found or []:
+        model = c.spec.populations[part.population].model
+        if model in neurons.SOURCES:
+            c.fault(path, f"{part.population} is a source ({model}): nothing acts on it")
+            return None
+    return found
+
+
+def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
+    """Synapse, output and the dimension of the weight."""
+    c.rules((*path, "synapse"), synapses.MODELS[entry.synapse.model], entry.synapse)
+    if entry.output is not None:
+        c.rules((*path, "output"), outputs.MODELS[entry.output.model], entry.output)
+        if entry.synapse.model == "delta" and entry.output.model != "cuba":
+            c.fault((*path, "output"), "a delta synapse moves V itself and has no output", "remove the output",
+                    at_key=True)  # fmt: skip
+            return
+    if entry.weight is None:
+        return
+    dimension = weight_dimension(entry)
+    output = output_of(entry)
+    kind = "delta" if output is None else output.model
+    usual = units.USUAL[dimension]
+    if isinstance(entry.weight, Column):
+        c.drawable((*path, "weight"), entry.weight, dimension)
+        return
+    for below, leaf in leaves(entry.weight):
+        where = (*path, "weight", *below)
+        if leaf.dimension is None:
+            c.fault(where, f"the weight of a {kind} synapse needs a unit", f"write {units.number_text(leaf.value)} {usual}")
+        elif leaf.dimension != dimension:
+            c.fault(
+                where,
+                f"the weight of a {kind} synapse is {units.article(dimension)}, and this is {units.article(leaf.dimension)}",
+                f"write it in {usual}",
+            )
+        elif kind == "coba" and below[-1:] not in (("std",), ("min",), ("max",)) and leaf.value < 0:
+            c.fault(where, "a conductance must not be negative", "inhibition is a matter of the reversal potential E")
+
+
+def _check_input(c: _Checker, path: Key, entry: Any) -> None:
+    _receiving(c, (*path, "to"), entry.to)
+    c.window(path, entry.start, entry.stop)
+    c.rules(path, inputs.MODELS[entry.model], entry)
+    if entry.model == "steps":
+        for i, time in enumerate(entry.times):
+            c.on_grid((*path, "times", i), time)
+    if entry.model == "poisson":
+        c.on_grid((*path, "delay"), entry.delay)
+        _check_synapse(c, path, entry)
+        if isinstance(entry.rate, float) and c.dt is not None and entry.rate * c.dt > inputs.poisson.MAX_PER_STEP:
+            c.fault((*path, "rate"), f"{entry.rate * c.dt:.3g} spikes per step are more than the limit of "
+                    f"{inputs.poisson.MAX_PER_STEP:.0f}", "split it into several inputs")  # fmt: skip
+
+
+def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
+    pre = c.parts((*path, "pre"), entry.pre)
+    post = _receiving(c, (*path, "post"), entry.post)
+    _check_synapse(c, path, entry)
+    c.drawable((*path, "delay"), entry.delay, "time")
+    if isinstance(entry.delay, float):
+        c.on_grid((*path, "delay"), entry.delay)
+    rule = entry.connect
+    from_file: set[str] = set()
+    if rule.rule == "file":
+        c.table((*path, "connect", "path"), c.folder / rule.path, lambda file: _check_edges(c, path, entry, file, from_file))
+    if entry.weight is None and "weight" not in from_file:
+        usual = units.USUAL[weight_dimension(entry)]
+        if rule.rule != "file" or not any(f.path == (*path, "connect", "path") for f, _ in c.findings):
+            c.fault(path, "weight is missing", f"add weight: ... {usual}")
+    if pre is None or post is None:
+        return
+    sizes = connected(pre, post)
+    if (impossible := rule.impossible(sizes)) is not None:
+        c.fault((*path, "connect"), *impossible)
+    if rule.rule == "pairs":
+        for i, pair in enumerate(rule.pairs):
+            for j, (index, size, side) in enumerate(zip(pair, (sizes.pre, sizes.post), ("pre", "post"), strict=True)):
+                if index >= size:
+                    c.fault((*path, "connect", "pairs", i, j), f"{side} has no neuron {index}",
+                            f"indices count within the selection: 0 to {size - 1}")  # fmt: skip
+
+
+def _check_edges(c: _Checker, path: Key, entry: Any, file: Path, from_file: set[str]) -> None:
+    """That a file of edges has the columns it needs, and a weight in a right unit if it has one."""
+    there = tables.columns(file, entry.connect.population)
+    for column in ("pre", "post"):
+        if column not in there:
+            raise tables.TableError(f"{file.name} has no column {column!r}", f"it has {', '.join(there[:20])}")
+    if any(column.startswith("delay") and column != "delay_ms" for column in there):
+        wrong = next(column for column in there if column.startswith("delay") and column != "delay_ms")
+        raise tables.TableError(f"{file.name} has a column {wrong!r}", "delays are named delay_ms")
+    if "delay_ms" in there:
+        from_file.add("delay")
+    weights = weight_columns(there)
+    if len(weights) > 1:
+        raise tables.TableError(f"{file.name} has several weights: {', '.join(weights)}", "keep one")
+    if weights:
+        from_file.add("weight")
+        if weights[0] != "syn_weight":
+            tables.check_column(file, weights[0], weight_dimension(entry))
+    for name in sorted(from_file & entry.model_fields_set):
+        c.warn((*path, name), f"{file.name} has its own {name}s, which stand in for this one")
+
+
+def weight_columns(columns: list[str]) -> list[str]:
+    return [column for column in columns if column == "syn_weight" or column.startswith("weight")]
+
+
+def _check_names(c: _Checker) -> None:
+    for name in c.spec.inputs:
+        if name in c.spec.projections:
+            c.fault(("inputs", name), f"{name!r} is the name of a projection too", "receptors bear these names: rename one",
+                    at_key=True)  # fmt: skip
+
+
+def _check_solvers(c: _Checker) -> None:
+    """solver: exact is for populations without conductances."""
+    for receptor in receptors(c.spec):
+        population = c.spec.populations[receptor.population]
+        if receptor.output is not None and receptor.output.model == "coba" and population.solver == "exact":
+            c.fault(("populations", receptor.population, "solver"), "conductances cannot be integrated exactly",
+                    "write solver: exp_euler, or leave it out")  # fmt: skip
+
+
+def _check_monitor(c: _Checker, path: Key, monitor: Any) -> None:
+    found = c.parts((*path, "of"), monitor.of)
+    c.window(path, monitor.start, monitor.stop)
+    for name in ("every", "bin"):
+        if getattr(monitor, name, None) is not None:
+            c.on_grid((*path, name), getattr(monitor, name), least=1)
+    if found is None or monitor.model not in ("state", "input") or ("projections",) in c.broken:
+        return
+    complete = not any(key[0] in ("projections", "inputs") for key in c.broken)
+    try:
+        every_receptor = receptors(c.spec)
+    except SelectionError:
+        return  # reported where it stands
+    for part in found:
+        population = c.spec.populations[part.population]
+        if population.model in neurons.SOURCES:
+            c.fault((*path, "of"), f"{part.population} is a source ({population.model}) and has no state to record",
+                    "monitor its spikes")  # fmt: skip
+            continue
+        known = variables(part.population, population.model, every_receptor)
+        if monitor.model == "state":
+            for i, name in enumerate(monitor.variables):
+                if name not in known and complete:
+                    message = f"{part.population} has no state variable {name!r}"
+                    c.fault((*path, "variables", i), message, nearest(name, known))
+        elif monitor.receptors is not None:
+            feeding = [s.name for r in every_receptor if r.population == part.population for s in r.sources]
+            for i, name in enumerate(monitor.receptors):
+                if name not in feeding and complete:
+                    message = f"{part.population} has no receptor {name!r}"
+                    c.fault((*path, "receptors", i), message, nearest(name, feeding))
+
+
+def variables(population: str, model: str, every_receptor: list[Any]) -> dict[str, str]:
+    """Names and units of a population's state variables: the model's, and `<projection>.<variable>` of its receptors."""
+    known = dict(neurons.MODELS[model].VARIABLES)
+    for receptor in every_receptor:
+        if receptor.population == population:
+            for source in receptor.sources:
+                known |= {f"{source.name}.{name}": unit for name, unit in receptor.variables.items()}
+    return known
+
+
+def referenced_files(spec: Spec) -> Iterator[str]:
+    """Every file that a network file refers to, relative to its folder."""
+
+    def walk(value: Any) -> Iterator[str]:
+        if isinstance(value, Column) or (isinstance(value, Frozen) and "file" in type(value).model_fields):
+            yield value.file
+        elif isinstance(value, Frozen):
+            if getattr(value, "rule", None) == "file":
+                yield value.path
+            for name in type(value).model_fields:
+                yield from walk(getattr(value, name))
+        elif isinstance(value, dict):
+            for entry in value.values():
+                yield from walk(entry)
+
+    yield from dict.fromkeys(walk(spec))
+
+

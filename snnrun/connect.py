@@ -1,0 +1,381 @@
+"""Connection rules: which neuron of `pre` reaches which neuron of `post`.
+
+Indices count within the selections that a projection connects (N_pre and N_post neurons). Every edge carries the pair
+(entity, number) under which its weight and delay are drawn: entity is the row that drew the edge (the source for rules
+drawn source by source, the target for fixed_indegree, the draw itself for fixed_total) and number its place in that row.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from snnrun import random
+from snnrun.quantities import Frozen
+
+Indices = NDArray[np.int64]
+
+_CHUNK = 1 << 21  # edges drawn at a time
+
+
+class Edges(NamedTuple):
+    """Some edges: pre and post index, and where their weight and delay are drawn."""
+
+    pre: Indices
+    post: Indices
+    entity: NDArray[Any]
+    number: NDArray[Any]
+
+
+class Sizes(NamedTuple):
+    """What a rule must know of the selections: their sizes, and which pairs are one and the same neuron."""
+
+    pre: int
+    post: int
+    shared: tuple[tuple[int, int, int], ...] = ()  # (first pre, first post, length) of every common run
+
+    def post_of_pre(self) -> Indices:
+        """For each neuron of pre its index in post; -1 where it is not in there."""
+        found = np.full(self.pre, -1, np.int64)
+        for first_pre, first_post, length in self.shared:
+            found[first_pre : first_pre + length] = np.arange(first_post, first_post + length)
+        return found
+
+    def pre_of_post(self) -> Indices:
+        return Sizes(self.post, self.pre, tuple((b, a, n) for a, b, n in self.shared)).post_of_pre()
+
+
+# ---- what a user writes ----------------------------------------------------------------------------------------------
+
+
+class _Rule(Frozen):
+    autapses: bool = True
+    """Whether a neuron may connect to itself."""
+    storage: Literal["stored", "auto"] = "auto"
+    """Edges are drawn once and stored."""
+
+
+class OneToOne(_Rule):
+    """Neuron i of pre to neuron i of post."""
+
+    rule: Literal["one_to_one"]
+
+    def expected(self, sizes: Sizes) -> float:
+        return float(min(sizes.pre, sizes.post))
+
+    def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
+        if sizes.pre == sizes.post:
+            return None
+        message = f"one_to_one needs equal sizes; pre has {sizes.pre:,} neurons and post {sizes.post:,}"
+        return message, "select slices of equal size"
+
+
+class AllToAll(_Rule):
+    """Every neuron of pre to every neuron of post."""
+
+    rule: Literal["all_to_all"]
+
+    def expected(self, sizes: Sizes) -> float:
+        return float(sizes.pre) * sizes.post - _own_pairs(self, sizes)
+
+    def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
+        return None
+
+
+class FixedProb(_Rule):
+    """Every pair independently with probability p; no pair twice."""
+
+    rule: Literal["fixed_prob"]
+    p: Annotated[float, Field(ge=0, le=1)]
+
+    def expected(self, sizes: Sizes) -> float:
+        return self.p * (float(sizes.pre) * sizes.post - _own_pairs(self, sizes))
+
+    def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
+        return None
+
+
+class _Drawn(_Rule):
+    multapses: bool = True
+    """Whether a pair may be connected more than once."""
+
+
+class FixedIndegree(_Drawn):
+    """Every neuron of post draws n sources, uniformly."""
+
+    rule: Literal["fixed_indegree"]
+    n: Annotated[int, Field(ge=0, strict=True)]
+
+    def expected(self, sizes: Sizes) -> float:
+        return float(self.n) * sizes.post
+
+    def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
+        return _too_many(self, self.n, sizes.pre, "an in-degree", "pre", sizes)
+
+
+class FixedOutdegree(_Drawn):
+    """Every neuron of pre draws n targets, uniformly."""
+
+    rule: Literal["fixed_outdegree"]
+    n: Annotated[int, Field(ge=0, strict=True)]
+
+    def expected(self, sizes: Sizes) -> float:
+        return float(self.n) * sizes.pre
+
+    def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
+        return _too_many(self, self.n, sizes.post, "an out-degree", "post", sizes)
+
+
+class FixedTotal(_Drawn):
+    """n pairs drawn uniformly."""
+
+    rule: Literal["fixed_total"]
+    n: Annotated[int, Field(ge=0, strict=True)]
+
+    def expected(self, sizes: Sizes) -> float:
+        return float(self.n)
+
+    def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
+        pairs = sizes.pre * sizes.post - _own_pairs(self, sizes)
+        if self.n and pairs == 0:
+            return "there is no pair to connect without autapses", "set autapses: true"
+        if not self.multapses and self.n > pairs:
+            return f"{self.n:,} distinct pairs are wanted, but there are {pairs:,}", "set multapses: true, or lower n"
+        return None
+
+
+class Pairs(_Rule):
+    """The pairs listed here: [[pre, post], ...], 0-based within the selections; a pair given twice connects twice."""
+
+    rule: Literal["pairs"]
+    pairs: tuple[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]], ...]
+
+    def expected(self, sizes: Sizes) -> float:
+        return float(len(self.pairs))
+
+    def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
+        return None  # checked pair by pair
+
+
+class File(_Rule):
+    """The pairs listed in a file: CSV with a header, NPZ or HDF5 with `pre, post` and optionally `weight_<unit>, delay_ms`.
+
+    An HDF5 file in SONATA's edge format is read as well; its `syn_weight` is in mV, pA or nS, whatever the weight is.
+    """
+
+    rule: Literal["file"]
+    path: str
+    population: str | None = None
+    """Which edge population of a SONATA file; may be left out where there is one."""
+
+    def expected(self, sizes: Sizes) -> float:
+        return 0.0  # the length of the file is not known before it is read
+
+    def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
+        return None
+
+
+Rule = Annotated[
+    OneToOne | AllToAll | FixedProb | FixedIndegree | FixedOutdegree | FixedTotal | Pairs | File,
+    Field(discriminator="rule"),
+]
+
+
+def _own_pairs(rule: _Rule, sizes: Sizes) -> int:
+    return 0 if rule.autapses else sum(length for _, _, length in sizes.shared)
+
+
+def _too_many(rule: _Drawn, n: int, there: int, what: str, side: str, sizes: Sizes) -> tuple[str, str] | None:
+    candidates = there - (1 if _own_pairs(rule, sizes) else 0)
+    if n and candidates == 0:
+        return f"{side} has no neuron to draw from without autapses", "set autapses: true"
+    if not rule.multapses and n > candidates:
+        message = f"{what} of {n:,} without multapses is impossible: {side} offers {candidates:,} neurons"
+        return message, "set multapses: true, or lower n"
+    return None
+
+
+# ---- drawing ---------------------------------------------------------------------------------------------------------
+
+
+def edges(rule: Any, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+    """The edges of a rule other than `file`, in chunks."""
+    return _RULES[rule.rule](rule, sizes, stream)
+
+
+def _row_chunks(count: int, per_row: float) -> Iterator[NDArray[np.int64]]:
+    step = max(1, int(_CHUNK / max(per_row, 1.0)))
+    for start in range(0, count, step):
+        yield np.arange(start, min(start + step, count))
+
+
+def _one_to_one(rule: OneToOne, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+    i = np.arange(sizes.pre)
+    if not rule.autapses:
+        i = i[sizes.post_of_pre()[i] != i]
+    yield Edges(i, i, i, np.zeros_like(i))
+
+
+def _all_to_all(rule: AllToAll, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+    own = sizes.post_of_pre()
+    for sources in _row_chunks(sizes.pre, sizes.post):
+        pre = np.repeat(sources, sizes.post)
+        post = np.tile(np.arange(sizes.post), len(sources))
+        chunk = Edges(pre, post, pre, post)
+        yield chunk if rule.autapses else _kept(chunk, own[pre] != post)
+
+
+def _kept(chunk: Edges, keep: NDArray[np.bool_]) -> Edges:
+    return Edges(*(part[keep] for part in chunk))
+
+
+def _fixed_prob(rule: FixedProb, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+    """Targets of a source by the gaps between them, which are geometric: floor(log(u) / log(1 - p))."""
+    if rule.p == 0:
+        return
+    if rule.p == 1:
+        yield from _all_to_all(AllToAll(rule="all_to_all", autapses=rule.autapses), sizes, stream)
+        return
+    own = sizes.post_of_pre()
+    log_q = random.log1p(-rule.p)
+    mean = sizes.post * rule.p
+    batch = 2 * int(mean / 2 + 3.0 * np.sqrt(mean) / 2 + 4)  # one batch does for nearly all rows
+    for sources in _row_chunks(sizes.pre, batch):
+        parts = []
+        open_, last, done = sources, np.full(len(sources), -1, np.int64), 0
+        while len(open_):
+            gaps = np.floor(random.log(random.uniform(random.rows(stream, open_, done, batch))) / log_q)
+            gaps = np.minimum(gaps, sizes.post).astype(np.int64)
+            targets = last[:, None] + np.cumsum(gaps + 1, axis=1)
+            inside = targets < sizes.post
+            row, number = np.nonzero(inside)
+            parts.append(Edges(open_[row], targets[inside], open_[row], number + done))
+            more = inside[:, -1]
+            open_, last, done = open_[more], targets[more, -1], done + batch
+        chunk = Edges(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        yield chunk if rule.autapses else _kept(chunk, own[chunk.pre] != chunk.post)
+
+
+def _fixed_degree(n: int, rule: _Drawn, rows: int, there: int, own: Indices, stream: random.Key) -> Iterator[tuple]:
+    """For each of `rows` neurons n partners out of `there`: chunks of (row, partner, number in row).
+
+    Without autapses the own index is left out of the candidates: partners at or above it move up by one.
+    """
+    for chunk in _row_chunks(rows, n):
+        excluded = np.full(len(chunk), -1, np.int64) if rule.autapses else own[chunk]
+        partners = np.empty((len(chunk), n), np.int64)
+        for group, candidates in ((excluded < 0, there), (excluded >= 0, there - 1)):
+            if not group.any():
+                continue
+            pick = _with_repeats if rule.multapses else _distinct
+            picked = pick(stream, chunk[group], candidates, n)
+            barred = excluded[group][:, None]
+            partners[group] = picked + ((barred >= 0) & (picked >= barred))
+        yield np.repeat(chunk, n), partners.ravel(), np.tile(np.arange(n), len(chunk))
+
+
+def _with_repeats(stream: random.Key, entities: Indices, candidates: int, n: int) -> Indices:
+    return random.below(random.rows(stream, entities, 0, n + n % 2)[:, :n], candidates)
+
+
+def _distinct(stream: random.Key, entities: Indices, candidates: int, n: int) -> Indices:
+    """The first n different numbers of each entity's sequence; beyond half of the candidates, those that it leaves out."""
+    if n == 0:
+        return np.empty((len(entities), 0), np.int64)
+    if 2 * n > candidates:
+        left_out = _distinct(stream, entities, candidates, candidates - n)
+        keep = np.ones((len(entities), candidates), bool)
+        np.put_along_axis(keep, left_out, False, axis=1)
+        return np.nonzero(keep)[1].reshape(len(entities), n)
+    drawn = 2 * int(0.7 * n + 2.0 * np.sqrt(n) + 4)
+    found = np.empty((len(entities), n), np.int64)
+    open_ = np.arange(len(entities))
+    while len(open_):
+        values = random.below(random.rows(stream, entities[open_], 0, drawn), candidates)
+        order = np.argsort(values, axis=1, kind="stable")
+        ordered = np.take_along_axis(values, order, axis=1)
+        repeated = np.zeros(values.shape, bool)
+        np.put_along_axis(repeated, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+        rank = np.cumsum(~repeated, axis=1)
+        enough = rank[:, -1] >= n
+        first = ~repeated & (rank <= n)
+        found[open_[enough]] = values[enough][first[enough]].reshape(-1, n)
+        open_, drawn = open_[~enough], 2 * drawn
+    return found
+
+
+def _fixed_indegree(rule: FixedIndegree, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+    for target, source, number in _fixed_degree(rule.n, rule, sizes.post, sizes.pre, sizes.pre_of_post(), stream):
+        yield Edges(source, target, target, number)
+
+
+def _fixed_outdegree(rule: FixedOutdegree, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+    for source, target, number in _fixed_degree(rule.n, rule, sizes.pre, sizes.post, sizes.post_of_pre(), stream):
+        yield Edges(source, target, source, number)
+
+
+def _fixed_total(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+    if not rule.multapses:
+        yield _distinct_pairs(rule, sizes, stream)
+        return
+    for draws in _row_chunks(rule.n, 1):
+        pre, post = _pairs_of(draws, rule, sizes, stream)
+        yield Edges(pre, post, draws, np.zeros_like(draws))
+
+
+def _pairs_of(draws: Indices, rule: FixedTotal, sizes: Sizes, stream: random.Key) -> tuple[Indices, Indices]:
+    """The pair of each draw: uniform, and drawn again where it is an autapse that must not be."""
+    own = sizes.post_of_pre()
+    pre, post = (np.empty(len(draws), np.int64) for _ in range(2))
+    open_, attempt = np.arange(len(draws)), 0
+    while len(open_):
+        first, second = random.blocks(stream, draws[open_], attempt)
+        pre[open_], post[open_] = random.below(first, sizes.pre), random.below(second, sizes.post)
+        if rule.autapses:
+            break
+        open_, attempt = open_[own[pre[open_]] == post[open_]], attempt + 1
+    return pre, post
+
+
+def _distinct_pairs(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Edges:
+    """The first n different pairs of the sequence of draws; beyond half of all pairs, those that it leaves out."""
+    own = sizes.post_of_pre()
+    possible = sizes.pre * sizes.post - _own_pairs(rule, sizes)
+    wanted = min(rule.n, possible - rule.n)
+    codes, drawn = np.empty(0, np.int64), 0
+    while len(codes) < wanted:
+        draws = np.arange(drawn, drawn + int(1.5 * (wanted - len(codes))) + 64)
+        pre, post = _pairs_of(draws, rule, sizes, stream)
+        every = np.concatenate([codes, pre * sizes.post + post])
+        codes = every[np.sort(np.unique(every, return_index=True)[1])]
+        drawn += len(draws)
+    codes = codes[:wanted]
+    if wanted < rule.n:
+        keep = np.ones(sizes.pre * sizes.post, bool)
+        keep[codes] = False
+        if not rule.autapses:
+            inside = own >= 0
+            keep[np.flatnonzero(inside) * sizes.post + own[inside]] = False
+        codes = np.flatnonzero(keep)
+    number = np.arange(len(codes))
+    return Edges(codes // sizes.post, codes % sizes.post, number, np.zeros_like(number))
+
+
+def _pairs(rule: Pairs, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+    listed = np.array(rule.pairs, np.int64).reshape(-1, 2)
+    number = np.arange(len(listed))
+    chunk = Edges(listed[:, 0], listed[:, 1], number, np.zeros_like(number))
+    yield chunk if rule.autapses else _kept(chunk, sizes.post_of_pre()[chunk.pre] != chunk.post)
+
+
+_RULES: dict[str, Any] = {
+    "one_to_one": _one_to_one,
+    "all_to_all": _all_to_all,
+    "fixed_prob": _fixed_prob,
+    "fixed_indegree": _fixed_indegree,
+    "fixed_outdegree": _fixed_outdegree,
+    "fixed_total": _fixed_total,
+    "pairs": _pairs,
+}

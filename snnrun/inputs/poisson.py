@@ -1,0 +1,78 @@
+"""An independent Poisson train for every target neuron, without a population of sources.
+
+In each step a neuron receives n ~ Poisson(rate * dt) spikes at once, which act as one of n times the weight. A spike of
+step k arrives at the end of the step, plus the delay.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from snnrun import random
+from snnrun.lazy import jnp
+from snnrun.neurons.drive import Rule
+from snnrun.outputs import Output
+from snnrun.quantities import Drawable, Frozen, Rate, Selection, Time, WeightQuantity
+from snnrun.synapses import Synapse
+
+MAX_PER_STEP = 64.0  # above this mean a table of thresholds is the wrong tool
+
+
+class Spec(Frozen):
+    """Background noise: one Poisson train per target neuron."""
+
+    model: Literal["poisson"]
+    to: Selection
+    """Population, slice of one, or list of these."""
+    rate: Drawable[Rate]
+    """Mean number of spikes per time that a neuron receives."""
+    weight: Drawable[WeightQuantity]
+    """mV for delta, pA for cuba, nS for coba."""
+    delay: Time = 0.0
+    synapse: Synapse
+    output: Output | None = None
+    """cuba where it is not given."""
+    start: Time = 0.0
+    """First step is the one that begins here."""
+    stop: Time | None = None
+    """No step that begins here or later."""
+
+
+DRAWN = {"rate": "rate"}
+RULES = (Rule(("rate",), lambda rate: rate >= 0, "rate must not be negative"),)
+
+
+class Const(NamedTuple):
+    table: Any  # thresholds [m] or, with one rate per neuron, [m, n]
+    weight: Any  # in quanta of the receptor
+    delay_steps: Any
+    start: Any  # first step and the one after the last
+    stop: Any
+    stream: Any
+
+
+def table(rate: Any, dt: float) -> Any:
+    """Thresholds of the inverse cumulative distribution, for one rate or for one rate per neuron."""
+    means = np.asarray(rate, np.float64) * dt
+    if means.ndim == 0:
+        return random.poisson_table(float(means))
+    distinct, which = np.unique(means, return_inverse=True)
+    tables = [random.poisson_table(float(mean)) for mean in distinct]
+    depth = max(len(t) for t in tables)
+    # a word never exceeds 2**32 - 1; the shorter tables are filled with a threshold above it
+    filled = np.full((depth, len(tables)), 2**32, np.uint64)
+    for i, t in enumerate(tables):
+        filled[: len(t), i] = t
+    return filled[:, which]
+
+
+def arrivals(const: Const, step: Any, size: int) -> Any:
+    """Weight times number of spikes that arrive in a step, in quanta, for the neurons 0 ... size - 1 of a population."""
+    sent = step - const.delay_steps
+    words = random.step_words((const.stream[0], const.stream[1]), sent, size)
+    thresholds = const.table.astype(jnp.uint64)
+    if thresholds.ndim == 1:
+        thresholds = thresholds[:, None]
+    count = jnp.sum(words[None, :] >= thresholds, axis=0, dtype=jnp.int64)
+    active = (sent >= const.start) & (sent < const.stop)
+    return jnp.where(active, count * const.weight, 0)

@@ -1,0 +1,24 @@
+"""What reaches a neuron in one step."""
+
+from typing import Any, NamedTuple
+
+
+class Drive(NamedTuple):
+    """Arrays of one value per neuron, or None where a population receives nothing of the kind.
+
+    A model that integrates exactly takes `increment`; one that does not gets the same synapses as `current`.
+    """
+
+    current: Any = None  # pA, held over the step
+    increment: Any = None  # mV that freely decaying currents add to V over the step
+    jump: Any = None  # mV, from delta synapses
+    conductance: Any = None  # nS, sum over receptors
+    reversal: Any = None  # pA, sum of conductance times reversal potential
+
+
+class Rule(NamedTuple):
+    """What parameters must satisfy, for literals when a file is checked and for drawn values when it is built."""
+
+    fields: tuple[str, ...]
+    holds: Any  # of the fields' values, broadcast
+    message: str

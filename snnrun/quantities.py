@@ -1,0 +1,339 @@
+"""Types of the values in a network file: quantities with units, distributions of them, columns of files.
+
+A field's type names its dimension (`tau: Drawable[Time]`); after loading, its value is a plain float in internal units
+(ms, mV, pA, nS, pF, GOhm, kHz), a distribution of such floats, or the name of a column that holds them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
+from pydantic_core import PydanticCustomError, core_schema
+
+from snnrun import units
+
+
+NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"  # of populations, projections, inputs and monitors
+
+
+class Frozen(BaseModel):
+    """What a user wrote: immutable, hashable by value, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def fault(message: str, hint: str = "") -> PydanticCustomError:
+    """An error that pydantic carries to the place where it belongs."""
+    return PydanticCustomError("snnrun", "{message}", {"message": message, "hint": hint})
+
+
+class Quantity(NamedTuple):
+    """A number with whatever unit it was given: a weight's dimension follows from its synapse and output."""
+
+    value: float
+    dimension: str | None  # None: a bare number
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Annotation of a float that is written with a unit of one dimension."""
+
+    dimension: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.read, serialization=core_schema.plain_serializer_function_ser_schema(self.write)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return _quantity_schema(units.of_dimension(self.dimension), f"{self.dimension}, like 5 {units.USUAL[self.dimension]}")
+
+    def read(self, raw: object) -> float:
+        try:
+            return units.read(raw, self.dimension)
+        except units.UnitError as error:
+            raise fault(error.message, error.hint) from None
+
+    def write(self, value: float) -> str:
+        return units.show(value, self.dimension)
+
+
+@dataclass(frozen=True)
+class AnyUnit:
+    """Annotation of a Quantity: a number with a unit whose dimension is checked once its surroundings are known."""
+
+    dimensions: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.read, serialization=core_schema.plain_serializer_function_ser_schema(list)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        allowed = [unit for dimension in self.dimensions for unit in units.of_dimension(dimension)]
+        return _quantity_schema(allowed, " or ".join(self.dimensions))
+
+    def examples(self) -> str:
+        return ", ".join(f"5 {units.USUAL[dimension]}" for dimension in self.dimensions[:3])
+
+    def read(self, raw: object) -> Quantity:
+        if isinstance(raw, int | float) and not isinstance(raw, bool):
+            return Quantity(float(raw), None)
+        if not isinstance(raw, str):
+            raise fault("a number with its unit is wanted here", f"like {self.examples()}")
+        try:
+            return Quantity(*units.parse(raw))
+        except units.UnitError as error:
+            if error.message == "a unit is missing":
+                return Quantity(float(raw), None)
+            known = error.hint if "did you mean" in error.hint else f"write it like {self.examples()}"
+            raise fault(error.message, known) from None
+
+
+def _quantity_schema(allowed: list[str], description: str) -> dict[str, Any]:
+    pattern = rf"^\s*{units.NUMBER}\s*({'|'.join(allowed)})\s*$"
+    return {"type": "string", "pattern": pattern, "description": f"{description} ({', '.join(allowed)})"}
+
+
+class _Selecting:
+    """Annotation of a population, a slice of one, or a list of these; always a tuple after loading."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        one = {"type": "string", "pattern": NAME[:-1] + r"(\[[0-9]*:?[0-9]*\])?$"}
+        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+
+    def read(self, raw: object) -> tuple[str, ...]:
+        parts = raw if isinstance(raw, list | tuple) else [raw]
+        if not parts or not all(isinstance(part, str) for part in parts):
+            raise fault("a population, a slice of one, or a list of these is wanted", "like E, \"E[:100]\" or [E, I]")
+        return tuple(parts)
+
+
+Time = Annotated[float, Unit("time")]
+Voltage = Annotated[float, Unit("voltage")]
+Current = Annotated[float, Unit("current")]
+Conductance = Annotated[float, Unit("conductance")]
+Resistance = Annotated[float, Unit("resistance")]
+Capacitance = Annotated[float, Unit("capacitance")]
+Rate = Annotated[float, Unit("rate")]
+WeightQuantity = Annotated[Quantity, AnyUnit(("voltage", "current", "conductance"))]
+# one set of distributions serves all dimensions; check.py compares theirs with that of the place where they stand
+AnyQuantity = Annotated[Quantity, AnyUnit(tuple(units.USUAL))]
+
+T = TypeVar("T")
+
+
+class Bounds(Frozen):
+    """Lowest and highest value allowed; one of them may be left out."""
+
+    min: AnyQuantity | None = None
+    max: AnyQuantity | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> "Bounds":
+        if self.min is None and self.max is None:
+            raise fault("bounds need min or max", "write {min: ..., max: ...}")
+        if self.min is not None and self.max is not None and not plain(self.min) < plain(self.max):
+            raise fault("min must lie below max")
+        return self
+
+
+class _Law(Frozen):
+    kind: ClassVar[str]
+
+    redraw: Bounds | None = None
+    """Draw again until the value lies within these bounds."""
+    clip: Bounds | None = None
+    """Move a value outside of these bounds to the nearest one."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_bounds(self) -> "_Law":
+        if self.redraw is not None and self.clip is not None:
+            raise fault("redraw and clip are two ways to hold bounds", "keep one of them")
+        return self
+
+
+def _positive_std(law: Any, zero_mean_allowed: bool) -> Any:
+    if not plain(law.std) > 0:
+        raise fault("std must be positive", "write a plain value for one that does not vary")
+    if not zero_mean_allowed and not plain(law.mean) > 0:
+        raise fault("mean must be positive for this distribution")
+    return law
+
+
+class Normal(_Law):
+    kind = "normal"
+    mean: AnyQuantity
+    std: AnyQuantity
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Normal":
+        return _positive_std(self, zero_mean_allowed=True)
+
+
+class Lognormal(_Law):
+    kind = "lognormal"
+    mean: AnyQuantity
+    """Mean of the variable itself, not of its logarithm."""
+    std: AnyQuantity
+    """Standard deviation of the variable itself, not of its logarithm."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Lognormal":
+        return _positive_std(self, zero_mean_allowed=False)
+
+
+class Gamma(_Law):
+    kind = "gamma"
+    mean: AnyQuantity
+    std: AnyQuantity
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Gamma":
+        return _positive_std(self, zero_mean_allowed=False)
+
+
+class Uniform(_Law):
+    kind = "uniform"
+    low: AnyQuantity
+    high: AnyQuantity
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Uniform":
+        if not plain(self.low) < plain(self.high):
+            raise fault("low must lie below high")
+        return self
+
+
+class Exponential(_Law):
+    kind = "exponential"
+    mean: AnyQuantity
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Exponential":
+        if not plain(self.mean) > 0:
+            raise fault("mean must be positive for this distribution")
+        return self
+
+
+class NormalOf(Frozen):
+    normal: Normal
+
+
+class LognormalOf(Frozen):
+    lognormal: Lognormal
+
+
+class GammaOf(Frozen):
+    gamma: Gamma
+
+
+class UniformOf(Frozen):
+    uniform: Uniform
+
+
+class ExponentialOf(Frozen):
+    exponential: Exponential
+
+
+class Column(Frozen):
+    """One value per neuron from a file: a CSV column, an NPZ array or an HDF5 dataset, named `<name>_<unit>`."""
+
+    file: str
+    column: str
+
+
+LAWS = ("normal", "lognormal", "gamma", "uniform", "exponential")
+
+
+def _kind(raw: Any) -> str | None:
+    """Which of the forms of a drawable value stands here: a plain value, a distribution, a column of a file."""
+    if isinstance(raw, Frozen):
+        return f"<{next(iter(type(raw).model_fields))}>"
+    if not isinstance(raw, dict):
+        return "<value>"
+    for key in (*LAWS, "file"):
+        if key in raw:
+            return f"<{key}>"
+    return None
+
+
+if TYPE_CHECKING:
+    Drawn = NormalOf | LognormalOf | GammaOf | UniformOf | ExponentialOf | Column
+    Drawable = T | Drawn
+else:
+
+    class Drawable:
+        """`Drawable[Time]`: a value, a distribution of such values, or a column of a file."""
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            return Annotated[
+                Annotated[item, Tag("<value>")]
+                | Annotated[NormalOf, Tag("<normal>")]
+                | Annotated[LognormalOf, Tag("<lognormal>")]
+                | Annotated[GammaOf, Tag("<gamma>")]
+                | Annotated[UniformOf, Tag("<uniform>")]
+                | Annotated[ExponentialOf, Tag("<exponential>")]
+                | Annotated[Column, Tag("<file>")],
+                Discriminator(_kind, custom_error_type="no_distribution", custom_error_message="no distribution"),
+            ]
+
+
+Name = Annotated[str, Field(pattern=NAME)]
+Selection = Annotated[tuple[str, ...], _Selecting()]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Precision = Literal["float32", "float64"]
+
+
+class Law(NamedTuple):
+    """A distribution in plain numbers (internal units): what random.draw needs."""
+
+    kind: str
+    first: float  # mean, or low
+    second: float  # std, or high; 0 for exponential
+    redraw: tuple[float, float] | None
+    clip: tuple[float, float] | None
+
+
+def plain(value: Any) -> float:
+    """The number in a literal: itself, or the value of a Quantity."""
+    return value.value if isinstance(value, Quantity) else value
+
+
+def is_literal(value: Any) -> bool:
+    return isinstance(value, int | float | Quantity)
+
+
+def law_of(value: Any) -> Law | None:
+    """The distribution that a drawable value stands for; None for literals and columns of files."""
+    if not isinstance(value, NormalOf | LognormalOf | GammaOf | UniformOf | ExponentialOf):
+        return None
+    inner = getattr(value, next(iter(type(value).model_fields)))
+
+    def bounds(given: Bounds | None) -> tuple[float, float] | None:
+        if given is None:
+            return None
+        return (
+            -float("inf") if given.min is None else plain(given.min),
+            float("inf") if given.max is None else plain(given.max),
+        )
+
+    first = inner.low if inner.kind == "uniform" else inner.mean
+    second = inner.high if inner.kind == "uniform" else getattr(inner, "std", 0.0)
+    return Law(inner.kind, plain(first), plain(second), bounds(inner.redraw), bounds(inner.clip))
+
+
+def leaves(value: Any) -> list[tuple[tuple[str, ...], Quantity]]:
+    """Every Quantity in a drawable value with its path below the value: all must have the same dimension."""
+    if isinstance(value, Quantity):
+        return [((), value)]
+    if not isinstance(value, Frozen):
+        return []
+    found = []
+    for name in type(value).model_fields:
+        found += [((name, *path), leaf) for path, leaf in leaves(getattr(value, name))]
+    return found

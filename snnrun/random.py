@@ -1,0 +1,306 @@
+"""Counter-based random numbers: every draw is a function of (seed, stream, entity, number).
+
+The generator is Philox4x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011). No
+state is carried, so nothing depends on the order of draws, and adding a population changes nobody else's.
+
+What defines a network (edges, weights, delays, parameters) is drawn on the host in float64 with + - * / and square roots
+only, and with a logarithm and an exponential made from these, because the libraries' own differ from machine to
+machine. Words for noise inside a step are compared with integers, so that NumPy and JAX give the same bits.
+"""
+
+import math
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnrun.lazy import jnp
+from snnrun.quantities import Law
+
+Words = NDArray[np.uint64]
+Floats = NDArray[np.float64]
+
+_MASK = 0xFFFFFFFF
+_BLOCK = 1 << 14  # blocks drawn at a time: the intermediates then stay in the second-level cache
+_ATTEMPT = 48  # bits of the number that count draws; those above count the attempts of one draw
+MAX_ATTEMPTS = 1000
+
+Key = tuple[int, int]
+
+
+class DrawError(ValueError):
+    """Bounds that draws hardly ever meet."""
+
+
+def key(seed: int, stream: str) -> Key:
+    """The Philox key of a stream: the seed mixed with the CRC-32 of the stream's name (SplitMix64's finaliser)."""
+    z = (seed + 0x9E3779B97F4A7C15 * (zlib.crc32(stream.encode()) + 1)) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    z ^= z >> 31
+    return z & _MASK, z >> 32
+
+
+def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: int, k1: int) -> tuple[Any, Any, Any, Any]:
+    """Ten rounds of Philox4x32 on counters (uint64 arrays below 2**32, of NumPy or JAX): four words each."""
+    u = c0.dtype.type
+    mask, shift, m0, m1 = u(_MASK), u(32), u(0xD2511F53), u(0xCD9E8D57)
+    for r in range(10):
+        p0, p1 = c0 * m0, c2 * m1
+        round0, round1 = u((k0 + r * 0x9E3779B9) & _MASK), u((k1 + r * 0xBB67AE85) & _MASK)
+        c0, c1, c2, c3 = (p1 >> shift) ^ c1 ^ round0, p1 & mask, (p0 >> shift) ^ c3 ^ round1, p0 & mask
+    return c0, c1, c2, c3
+
+
+def blocks(stream: Key, entity: Any, number: Any) -> tuple[Words, Words]:
+    """Two 64-bit words for each pair (entity, number), which are broadcast against each other."""
+    entity, number = np.broadcast_arrays(np.asarray(entity, np.uint64), np.asarray(number, np.uint64))
+    shape = entity.shape
+    entity, number = entity.ravel(), number.ravel()
+    first, second = np.empty(entity.size, np.uint64), np.empty(entity.size, np.uint64)
+    mask, shift = np.uint64(_MASK), np.uint64(32)
+    for start in range(0, entity.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        e, n = entity[part], number[part]
+        w0, w1, w2, w3 = philox(n & mask, n >> shift, e & mask, e >> shift, *stream)
+        first[part] = w0 | (w1 << shift)
+        second[part] = w2 | (w3 << shift)
+    return first.reshape(shape), second.reshape(shape)
+
+
+def rows(stream: Key, entities: Any, start: int, count: int) -> Words:
+    """64-bit words number `start` ... `start + count - 1` (both even) of each entity: an array [entities, count].
+
+    Word j of an entity is half j % 2 of its block j // 2.
+    """
+    entities = np.asarray(entities, np.uint64)
+    numbers = np.arange(start // 2, (start + count) // 2, dtype=np.uint64)
+    return np.stack(blocks(stream, entities[:, None], numbers[None, :]), axis=2).reshape(len(entities), count)
+
+
+def below(words: Words, n: int) -> NDArray[np.int64]:
+    """Whole numbers 0 ... n - 1 (n < 2**32) from 64-bit words: floor(word * n / 2**64), exactly."""
+    low, high, n64 = words & np.uint64(_MASK), words >> np.uint64(32), np.uint64(n)
+    return ((high * n64 + ((low * n64) >> np.uint64(32))) >> np.uint64(32)).astype(np.int64)
+
+
+def uniform(words: Words) -> Floats:
+    """Numbers in the open interval (0, 1) with 53 bits, from 64-bit words."""
+    return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+# ---- elementary functions from exact operations ----------------------------------------------------------------------
+
+_LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # the high part has 21 zero bits
+
+
+def _two_atanh(s: Floats) -> Floats:
+    """2 atanh(s) = log((1 + s) / (1 - s)) for |s| < 0.172, by its series, to the rounding of float64."""
+    z = s * s
+    series = np.zeros_like(z)
+    for n in range(23, 1, -2):
+        series = (series + 1.0 / n) * z
+    return 2.0 * (s + s * series)
+
+
+def log(x: Any) -> Floats:
+    """Natural logarithm of positive numbers, from + - * / alone."""
+    mantissa, exponent = np.frexp(np.asarray(x, np.float64))
+    low = mantissa < math.sqrt(0.5)
+    mantissa, k = np.where(low, mantissa * 2.0, mantissa), exponent - low
+    return k * _LN2_HIGH + (k * _LN2_LOW + _two_atanh((mantissa - 1.0) / (mantissa + 1.0)))
+
+
+def log1p(x: float) -> float:
+    """log(1 + x) for -1 < x, also where x is tiny."""
+    if abs(x) < 0.3:
+        return float(_two_atanh(np.asarray(x / (2.0 + x))))
+    return float(log(1.0 + x))
+
+
+def exp(x: Any) -> Floats:
+    """Exponential, from + - * / alone; |x| below 700."""
+    x = np.asarray(x, np.float64)
+    k = np.floor(x * 1.4426950408889634 + 0.5)
+    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
+    series = np.ones_like(r)
+    for n in range(16, 0, -1):
+        series = 1.0 + series * r / n
+    return np.ldexp(series, k.astype(np.int64))
+
+
+# Wichura's algorithm AS 241 (Appl. Statist. 37, 1988), PPND16: the normal quantile to about 1e-16.
+_CENTRE = (
+    (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
+     13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.3871328727963666080),
+    (5226.4952788528545610, 28729.085735721942674, 39307.895800092710610, 21213.794301586595867,
+     5394.1960214247511077, 687.18700749205790830, 42.313330701600911252, 1.0),
+)  # fmt: skip
+_MIDDLE = (
+    (7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1, 1.27045825245236838258,
+     3.64784832476320460504, 5.76949722146069140550, 4.63033784615654529590, 1.42343711074968357734),
+    (1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2, 1.48103976427480074590e-1,
+     6.89767334985100004550e-1, 1.67638483018380384940, 2.05319162663775882187, 1.0),
+)  # fmt: skip
+_TAIL = (
+    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3, 2.65321895265761230930e-2,
+     2.96560571828504891230e-1, 1.78482653991729133580, 5.46378491116411436990, 6.65790464350110377720),
+    (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5, 7.86869131145613259100e-4,
+     1.48753612908506148525e-2, 1.36929880922735805310e-1, 5.99832206555887937690e-1, 1.0),
+)  # fmt: skip
+
+
+def _ratio(r: Floats, coefficients: tuple[tuple[float, ...], tuple[float, ...]]) -> Floats:
+    top, bottom = (np.full_like(r, c[0]) for c in coefficients)
+    for a, b in zip(coefficients[0][1:], coefficients[1][1:], strict=True):
+        top, bottom = top * r + a, bottom * r + b
+    return top / bottom
+
+
+def normal_quantile(p: Any) -> Floats:
+    """The z with P(Z < z) = p for a standard normal Z."""
+    p = np.asarray(p, np.float64)
+    q = p - 0.5
+    value = q * _ratio(0.180625 - q * q, _CENTRE)
+    outside = np.abs(q) > 0.425
+    if outside.any():
+        tail = q[outside]
+        r = np.sqrt(-log(np.where(tail < 0, p[outside], 1.0 - p[outside])))
+        far = np.where(r <= 5.0, _ratio(r - 1.6, _MIDDLE), _ratio(r - 5.0, _TAIL))
+        value[outside] = np.where(tail < 0, -far, far)
+    return value
+
+
+# ---- distributions ---------------------------------------------------------------------------------------------------
+
+
+def draw(stream: Key, law: Law, entity: Any, number: Any = 0) -> Floats:
+    """One value of a distribution for each (entity, number).
+
+    Each attempt of a draw takes one block of its own, so a draw that is repeated moves no other. Raises DrawError where
+    bounds are not met within MAX_ATTEMPTS attempts.
+    """
+    entity, number = np.broadcast_arrays(np.asarray(entity, np.uint64), np.asarray(number, np.uint64))
+    shape, entity, number = entity.shape, entity.ravel(), number.ravel()
+    values = np.empty(entity.size)
+    open_ = np.arange(entity.size)
+    for attempt in range(MAX_ATTEMPTS):
+        value, accepted = _LAWS[law.kind](law, stream, entity[open_], number[open_] + np.uint64(attempt << _ATTEMPT))
+        if law.redraw is not None:
+            accepted &= (value >= law.redraw[0]) & (value <= law.redraw[1])
+        values[open_[accepted]] = value[accepted]
+        open_ = open_[~accepted]
+        if not open_.size:
+            break
+    else:
+        raise DrawError("the bounds of redraw are hardly ever met by this distribution")
+    return (values if law.clip is None else np.clip(values, *law.clip)).reshape(shape)
+
+
+Attempt = tuple[Floats, NDArray[np.bool_]]
+
+
+def _normal(law: Law, stream: Key, entity: Words, number: Words) -> Attempt:
+    words, _ = blocks(stream, entity, number)
+    return law.first + law.second * normal_quantile(uniform(words)), np.ones(words.shape, bool)
+
+
+def _uniform(law: Law, stream: Key, entity: Words, number: Words) -> Attempt:
+    words, _ = blocks(stream, entity, number)
+    return law.first + (law.second - law.first) * uniform(words), np.ones(words.shape, bool)
+
+
+def _lognormal(law: Law, stream: Key, entity: Words, number: Words) -> Attempt:
+    """Mean and standard deviation are those of the variable: its logarithm has variance log(1 + (std / mean)**2)."""
+    words, _ = blocks(stream, entity, number)
+    variance = log1p((law.second / law.first) ** 2)
+    mu = float(log(law.first)) - 0.5 * variance
+    return exp(mu + math.sqrt(variance) * normal_quantile(uniform(words))), np.ones(words.shape, bool)
+
+
+def _exponential(law: Law, stream: Key, entity: Words, number: Words) -> Attempt:
+    words, _ = blocks(stream, entity, number)
+    return -law.first * log(uniform(words)), np.ones(words.shape, bool)
+
+
+def _gamma(law: Law, stream: Key, entity: Words, number: Words) -> Attempt:
+    """One attempt of Marsaglia & Tsang (ACM TOMS 26, 2000): shape k = (mean / std)**2, scale std**2 / mean.
+
+    For k < 1 a variable of shape k + 1 is multiplied by u**(1 / k), with u from a block of its own.
+    """
+    first, second = blocks(stream, entity, number)
+    k, scale = (law.first / law.second) ** 2, law.second**2 / law.first
+    d = (k + 1.0 if k < 1.0 else k) - 1.0 / 3.0
+    x, u = normal_quantile(uniform(first)), uniform(second)
+    root = 1.0 + x / (3.0 * math.sqrt(d))
+    v = root * root * root
+    positive = v > 0
+    v = np.where(positive, v, 1.0)
+    accepted = positive & (log(u) < 0.5 * x * x + d - d * v + d * log(v))
+    values = d * v * scale
+    if k < 1.0:
+        extra, _ = blocks(stream, entity, number | np.uint64(1 << (_ATTEMPT - 1)))
+        values = values * exp(np.maximum(log(uniform(extra)) / k, -690.0))
+    return values, accepted
+
+
+_LAWS: dict[str, Callable[[Law, Key, Words, Words], Attempt]] = {
+    "normal": _normal,
+    "uniform": _uniform,
+    "lognormal": _lognormal,
+    "exponential": _exponential,
+    "gamma": _gamma,
+}
+
+
+# ---- noise inside the step -------------------------------------------------------------------------------------------
+
+# Neurons are drawn for in tiles of 256: four planes of 64 words from 64 Philox blocks. Neuron i takes word i % 256 // 64
+# of block i // 256 * 64 + i % 64, so that a plane is a contiguous run of neurons and no word is wasted.
+TILE = 256
+
+
+def step_words(stream: Any, step: Any, size: int) -> Any:
+    """One 32-bit word (as uint64) for each neuron 0 ... size - 1 in one step: a JAX array.
+
+    Depends on (stream, neuron, step) only; `stream` is a pair of integers, `step` may be traced.
+    """
+    tiles = -(-size // TILE)
+    block = jnp.arange(tiles * TILE // 4, dtype=jnp.uint64)
+    step = jnp.broadcast_to(jnp.asarray(step).astype(jnp.uint64), block.shape)
+    mask = jnp.uint64(_MASK)
+    words = philox(step & mask, step >> jnp.uint64(32), block, jnp.zeros_like(block), *stream)
+    planes = jnp.stack([word.reshape(tiles, TILE // 4) for word in words], axis=1)
+    return planes.reshape(tiles * TILE)[:size]
+
+
+def poisson_table(mean: float) -> NDArray[np.uint32]:
+    """Thresholds T with n = number of T <= word for a uniform 32-bit word: n is Poisson with the given mean.
+
+    T[m] = 2**32 P(n <= m) on the grid, with the rounding error carried on, so that the mean of n, which is the sum of
+    1 - T[m] / 2**32, is right to 2**-33. The tail beyond the last threshold has a probability below 2**-32.
+    """
+    if mean == 0:
+        return np.zeros(0, np.uint32)
+    probability = float(exp(-mean))
+    below_or_equal, carry, n, table = 0.0, 0.0, 0, []
+    tail = 1.0
+    while True:
+        below_or_equal += probability
+        tail = 1.0 - below_or_equal
+        exact = below_or_equal * 2.0**32 + carry
+        threshold = math.floor(exact + 0.5)
+        carry = exact - threshold
+        if n > mean and (tail < 2.0**-33 or threshold >= 2**32):
+            break
+        table.append(min(max(threshold, table[-1] if table else 0), 2**32 - 1))
+        n += 1
+        probability *= mean / n
+    return np.array(table, np.uint32)
+
+
+def bernoulli_threshold(p: float) -> int:
+    """A uniform 32-bit word lies below this number with probability p, to 2**-33."""
+    return math.floor(p * 2.0**32 + 0.5)

@@ -1,0 +1,99 @@
+"""The align-post merge: which projections and inputs share one synaptic variable.
+
+A receptor is one synaptic variable on one population. Projections and inputs that agree in (post population, synapse,
+output) share it, also when they reach only a slice of the population: the receptor's equation is linear, so the sum of
+their arrivals is all it needs. A synapse or output with drawn parameters belongs to its projection alone.
+"""
+
+from typing import Any, NamedTuple
+
+from snnrun import outputs, synapses
+from snnrun.quantities import Frozen, is_literal
+from snnrun.spec import Part, Spec, parts
+
+
+class Source(NamedTuple):
+    """A projection or input, as one of those that feed a receptor."""
+
+    section: str  # projections or inputs
+    name: str
+
+
+class Receptor(NamedTuple):
+    name: str  # the first of its sources in the file
+    population: str
+    synapse: Any
+    output: Any  # None for delta
+    sources: tuple[Source, ...]
+    group: int  # receptors of one group have one quantum, merged or not
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """State variables and their units."""
+        unit = "nS" if self.output is not None and self.output.model == "coba" else "pA"
+        return {name: unit + suffix for name, suffix in synapses.MODELS[self.synapse.model].VARIABLES.items()}
+
+    @property
+    def drawn(self) -> bool:
+        return not (_literal(self.synapse) and (self.output is None or _literal(self.output)))
+
+
+def targets(entry: Any) -> tuple[str, ...]:
+    """The selection that a projection or input acts on."""
+    return entry.post if hasattr(entry, "post") else entry.to
+
+
+def output_of(entry: Any) -> Any:
+    """The output of a projection or input: None for delta, cuba where none is given."""
+    if synapses.MODELS[entry.synapse.model].WEIGHT is not None:
+        return None
+    return entry.output if entry.output is not None else outputs.cuba.Spec()
+
+
+def weight_dimension(entry: Any) -> str:
+    """What a weight is: a voltage for delta, a current for cuba, a conductance for coba."""
+    output = output_of(entry)
+    return synapses.MODELS[entry.synapse.model].WEIGHT if output is None else outputs.MODELS[output.model].WEIGHT
+
+
+def receptors(spec: Spec, merge: bool = True) -> list[Receptor]:
+    """All receptors in the order of the file. Without `merge` every projection and input has its own."""
+    sizes = {name: population.size for name, population in spec.populations.items()}
+    found: dict[Any, Receptor] = {}
+    groups: dict[Any, int] = {}
+    for section, name, entry in spec.feeding:
+        source = Source(section, name)
+        output = output_of(entry)
+        literal = _literal(entry.synapse) and (output is None or _literal(output))
+        for population in dict.fromkeys(part.population for part in parts(targets(entry), sizes)):
+            shared = (population, entry.synapse, output, None if literal else source)
+            group = groups.setdefault(shared, len(groups))
+            key = shared if merge else (shared, source)
+            if key in found:
+                found[key] = found[key]._replace(sources=(*found[key].sources, source))
+            else:
+                found[key] = Receptor(name, population, entry.synapse, output, (source,), group)
+    return list(found.values())
+
+
+def _literal(part: Frozen) -> bool:
+    return all(is_literal(getattr(part, name)) or isinstance(getattr(part, name), str) for name in type(part).model_fields)
+
+
+class Feed(NamedTuple):
+    """A piece of the target axis of a projection or input: neurons of one population, through one receptor."""
+
+    receptor: int
+    part: Part
+    offset: int  # of the piece's first neuron within the whole target axis
+
+
+def feeds(entry: Any, source: Source, found: list[Receptor], spec: Spec) -> list[Feed]:
+    """Through which receptors a projection or input acts, in the order of its targets."""
+    sizes = {name: population.size for name, population in spec.populations.items()}
+    result, offset = [], 0
+    for part in parts(targets(entry), sizes):
+        receptor = next(i for i, r in enumerate(found) if r.population == part.population and source in r.sources)
+        result.append(Feed(receptor, part, offset))
+        offset += part.size
+    return result
