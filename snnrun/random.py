@@ -43,14 +43,15 @@ def key(seed: int, stream: str) -> Key:
     return z & _MASK, z >> 32
 
 
-def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: int, k1: int) -> tuple[Any, Any, Any, Any]:
-    """Ten rounds of Philox4x32 on counters (uint64 arrays below 2**32, of NumPy or JAX): four words each."""
-    u = c0.dtype.type
-    mask, shift, m0, m1 = u(_MASK), u(32), u(0xD2511F53), u(0xCD9E8D57)
+def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
+    """Ten rounds of Philox4x32 on counters (uint32 arrays, of NumPy or JAX) with a key of two uint32: four words each."""
     for r in range(10):
-        p0, p1 = c0 * m0, c2 * m1
-        round0, round1 = u((k0 + r * 0x9E3779B9) & _MASK), u((k1 + r * 0xBB67AE85) & _MASK)
-        c0, c1, c2, c3 = (p1 >> shift) ^ c1 ^ round0, p1 & mask, (p0 >> shift) ^ c3 ^ round1, p0 & mask
+        p0, p1 = c0.astype(np.uint64) * np.uint64(0xD2511F53), c2.astype(np.uint64) * np.uint64(0xCD9E8D57)
+        low0, low1 = p0.astype(np.uint32), p1.astype(np.uint32)
+        high0, high1 = (p0 >> np.uint64(32)).astype(np.uint32), (p1 >> np.uint64(32)).astype(np.uint32)
+        if r:
+            k0, k1 = k0 + np.uint32(0x9E3779B9), k1 + np.uint32(0xBB67AE85)  # modulo 2**32
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
     return c0, c1, c2, c3
 
 
@@ -60,13 +61,14 @@ def blocks(stream: Key, entity: Any, number: Any) -> tuple[Words, Words]:
     shape = entity.shape
     entity, number = entity.ravel(), number.ravel()
     first, second = np.empty(entity.size, np.uint64), np.empty(entity.size, np.uint64)
-    mask, shift = np.uint64(_MASK), np.uint64(32)
+    shift, keys = np.uint64(32), np.array(stream, np.uint32)[:, None]
     for start in range(0, entity.size, _BLOCK):
         part = slice(start, start + _BLOCK)
         e, n = entity[part], number[part]
-        w0, w1, w2, w3 = philox(n & mask, n >> shift, e & mask, e >> shift, *stream)
-        first[part] = w0 | (w1 << shift)
-        second[part] = w2 | (w3 << shift)
+        counter = (n.astype(np.uint32), (n >> shift).astype(np.uint32), e.astype(np.uint32), (e >> shift).astype(np.uint32))
+        w0, w1, w2, w3 = philox(*counter, *keys)
+        first[part] = w0 | (w1.astype(np.uint64) << shift)
+        second[part] = w2 | (w3.astype(np.uint64) << shift)
     return first.reshape(shape), second.reshape(shape)
 
 
@@ -257,23 +259,20 @@ _LAWS: dict[str, Callable[[Law, Key, Words, Words], Attempt]] = {
 
 # ---- noise inside the step -------------------------------------------------------------------------------------------
 
-# Neurons are drawn for in tiles of 256: four planes of 64 words from 64 Philox blocks. Neuron i takes word i % 256 // 64
-# of block i // 256 * 64 + i % 64, so that a plane is a contiguous run of neurons and no word is wasted.
-TILE = 256
+def step_words(stream: Any, step: Any, first: int, size: int) -> Any:
+    """One 32-bit word for each of the neurons first ... first + size - 1 of a population in one step: a JAX array.
 
-
-def step_words(stream: Any, step: Any, size: int) -> Any:
-    """One 32-bit word (as uint64) for each neuron 0 ... size - 1 in one step: a JAX array.
-
-    Depends on (stream, neuron, step) only; `stream` is a pair of integers, `step` may be traced.
+    Depends on (stream, neuron, step) only; `stream` is a pair of uint32, `step` may be traced. Tiles of 256 neurons share
+    the four planes of words of 64 Philox blocks: neuron i takes word i % 256 // 64 of block i // 256 * 64 + i % 64. Native
+    code draws each block once and writes runs of 64 words; XLA does better to repeat a block than to move words about.
     """
-    tiles = -(-size // TILE)
-    block = jnp.arange(tiles * TILE // 4, dtype=jnp.uint64)
-    step = jnp.broadcast_to(jnp.asarray(step).astype(jnp.uint64), block.shape)
-    mask = jnp.uint64(_MASK)
-    words = philox(step & mask, step >> jnp.uint64(32), block, jnp.zeros_like(block), *stream)
-    planes = jnp.stack([word.reshape(tiles, TILE // 4) for word in words], axis=1)
-    return planes.reshape(tiles * TILE)[:size]
+    neuron = jnp.arange(first, first + size, dtype=jnp.uint32)
+    block, plane = neuron // 256 * 64 + neuron % 64, neuron % 256 // 64
+    step = jnp.asarray(step).astype(jnp.uint64)
+    counter = (step.astype(jnp.uint32), (step >> jnp.uint64(32)).astype(jnp.uint32))
+    zero = jnp.zeros_like(neuron)
+    w0, w1, w2, w3 = philox(zero + counter[0], zero + counter[1], block, zero, *stream)
+    return jnp.where(plane < 2, jnp.where(plane == 0, w0, w1), jnp.where(plane == 2, w2, w3))
 
 
 def poisson_table(mean: float) -> NDArray[np.uint32]:

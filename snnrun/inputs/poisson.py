@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from snnrun import random
-from snnrun.lazy import jnp
+from snnrun.lazy import jnp, lax
 from snnrun.neurons.drive import Rule
 from snnrun.outputs import Output
 from snnrun.quantities import Drawable, Frozen, Rate, Selection, Time, WeightQuantity
@@ -59,20 +59,25 @@ def table(rate: Any, dt: float) -> Any:
     distinct, which = np.unique(means, return_inverse=True)
     tables = [random.poisson_table(float(mean)) for mean in distinct]
     depth = max(len(t) for t in tables)
-    # a word never exceeds 2**32 - 1; the shorter tables are filled with a threshold above it
-    filled = np.full((depth, len(tables)), 2**32, np.uint64)
+    # the shorter tables are filled with the largest word, which counts once in 2**32 draws
+    filled = np.full((depth, len(tables)), 2**32 - 1, np.uint32)
     for i, t in enumerate(tables):
         filled[: len(t), i] = t
     return filled[:, which]
 
 
-def arrivals(const: Const, step: Any, size: int) -> Any:
-    """Weight times number of spikes that arrive in a step, in quanta, for the neurons 0 ... size - 1 of a population."""
+def arrivals(const: Const, step: Any, start: int, stop: int) -> Any:
+    """Weight times number of spikes that arrive in a step, in quanta, for the neurons start ... stop - 1 of a population."""
     sent = step - const.delay_steps
-    words = random.step_words((const.stream[0], const.stream[1]), sent, size)
-    thresholds = const.table.astype(jnp.uint64)
-    if thresholds.ndim == 1:
-        thresholds = thresholds[:, None]
-    count = jnp.sum(words[None, :] >= thresholds, axis=0, dtype=jnp.int64)
+
+    def draw() -> Any:
+        words = random.step_words((const.stream[0], const.stream[1]), sent, start, stop - start)
+        count = jnp.zeros(words.shape, jnp.int32)
+        for m in range(const.table.shape[0]):  # one fused loop over the neurons, not a sum over a matrix
+            count = count + (words >= const.table[m]).astype(jnp.int32)
+        return count
+
+    # Within a conditional the counts are computed once. XLA would otherwise repeat the draws in each of their uses, which
+    # takes five times as long.
     active = (sent >= const.start) & (sent < const.stop)
-    return jnp.where(active, count * const.weight, 0)
+    return lax.cond(active, draw, lambda: jnp.zeros(stop - start, jnp.int32)).astype(jnp.int64) * const.weight

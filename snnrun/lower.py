@@ -1,0 +1,490 @@
+"""Network -> Plan: time becomes steps, equations become coefficients, names become places in memory.
+
+The passes, in their order:
+
+1. place      populations side by side on one axis of sources, each padded to a multiple of 64;
+2. merge      receptors, and their places on one axis of targets (receptors.py);
+3. quantise   each receptor's quantum, and weights as whole multiples of it;
+4. constants  coefficients of every model for this time step;
+5. edges      pathways on the merged axes, arranged by a kernel: those with a delay, and those without;
+6. monitors   what is taken, as places.
+
+A Plan has two halves: a Structure, which is hashable and decides the compiled program, and Constants, which are arrays.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnrun import inputs, neurons, random, receptors, synapses, units
+from snnrun.check import selection_sizes, variables
+from snnrun.kernels import Pathway, xla
+from snnrun.network import Network, round_steps
+from snnrun.receptors import Receptor, Source, output_of
+from snnrun.spec import Part, Spec, parts
+
+LANES = 64  # a large odd length costs XLA on a CPU a factor of four; words of the history hold 32
+END = np.iinfo(np.int64).max
+
+
+class PopulationPlan(NamedTuple):
+    """A population's place and what its step has to do."""
+
+    name: str
+    model: str
+    size: int
+    padded: int
+    first: int  # place of neuron 0 on the axis of sources
+    method: str | None  # how a lif is propagated
+    receptors: tuple[int, ...]
+    currents: int  # piecewise constant inputs
+
+
+class ReceptorPlan(NamedTuple):
+    name: str
+    population: int
+    synapse: str
+    output: str | None
+    first: int  # place of neuron 0 on the axis of targets
+    padded: int
+    noise: tuple[int, ...]  # Poisson inputs that it receives
+
+
+class NoisePlan(NamedTuple):
+    """A Poisson input on one part of a population."""
+
+    start: int
+    stop: int
+
+
+class Sample(NamedTuple):
+    """What a state or input monitor takes of one population at a time."""
+
+    monitor: str
+    population: str
+    label: str  # name of the variable or receptor, as the user wrote it
+    unit: str
+    kind: str  # "neuron", "receptor" or "input"
+    place: int  # of the population, or of the receptor
+    field: str
+    start: int
+    stop: int
+    every: int  # steps
+    first_step: int
+    last_step: int  # the first step that is not sampled any more
+
+
+class SpikeTap(NamedTuple):
+    """What a spikes or rate monitor takes of one population: stamps in (first_step, last_step]."""
+
+    monitor: str
+    population: str
+    start: int
+    stop: int
+    first_step: int
+    last_step: int
+    words: tuple[int, int]  # where the population's words lie in a frame's row
+    bin: int | None  # steps, for a rate
+
+
+class Structure(NamedTuple):
+    """All that decides the compiled program, and what the frames mean. Hashable."""
+
+    dt: float
+    precision: str
+    steps: int
+    populations: tuple[PopulationPlan, ...]
+    receptors: tuple[ReceptorPlan, ...]
+    noise: tuple[NoisePlan, ...]
+    sources: int
+    targets: int
+    depth: int  # rows of the history
+    due: bool  # whether there are edges with a delay
+    instant: bool  # and without
+    kernel: str
+    samples: tuple[Sample, ...]
+    taps: tuple[SpikeTap, ...]
+    tapped: tuple[tuple[int, int], ...]  # runs of words that a frame takes from the row of a step
+
+
+class Constants(NamedTuple):
+    """Arrays that the compiled program is given."""
+
+    neurons: tuple[Any, ...]
+    currents: tuple[tuple[Any, ...], ...]  # per population: (steps of change, values, profile)
+    synapses: tuple[Any, ...]
+    gains: tuple[Any, ...]
+    reversal: tuple[Any, ...]
+    quantum: tuple[Any, ...]
+    noise: tuple[Any, ...]
+    due: Any
+    instant: Any
+    V: tuple[Any, ...]  # initial potentials
+
+
+class PathwayReport(NamedTuple):
+    """What became of a projection: for people to read."""
+
+    name: str
+    synapses: int
+    delays: tuple[int, int]
+    uniform: bool
+
+
+class Plan(NamedTuple):
+    structure: Structure
+    constants: Constants
+    pathways: tuple[PathwayReport, ...]
+    connectivity_bytes: int
+
+
+def lower(network: Network, merge: bool = True) -> Plan:
+    """The plan of a network. Without `merge` every projection has receptors of its own, to test that it makes no difference."""
+    spec = network.spec
+    found = receptors.receptors(spec, merge)
+    populations = place(spec, found)
+    by_name = {population.name: i for i, population in enumerate(populations)}
+    receptor_plans, noise_of = _receptor_plans(spec, found, populations, by_name)
+    quanta = _quanta(network, found, spec.precision)
+    due, instant, reports = _pathways(network, found, receptor_plans, populations, by_name, quanta)
+    sources = sum(p.padded for p in populations)
+    targets = sum(r.padded for r in receptor_plans)
+    layouts = [xla.prepare(side, sources, targets) if side else None for side in (due, instant)]
+    longest = max((report.delays[1] for report in reports), default=0)
+    samples, taps, tapped = _monitors(spec, found, populations, by_name)
+    noise = [item for items in noise_of for item in items]
+    structure = Structure(
+        dt=spec.dt,
+        precision=spec.precision,
+        steps=_steps(spec.duration, spec.dt),
+        populations=tuple(populations),
+        receptors=tuple(receptor_plans),
+        noise=tuple(NoisePlan(part.start, part.stop) for _, _, part in noise),
+        sources=sources,
+        targets=targets,
+        depth=longest + 1,
+        due=layouts[0] is not None,
+        instant=layouts[1] is not None,
+        kernel="xla",
+        samples=samples,
+        taps=taps,
+        tapped=tapped,
+    )
+    return Plan(structure, _constants(network, found, structure, noise, quanta, layouts), reports,
+                sum(xla.nbytes(layout) for layout in layouts if layout is not None))  # fmt: skip
+
+
+def _steps(time: float, dt: float) -> int:
+    """Whole steps of a literal time, which has been checked."""
+    steps = units.steps(time, dt)
+    assert steps is not None, f"{time} ms is off the grid of {dt} ms"
+    return steps
+
+
+def _window(start: float, stop: float | None, dt: float) -> tuple[int, int]:
+    return _steps(start, dt), END if stop is None else _steps(stop, dt)
+
+
+def padded(size: int) -> int:
+    return -(-size // LANES) * LANES
+
+
+# ---- 1. place --------------------------------------------------------------------------------------------------------
+
+
+def place(spec: Spec, found: list[Receptor]) -> list[PopulationPlan]:
+    plans, first = [], 0
+    for name, population in spec.populations.items():
+        own = tuple(i for i, receptor in enumerate(found) if receptor.population == name)
+        method = None
+        if population.model not in neurons.SOURCES:
+            conductances = any(found[i].output is not None and found[i].output.model == "coba" for i in own)
+            method = neurons.MODELS[population.model].method(population, conductances)
+        currents = sum(part.population == name for _, part in _current_parts(spec))
+        plans.append(PopulationPlan(name, population.model, population.size, padded(population.size), first, method, own, currents))
+        first += padded(population.size)
+    return plans
+
+
+def _current_parts(spec: Spec) -> list[tuple[str, Part]]:
+    sizes = selection_sizes(spec)
+    return [(n, part) for n, entry in spec.inputs.items() if entry.model != "poisson" for part in parts(entry.to, sizes)]
+
+
+# ---- 2. merge --------------------------------------------------------------------------------------------------------
+
+
+def _receptor_plans(spec: Spec, found: list[Receptor], populations: list[PopulationPlan], by_name: dict[str, int]):
+    """Receptors with their places, and for each its Poisson inputs as (name, index of the part, part)."""
+    noise_of: list[list[tuple[str, int, Part]]] = [[] for _ in found]
+    for name, entry in spec.inputs.items():
+        if entry.model == "poisson":
+            for i, feed in enumerate(receptors.feeds(entry, Source("inputs", name), found, spec)):
+                noise_of[feed.receptor].append((name, i, feed.part))
+    plans, first, noise = [], 0, 0
+    for receptor, items in zip(found, noise_of, strict=True):
+        population = populations[by_name[receptor.population]]
+        output = None if receptor.output is None else receptor.output.model
+        plans.append(
+            ReceptorPlan(receptor.name, by_name[receptor.population], receptor.synapse.model, output, first,
+                         population.padded, tuple(range(noise, noise + len(items))))  # fmt: skip
+        )
+        first, noise = first + population.padded, noise + len(items)
+    return plans, noise_of
+
+
+# ---- 3. quantise -----------------------------------------------------------------------------------------------------
+
+
+def _quanta(network: Network, found: list[Receptor], precision: str) -> list[float]:
+    """The quantum of each receptor: a power of two, the same for all receptors of a group.
+
+    float32: weights are whole numbers up to 2**30, which is finer than a float32 weight. float64: the sum of |w| over all
+    that can reach a target in a step stays below 2**62. A neuron spikes at most once per step, so that bound is exact.
+    """
+    spec = network.spec
+    sizes = selection_sizes(spec)
+    groups = max((receptor.group for receptor in found), default=-1) + 1
+    largest = np.zeros(groups)
+    total = [np.zeros(sizes[population]) for population in _population_of_group(found, groups)]
+    for name, projection in network.projections.items():
+        edges = projection.edges
+        weight = np.abs(edges.weight)
+        for feed in receptors.feeds(spec.projections[name], Source("projections", name), found, spec):
+            group = found[feed.receptor].group
+            if not len(edges.pre):
+                continue
+            largest[group] = max(largest[group], float(np.max(weight)))
+            if precision == "float64":
+                inside = (edges.post >= feed.offset) & (edges.post < feed.offset + feed.part.size)
+                weights = np.broadcast_to(weight, edges.post.shape)[inside]
+                sums = np.bincount(edges.post[inside] - feed.offset, weights=weights, minlength=feed.part.size)
+                total[group][feed.part.start : feed.part.stop] += sums
+    for name, entry in spec.inputs.items():
+        if entry.model != "poisson":
+            continue
+        for feed, values in zip(receptors.feeds(entry, Source("inputs", name), found, spec), network.inputs[name].values, strict=True):
+            group, weight = found[feed.receptor].group, np.abs(values["weight"])
+            largest[group] = max(largest[group], float(np.max(weight)))
+            if precision == "float64":
+                most = len(inputs.poisson.table(float(np.max(values["rate"])), spec.dt))
+                total[group][feed.part.start : feed.part.stop] += most * weight
+    if precision == "float64":
+        return [_power(float(total[receptor.group].max()), 62) for receptor in found]
+    return [_power(float(largest[receptor.group]), 30) for receptor in found]
+
+
+def _population_of_group(found: list[Receptor], groups: int) -> list[str]:
+    names = [""] * groups
+    for receptor in found:
+        names[receptor.group] = receptor.population
+    return names
+
+
+def _power(bound: float, bits: int) -> float:
+    """The smallest power of two q with bound / q < 2**bits, or one where there is nothing to bound."""
+    return math.ldexp(1.0, math.frexp(bound)[1] - bits) if bound > 0 else 1.0
+
+
+def _quantised(weight: Any, quantum: float, precision: str) -> Any:
+    """Weights as whole multiples of a quantum, half to even."""
+    whole = np.rint(np.asarray(weight, np.float64) / quantum)
+    return int(whole) if whole.ndim == 0 else whole.astype(np.int32 if precision == "float32" else np.int64)
+
+
+# ---- 4. constants ----------------------------------------------------------------------------------------------------
+
+
+class _Cast:
+    """Host values as device types: floats in the run's precision, one value per neuron padded with the last one."""
+
+    def __init__(self, precision: str) -> None:
+        self.float = np.dtype(precision)
+
+    def __call__(self, value: Any, length: int) -> Any:
+        value = np.asarray(value)
+        if value.dtype.kind == "f":
+            value = value.astype(self.float)
+        if value.ndim == 0:
+            return value
+        return np.concatenate([value, np.repeat(value[-1:], length - len(value))])
+
+
+def _constants(network: Network, found: list[Receptor], structure: Structure, noise: list[tuple[str, int, Part]],
+               quanta: list[float], layouts: list[Any]) -> Constants:  # fmt: skip
+    spec, cast = network.spec, _Cast(structure.precision)
+    neuron_consts, V0, currents = [], [], []
+    for plan in structure.populations:
+        neuron_consts.append(_neuron_const(network, plan, spec, cast))
+        V = network.populations[plan.name].V
+        V0.append(None if V is None else cast(np.broadcast_to(V, plan.size), plan.padded))
+        currents.append(tuple(_currents(network, plan, spec, cast)))
+    synapse_consts, gains, reversal = [], [], []
+    for receptor, plan in zip(found, structure.receptors, strict=True):
+        population = structure.populations[plan.population]
+        kinetics = network.kinetics[(*receptor.sources[0], receptor.population)]
+        lowered = synapses.MODELS[plan.synapse].lower(kinetics, spec.dt)
+        synapse_consts.append(type(lowered)(*(cast(np.asarray(v, np.float64), plan.padded) for v in lowered)))
+        exact = population.method == "exact" and plan.output == "cuba"
+        parameters = network.populations[receptor.population].parameters
+        gains.append(tuple(cast(g, plan.padded) for g in neurons.MODELS[population.model].gains(parameters, kinetics["tau"], spec.dt))
+                     if exact else None)  # fmt: skip
+        reversal.append(cast(kinetics["E"], plan.padded) if plan.output == "coba" else None)
+    noises = []
+    for name, i, part in noise:
+        entry, values = spec.inputs[name], network.inputs[name].values[i]
+        receptor = next(r for r, plan in enumerate(structure.receptors) if len(noises) in plan.noise)
+        start, stop = _window(entry.start, entry.stop, spec.dt)
+        noises.append(
+            inputs.poisson.Const(
+                inputs.poisson.table(values["rate"], spec.dt),
+                np.asarray(_quantised(values["weight"], quanta[receptor], structure.precision), np.int64),
+                np.int64(_steps(entry.delay, spec.dt)),
+                np.int64(start),
+                np.int64(stop),
+                np.array(random.key(spec.seed, f"input/{name}/{part.population}"), np.uint32),
+            )
+        )
+    return Constants(
+        tuple(neuron_consts), tuple(currents), tuple(synapse_consts), tuple(gains), tuple(reversal),
+        tuple(np.float64(q) for q in quanta), tuple(noises), layouts[0], layouts[1], tuple(V0),
+    )  # fmt: skip
+
+
+def _neuron_const(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cast) -> Any:
+    population, entry = network.populations[plan.name], spec.populations[plan.name]
+    if plan.model == "poisson":
+        start, stop = _window(entry.start, entry.stop, spec.dt)
+        stream = random.key(spec.seed, f"population/{plan.name}/spikes")
+        const = neurons.poisson.lower(population.parameters["rate"], start, stop, stream, spec.dt)
+        return const._replace(threshold=cast(const.threshold, plan.padded))
+    if plan.model == "spike_times":
+        assert population.trains is not None
+        return neurons.spike_times.lower(*population.trains, plan.size, plan.padded)
+    ref_steps = round_steps(population.parameters["tau_ref"], spec.dt).astype(np.int32)
+    const = neurons.MODELS[plan.model].lower(population.parameters, ref_steps, spec.dt)
+    return type(const)(*(None if value is None else cast(value, plan.padded) for value in const))
+
+
+def _currents(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cast) -> list[tuple[Any, Any, Any]]:
+    """Piecewise constant currents on a population: (steps of change, factors between them, pA per neuron or for all)."""
+    found = []
+    for name, entry in spec.inputs.items():
+        if entry.model == "poisson":
+            continue
+        start, stop = _window(entry.start, entry.stop, spec.dt)
+        if entry.model == "steps":
+            changes, factors = inputs.steps.course(entry, [_steps(t, spec.dt) for t in entry.times], start, stop)
+        else:
+            changes, factors = inputs.constant.course(entry, start, stop)
+        for part, values in zip(network.inputs[name].parts, network.inputs[name].values, strict=True):
+            if part.population != plan.name:
+                continue
+            profile: Any = np.float64(1.0) if entry.model == "steps" else np.asarray(values["current"], np.float64)
+            if part.size < plan.size or profile.ndim:
+                whole = np.zeros(plan.padded)
+                whole[part.start : part.stop] = profile
+                profile = whole
+            found.append((np.array(changes, np.int64), cast(np.array(factors, np.float64), len(factors)), cast(profile, plan.padded)))
+    return found
+
+
+# ---- 5. edges --------------------------------------------------------------------------------------------------------
+
+
+def _pathways(network: Network, found: list[Receptor], plans: list[ReceptorPlan], populations: list[PopulationPlan],
+              by_name: dict[str, int], quanta: list[float]):  # fmt: skip
+    """All edges on the merged axes: those with a delay, those without, and a report per projection.
+
+    A delta synapse without delay acts one step later, because the threshold of this instant has been tested already.
+    """
+    spec = network.spec
+    due: list[Pathway] = []
+    instant: list[Pathway] = []
+    reports = []
+    for name, projection in network.projections.items():
+        edges, entry = projection.edges, spec.projections[name]
+        delay = np.maximum(edges.delay, 1) if output_of(entry) is None else edges.delay
+        source = _places(projection.pre, [populations[by_name[p.population]].first for p in projection.pre])[edges.pre]
+        feeds = receptors.feeds(entry, Source("projections", name), found, spec)
+        place_of = _places([feed.part for feed in feeds], [plans[feed.receptor].first for feed in feeds])
+        target = place_of[edges.post]
+        for run, quantum in _runs_of_one_quantum(feeds, quanta, edges.post):
+            weight = _quantised(_pick(edges.weight, run), quantum, spec.precision)
+            whole = Pathway(_pick(source, run), _pick(target, run), weight, _pick(delay, run))
+            for side, chosen in ((due, np.asarray(whole.delay) > 0), (instant, np.asarray(whole.delay) == 0)):
+                if chosen.ndim == 0 and chosen:
+                    side.append(whole)
+                elif chosen.ndim and chosen.any():
+                    side.append(Pathway(*(_pick(part, chosen) for part in whole)))
+        spread = (int(np.min(delay)), int(np.max(delay))) if np.size(delay) else (0, 0)
+        reports.append(PathwayReport(name, len(edges.pre), spread, np.ndim(edges.weight) == 0))
+    return due, instant, tuple(reports)
+
+
+def _places(selection: list[Part], firsts: list[int]) -> NDArray[np.int32]:
+    """Place on a merged axis of each neuron of a selection."""
+    return np.concatenate([np.arange(f + p.start, f + p.stop, dtype=np.int32) for p, f in zip(selection, firsts, strict=True)])
+
+
+def _runs_of_one_quantum(feeds: list[receptors.Feed], quanta: list[float], post: Any) -> list[tuple[Any, float]]:
+    """Edges grouped by the quantum of the receptor that they reach: (mask or None for all, quantum)."""
+    distinct = dict.fromkeys(quanta[feed.receptor] for feed in feeds)
+    if len(distinct) == 1:
+        return [(None, next(iter(distinct)))]
+    of_target = np.concatenate([np.full(feed.part.size, quanta[feed.receptor]) for feed in feeds])[post]
+    return [(of_target == quantum, quantum) for quantum in distinct]
+
+
+def _pick(values: Any, mask: Any) -> Any:
+    return values if mask is None or np.ndim(values) == 0 else values[mask]
+
+
+# ---- 6. monitors -----------------------------------------------------------------------------------------------------
+
+
+def _monitors(spec: Spec, found: list[Receptor], populations: list[PopulationPlan], by_name: dict[str, int]):
+    sizes, samples, taps = selection_sizes(spec), [], []
+    spiking = [m for m in spec.monitors.values() if m.model in ("spikes", "rate")]
+    tapped_names = {part.population for m in spiking for part in parts(m.of, sizes)}
+    runs, row = {}, 0
+    for population in populations:
+        if population.name in tapped_names:
+            runs[population.name] = (row, row + population.padded // 32)
+            row += population.padded // 32
+    for name, monitor in spec.monitors.items():
+        first, last = _window(monitor.start, monitor.stop, spec.dt)
+        for part in parts(monitor.of, sizes):
+            if monitor.model in ("spikes", "rate"):
+                bin_steps = _steps(monitor.bin, spec.dt) if monitor.model == "rate" else None
+                taps.append(SpikeTap(name, part.population, part.start, part.stop, first, last, runs[part.population], bin_steps))
+                continue
+            every = 1 if monitor.every is None else _steps(monitor.every, spec.dt)
+            for label, unit, kind, where, field in _sampled(spec, monitor, part, found, by_name):
+                samples.append(Sample(name, part.population, label, unit, kind, where, field, part.start, part.stop, every, first, last))
+    tapped = tuple((p.first // 32, (p.first + p.padded) // 32) for p in populations if p.name in tapped_names)
+    return tuple(samples), tuple(taps), tapped
+
+
+def _sampled(spec: Spec, monitor: Any, part: Part, found: list[Receptor], by_name: dict[str, int]):
+    """(label, unit, kind, place, field) of each thing that a state or input monitor takes of a population."""
+    own = [(i, receptor) for i, receptor in enumerate(found) if receptor.population == part.population]
+    if monitor.model == "input":
+        for i, receptor in own:
+            names = [source.name for source in receptor.sources]
+            labels = [receptor.name] if monitor.receptors is None else [n for n in monitor.receptors if n in names]
+            for label in labels:
+                yield label, "mV" if receptor.output is None else "pA", "input", i, "x"
+        return
+    known = variables(part.population, spec.populations[part.population].model, [r for _, r in own])
+    for label in monitor.variables:
+        if "." not in label:
+            yield label, known[label], "neuron", by_name[part.population], label
+        else:
+            name, field = label.split(".")
+            place_ = next(i for i, receptor in own if name in [source.name for source in receptor.sources])
+            yield label, known[label], "receptor", place_, field
+
+

@@ -1,0 +1,340 @@
+"""Spec -> Network: everything that is drawn or read from files. Plain NumPy arrays in internal units; no time step but for delays.
+
+Every draw depends on the seed, the name of what it is for and the neuron or edge alone, so a network does not change
+when something unrelated is added to it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnrun import connect, inputs, neurons, outputs, random, synapses, tables, units
+from snnrun.check import connected, selection_sizes, weight_columns
+from snnrun.document import Fault, Key, SpecError
+from snnrun.quantities import Column, is_literal, law_of, plain
+from snnrun.receptors import output_of, targets, weight_dimension
+from snnrun.spec import Part, Spec, parts
+
+Values = float | NDArray[np.float64]
+INT = NDArray[np.int32]
+
+
+class Population(NamedTuple):
+    """Neurons with their parameters; each a number or one value per neuron."""
+
+    parameters: dict[str, Any]
+    V: Values | None  # initial potential; None for sources
+    trains: tuple[NDArray[np.int64], NDArray[np.int64]] | None  # (neuron, stamp) of spike_times
+
+
+class Edges(NamedTuple):
+    """Edges of a projection, with indices within its pre and post selections."""
+
+    pre: INT
+    post: INT
+    weight: Any  # one number, or one per edge
+    delay: Any  # whole steps; one number, or one per edge
+
+
+class Projection(NamedTuple):
+    pre: list[Part]
+    post: list[Part]
+    edges: Edges
+
+
+class Input(NamedTuple):
+    """What an input needs per target population part: drawn values, by field."""
+
+    parts: list[Part]
+    values: list[dict[str, Any]]
+
+
+class Network(NamedTuple):
+    spec: Spec
+    populations: dict[str, Population]
+    projections: dict[str, Projection]
+    inputs: dict[str, Input]
+    # drawn parameters of synapses and outputs: (section, name, population) -> field -> values
+    kinetics: dict[tuple[str, str, str], dict[str, Any]]
+
+
+def build(spec: Spec, folder: Path, progress: Callable[[str, int], None] | None = None) -> Network:
+    """Draw a network. Raises SpecError for what only drawn or loaded values can show."""
+    sizes = selection_sizes(spec)
+    populations = {name: _population(spec, name, folder) for name in spec.populations}
+    network_inputs = {name: _input(spec, name, folder, sizes) for name in spec.inputs}
+    kinetics = {}
+    for section, name, entry in spec.feeding:
+        for population in dict.fromkeys(part.population for part in parts(targets(entry), sizes)):
+            kinetics[section, name, population] = _kinetics(spec, section, name, entry, population, folder)
+    projections = {}
+    for name in spec.projections:
+        projections[name] = _projection(spec, name, folder, sizes)
+        if progress is not None:
+            progress(name, len(projections[name].edges.pre))
+    return Network(spec, populations, projections, network_inputs, kinetics)
+
+
+def round_steps(times: Any, dt: float) -> Any:
+    """Drawn times in whole steps, half away from zero."""
+    return np.floor(np.asarray(times) / dt + 0.5).astype(np.int64)
+
+
+def _fail(path: Key, message: str, hint: str = "") -> SpecError:
+    return SpecError([Fault(path, message, hint)])
+
+
+def _values(spec: Spec, stream: str, value: Any, entities: NDArray[Any], path: Key, folder: Path, size: int) -> Any:
+    """A literal as it is; a distribution drawn, or a column read, for the neurons `entities` of `size`."""
+    if value is None or isinstance(value, str):
+        return value
+    if is_literal(value):
+        return float(plain(value))
+    if isinstance(value, Column):
+        try:
+            column = tables.quantity(folder / value.file, value.column)
+        except tables.TableError as error:
+            raise _fail((*path, "file"), error.message, error.hint) from None
+        if len(column) != size:
+            message = f"the column {value.column!r} has {len(column):,} values, and there are {size:,} neurons"
+            raise _fail((*path, "column"), message)
+        if not np.isfinite(column).all():
+            raise _fail((*path, "column"), f"the column {value.column!r} has values that are no finite numbers")
+        return column[entities]
+    return _draw(spec, stream, value, entities, 0, path)
+
+
+def _draw(spec: Spec, stream: str, value: Any, entity: Any, number: Any, path: Key) -> NDArray[np.float64]:
+    law = law_of(value)
+    assert law is not None
+    try:
+        return random.draw(random.key(spec.seed, stream), law, entity, number)
+    except random.DrawError as error:
+        raise _fail((*path, law.kind), str(error), "widen the bounds") from None
+
+
+def _hold(module: Any, values: dict[str, Any], path: Key) -> None:
+    """What a model demands of its parameters, now that they are drawn."""
+    for rule in getattr(module, "RULES", ()):
+        concerned = [values.get(name) for name in rule.fields]
+        if any(value is None for value in concerned):
+            continue
+        bad = ~np.asarray(rule.holds(*concerned))
+        if bad.any():
+            which = "" if bad.ndim == 0 else f" (it does not for {np.count_nonzero(bad):,} of {bad.size:,} neurons)"
+            raise _fail((*path, rule.fields[0]), rule.message + which, "bound the distribution with redraw: {min: ...}")
+
+
+def _population(spec: Spec, name: str, folder: Path) -> Population:
+    population, path = spec.populations[name], ("populations", name)
+    module, everyone = neurons.MODELS[population.model], np.arange(population.size)
+    values = {
+        field: _values(spec, f"population/{name}/{field}", getattr(population, field), everyone, (*path, field), folder,
+                       population.size)  # fmt: skip
+        for field in module.DRAWN
+    }
+    _hold(module, values, path)
+    if population.model == "spike_times":
+        return Population(values, None, _trains(spec, name, folder))
+    if population.model == "poisson":
+        _sound_rates(np.asarray(values["rate"]) * spec.dt, 1.0, path)
+        return Population(values, None, None)
+    start = population.init.V
+    if start is None:
+        return Population(values, values["V_rest"], None)
+    V = _values(spec, f"population/{name}/init/V", start, everyone, (*path, "init", "V"), folder, population.size)
+    return Population(values, V, None)
+
+
+def _sound_rates(per_step: Any, limit: float, path: Key) -> None:
+    if np.any(per_step > limit):
+        raise _fail((*path, "rate"), f"a drawn rate makes {np.max(per_step):.3g} spikes per step; the limit is {limit:g}",
+                    "bound the distribution")  # fmt: skip
+
+
+def _trains(spec: Spec, name: str, folder: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    population, path = spec.populations[name], ("populations", name, "times")
+    if isinstance(population.times, tuple):
+        stamps = np.array([units.steps(time, spec.dt) for time in population.times], np.int64)
+        return np.repeat(np.arange(population.size), len(stamps)), np.tile(stamps, population.size)
+    try:
+        table = tables.read(folder / population.times.file, ["neuron", "time_ms"])
+    except tables.TableError as error:
+        raise _fail((*path, "file"), error.message, error.hint) from None
+    neuron = _indices(table["neuron"], population.size, "neuron", (*path, "file"))
+    stamps = _grid(table["time_ms"], spec.dt, (*path, "file"), "time_ms")
+    if len(stamps) and stamps.min() < 1:
+        raise _fail((*path, "file"), "a spike time is less than one step", f"the earliest is {units.show(spec.dt, 'time')}")
+    pairs = np.stack([neuron, stamps], axis=1)
+    if len(np.unique(pairs, axis=0)) < len(pairs):
+        raise _fail((*path, "file"), "a neuron has two spikes in one step", "a neuron spikes at most once in a step")
+    return neuron, stamps
+
+
+def _indices(values: NDArray[Any], size: int, column: str, path: Key) -> NDArray[np.int64]:
+    """Whole numbers 0 ... size - 1 from a column of a file."""
+    whole = np.asarray(values)
+    bad = ~np.isfinite(whole) | (whole != np.floor(whole)) | (whole < 0) | (whole >= size)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        message = f"{column} is {units.number_text(float(whole[row]))} in row {row + 1}"
+        raise _fail(path, message, f"indices count within the selection: 0 to {size - 1}")
+    return whole.astype(np.int64)
+
+
+def _grid(times: NDArray[Any], dt: float, path: Key, column: str) -> NDArray[np.int64]:
+    """Literal times of a file in whole steps."""
+    quotient = np.asarray(times, np.float64) / dt
+    nearest = np.rint(quotient)
+    bad = ~(np.abs(quotient - nearest) <= np.maximum(units.GRID_TOLERANCE, 1e-12 * np.abs(quotient))) | (nearest < 0)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        value = float(np.asarray(times)[row])
+        if not value >= 0:
+            raise _fail(path, f"{column} is {value:g} in row {row + 1}", "a time must not be negative")
+        message, hint = units.off_grid(value, dt)
+        raise _fail(path, f"{column} in row {row + 1}: {message}", hint)
+    return nearest.astype(np.int64)
+
+
+def _input(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Input:
+    """Drawn values per target; a neuron's are those of its index in its population, whatever slice is addressed."""
+    entry, path = spec.inputs[name], ("inputs", name)
+    module, found = inputs.MODELS[entry.model], parts(entry.to, sizes)
+    fields = [*module.DRAWN, *(["weight"] if hasattr(entry, "weight") else [])]
+    total, values, offset = sum(part.size for part in found), [], 0
+    for part in found:
+        of_part = {}
+        for field in fields:
+            value = getattr(entry, field)
+            # a file lists the targets in their order; a draw belongs to the neuron
+            listed = isinstance(value, Column)
+            entities = np.arange(offset, offset + part.size) if listed else np.arange(part.start, part.stop)
+            stream = f"input/{name}/{field}/{part.population}"
+            of_part[field] = _values(spec, stream, value, entities, (*path, field), folder, total)
+        _hold(module, of_part, path)
+        if entry.model == "poisson":
+            _sound_rates(np.asarray(of_part["rate"]) * spec.dt, inputs.poisson.MAX_PER_STEP, path)
+            _sound_weight(entry, of_part["weight"], path)
+        values.append(of_part)
+        offset += part.size
+    return Input(found, values)
+
+
+def _sound_weight(entry: Any, weight: Any, path: Key) -> None:
+    if weight_dimension(entry) == "conductance" and np.any(np.asarray(weight) < 0):
+        count = np.count_nonzero(np.asarray(weight) < 0)
+        raise _fail((*path, "weight"), f"{count:,} drawn conductances are negative", "add redraw: {min: 0 nS}")
+
+
+def _kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, folder: Path) -> dict[str, Any]:
+    """Parameters of a synapse and its output on one population: numbers, or one value per neuron."""
+    everyone = np.arange(spec.populations[population].size)
+    values: dict[str, Any] = {}
+    for key, part, table in (("synapse", entry.synapse, synapses.MODELS), ("output", output_of(entry), outputs.MODELS)):
+        if part is None:
+            continue
+        of_part, path = {}, (section, name, key)
+        for field in type(part).model_fields:
+            value = getattr(part, field)
+            stream = f"{section[:-1]}/{name}/{key}/{field}/{population}"
+            of_part[field] = _values(spec, stream, value, everyone, (*path, field), folder, len(everyone))
+        _hold(table[part.model], of_part, path)
+        values |= of_part
+    return values
+
+
+# ---- edges -----------------------------------------------------------------------------------------------------------
+
+
+def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Projection:
+    entry, path = spec.projections[name], ("projections", name)
+    pre, post = parts(entry.pre, sizes), parts(entry.post, sizes)
+    both = connected(pre, post)
+    if entry.connect.rule == "file":
+        return Projection(pre, post, _file_edges(spec, name, folder, both))
+    stream = random.key(spec.seed, f"projection/{name}/connect")
+    collected = [
+        (chunk.pre.astype(np.int32), chunk.post.astype(np.int32), *_weights_and_delays(spec, name, chunk))
+        for chunk in connect.edges(entry.connect, both, stream)
+    ]
+    weight, delay = _constant_weight(entry), _constant_delay(entry, spec.dt)
+    columns = list(zip(*collected, strict=True)) if collected else [[], [], [], []]
+    return Projection(
+        pre,
+        post,
+        Edges(
+            _joined(columns[0], np.int32),
+            _joined(columns[1], np.int32),
+            weight if weight is not None else _joined(columns[2], np.float64),
+            delay if delay is not None else _joined(columns[3], np.int32),
+        ),
+    )
+
+
+def _joined(chunks: Any, dtype: Any) -> NDArray[Any]:
+    return np.concatenate(chunks).astype(dtype, copy=False) if len(chunks) else np.empty(0, dtype)
+
+
+def _constant_weight(entry: Any) -> float | None:
+    return float(plain(entry.weight)) if entry.weight is not None and is_literal(entry.weight) else None
+
+
+def _constant_delay(entry: Any, dt: float) -> int | None:
+    return units.steps(entry.delay, dt) if is_literal(entry.delay) else None
+
+
+def _weights_and_delays(spec: Spec, name: str, chunk: connect.Edges) -> tuple[Any, Any]:
+    """Weights in internal units and delays in steps of some edges; None for what is the same for all."""
+    entry, path = spec.projections[name], ("projections", name)
+    weight = delay = None
+    if _constant_weight(entry) is None:
+        weight = _draw(spec, f"projection/{name}/weight", entry.weight, chunk.entity, chunk.number, (*path, "weight"))
+        _sound_weight(entry, weight, path)
+    if _constant_delay(entry, spec.dt) is None:
+        times = _draw(spec, f"projection/{name}/delay", entry.delay, chunk.entity, chunk.number, (*path, "delay"))
+        if len(times) and times.min() < 0:
+            count = np.count_nonzero(times < 0)
+            hint = f"add redraw: {{min: {units.show(spec.dt / 2, 'time')}}}"
+            raise _fail((*path, "delay"), f"{count:,} drawn delays are negative", hint)
+        delay = round_steps(times, spec.dt).astype(np.int32)
+    return weight, delay
+
+
+def _file_edges(spec: Spec, name: str, folder: Path, both: connect.Sizes) -> Edges:
+    entry, path = spec.projections[name], ("projections", name, "connect", "path")
+    file, population = folder / entry.connect.path, entry.connect.population
+    try:
+        there = tables.columns(file, population)
+        weights = weight_columns(there)
+        wanted = ["pre", "post", *weights, *(["delay_ms"] if "delay_ms" in there else [])]
+        table = tables.read(file, wanted, population)
+    except tables.TableError as error:
+        raise _fail(path, error.message, error.hint) from None
+    pre = _indices(table["pre"], both.pre, "pre", path)
+    post = _indices(table["post"], both.post, "post", path)
+    number = np.arange(len(pre))
+    chunk = connect.Edges(pre, post, number, np.zeros_like(number))
+    keep = np.ones(len(pre), bool) if entry.connect.autapses else both.post_of_pre()[pre] != post
+    if weights:
+        values = table[weights[0]].astype(np.float64)
+        weight = values if weights[0] == "syn_weight" else tables.to_internal(values, weights[0])
+        if not np.isfinite(weight).all():
+            raise _fail(path, f"{weights[0]} has values that are no finite numbers")
+        _sound_weight(entry, weight, ("projections", name))
+    if "delay_ms" in table:
+        delay = _grid(table["delay_ms"], spec.dt, path, "delay_ms").astype(np.int32)
+    if not weights or "delay_ms" not in table:
+        drawn = _weights_and_delays(spec, name, chunk) if len(pre) else (None, None)
+        weight = weight if weights else _one_or_kept(_constant_weight(entry), drawn[0])
+        delay = delay if "delay_ms" in table else _one_or_kept(_constant_delay(entry, spec.dt), drawn[1])
+    pick: Callable[[Any], Any] = lambda values: values[keep] if isinstance(values, np.ndarray) else values  # noqa: E731
+    return Edges(pre[keep].astype(np.int32), post[keep].astype(np.int32), pick(weight), pick(delay))
+
+
+def _one_or_kept(one: Any, many: Any) -> Any:
+    return one if one is not None else many if many is not None else np.empty(0)
+
