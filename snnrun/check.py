@@ -9,8 +9,10 @@ from snnrun import document, inputs, neurons, outputs, synapses, tables, units
 from snnrun.connect import Sizes
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
 from snnrun.quantities import Column, Frozen, is_literal, leaves
-from snnrun.receptors import output_of, receptors, weight_dimension
+from snnrun.receptors import output_of, receptors, targets, weight_dimension
 from snnrun.spec import Part, SelectionError, Spec, parts, read
+
+MAX_STEPS = 2**53  # beyond, a double cannot tell one step from the next
 
 
 class Loaded(NamedTuple):
@@ -31,7 +33,7 @@ def load(path: Path, overrides: Iterable[Override] = ()) -> Loaded:
     except SpecError as error:
         # a document that could not be parsed has no text yet: read it for the sake of the message
         if not found.text:
-            found = replace(found, text=path.read_bytes()[: document.MAX_BYTES].decode("utf-8", "replace"))
+            found = replace(found, text=path.read_bytes()[: document.MAX_BYTES].decode("utf-8-sig", "replace"))
         raise SpecError(error.faults, found) from None
     faults, warnings = list(reading.faults), []
     if reading.spec is not None:
@@ -95,16 +97,19 @@ class _Checker:
         steps = units.steps(time, self.dt)
         if time < 0:
             self.fault(path, "a time must not be negative")
+        elif time / self.dt > MAX_STEPS:
+            self.fault(path, f"{units.show(time, 'time')} is more steps of {units.show(self.dt, 'time')} than can be counted")
         elif steps is None:
-            self.fault(path, *units.off_grid(time, self.dt))
+            self.fault(path, *units.off_grid(time, self.dt, least))
         elif steps < least:
-            what = "must be positive" if time == 0 else "is less than one step"
-            self.fault(path, f"{units.show(time, 'time')} {what}", f"the shortest is {units.show(self.dt, 'time')}")
+            self.fault(path, f"{units.show(time, 'time')} is less than one step", f"use at least {units.show(self.dt, 'time')}")
 
     def drawable(self, path: Key, value: Any, dimension: str) -> None:
         """That a distribution's numbers have the right dimension, or that a column is there and in a right unit."""
         if isinstance(value, Column):
-            self.table((*path, "file"), self.folder / value.file, lambda file: tables.check_column(file, value.column, dimension))
+            file = self.folder / value.file
+            if self.table((*path, "file"), file, tables.columns):
+                self.table((*path, "column"), file, lambda file: tables.check_column(file, value.column, dimension))
             return
         for below, leaf in leaves(value):
             if leaf.dimension == dimension:
@@ -115,13 +120,15 @@ class _Checker:
                 self.fault((*path, *below), message, f"write {units.number_text(leaf.value)} {usual}")
             else:
                 message = f"{units.article(dimension)} is wanted here, and this is {units.article(leaf.dimension)}"
-                self.fault((*path, *below), message, f"write it in {', '.join(units.of_dimension(dimension))}")
+                self.fault((*path, *below), message, units.written_in(dimension))
 
-    def table(self, path: Key, file: Path, check: Callable[[Path], None]) -> None:
+    def table(self, path: Key, file: Path, check: Callable[[Path], object]) -> bool:
         try:
             check(file)
         except tables.TableError as error:
             self.fault(path, error.message, error.hint)
+            return False
+        return True
 
     def rules(self, path: Key, module: Any, part: Any) -> None:
         """What the model demands of its parameters, where all that it concerns are literals; and their dimensions."""
@@ -153,8 +160,7 @@ def _findings(spec: Spec, folder: Path, broken: frozenset[Key]) -> list[tuple[Fa
     for name, projection in spec.projections.items():
         _check_projection(checker, ("projections", name), projection)
     _check_names(checker)
-    if not any(not is_warning for _, is_warning in checker.findings):
-        _check_solvers(checker)
+    _check_solvers(checker)
     for name, monitor in spec.monitors.items():
         _check_monitor(checker, ("monitors", name), monitor)
     return checker.findings
@@ -210,7 +216,7 @@ def _has_trains(file: Path) -> None:
     there = tables.columns(file)
     for column in ("neuron", "time_ms"):
         if column not in there:
-            raise tables.TableError(f"{file.name} has no column {column!r}", f"it has {', '.join(there[:20])}")
+            raise tables.without(file, column, there)
 
 
 def _receiving(c: _Checker, path: Key, selection: tuple[str, ...]) -> list[Part] | None:
@@ -229,7 +235,7 @@ def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
     c.rules((*path, "synapse"), synapses.MODELS[entry.synapse.model], entry.synapse)
     if entry.output is not None:
         c.rules((*path, "output"), outputs.MODELS[entry.output.model], entry.output)
-        if entry.synapse.model == "delta" and entry.output.model != "cuba":
+        if entry.synapse.model == "delta":
             c.fault((*path, "output"), "a delta synapse moves V itself and has no output", "remove the output",
                     at_key=True)  # fmt: skip
             return
@@ -250,10 +256,10 @@ def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
             c.fault(
                 where,
                 f"the weight of a {kind} synapse is {units.article(dimension)}, and this is {units.article(leaf.dimension)}",
-                f"write it in {usual}",
+                units.written_in(dimension),
             )
         elif kind == "coba" and below[-1:] not in (("std",), ("min",), ("max",)) and leaf.value < 0:
-            c.fault(where, "a conductance must not be negative", "inhibition is a matter of the reversal potential E")
+            c.fault(where, "a conductance must not be negative", "for inhibition lower the reversal potential E")
 
 
 def _check_input(c: _Checker, path: Key, entry: Any) -> None:
@@ -285,7 +291,7 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     if entry.weight is None and "weight" not in from_file:
         usual = units.USUAL[weight_dimension(entry)]
         if rule.rule != "file" or not any(f.path == (*path, "connect", "path") for f, _ in c.findings):
-            c.fault(path, "weight is missing", f"add weight: ... {usual}")
+            c.fault(path, "weight is missing", f"add weight: ..., in {usual}", at_key=True)
     if pre is None or post is None:
         return
     sizes = connected(pre, post)
@@ -304,7 +310,7 @@ def _check_edges(c: _Checker, path: Key, entry: Any, file: Path, from_file: set[
     there = tables.columns(file, entry.connect.population)
     for column in ("pre", "post"):
         if column not in there:
-            raise tables.TableError(f"{file.name} has no column {column!r}", f"it has {', '.join(there[:20])}")
+            raise tables.without(file, column, there)
     if any(column.startswith("delay") and column != "delay_ms" for column in there):
         wrong = next(column for column in there if column.startswith("delay") and column != "delay_ms")
         raise tables.TableError(f"{file.name} has a column {wrong!r}", "delays are named delay_ms")
@@ -334,11 +340,14 @@ def _check_names(c: _Checker) -> None:
 
 def _check_solvers(c: _Checker) -> None:
     """solver: exact is for populations without conductances."""
-    for receptor in receptors(c.spec):
-        population = c.spec.populations[receptor.population]
-        if receptor.output is not None and receptor.output.model == "coba" and population.solver == "exact":
-            c.fault(("populations", receptor.population, "solver"), "conductances cannot be integrated exactly",
-                    "write solver: exp_euler, or leave it out")  # fmt: skip
+    for entry in (entry for _, _, entry in c.spec.feeding):
+        output = output_of(entry)
+        if output is None or output.model != "coba":
+            continue
+        for name in dict.fromkeys(text.partition("[")[0].strip() for text in targets(entry)):
+            if getattr(c.spec.populations.get(name), "solver", None) == "exact":
+                message = f"{name} receives conductances, which cannot be integrated exactly"
+                c.fault(("populations", name, "solver"), message, "write solver: exp_euler, or leave it out")
 
 
 def _check_monitor(c: _Checker, path: Key, monitor: Any) -> None:
@@ -347,6 +356,11 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any) -> None:
     for name in ("every", "bin"):
         if getattr(monitor, name, None) is not None:
             c.on_grid((*path, name), getattr(monitor, name), least=1)
+    for field in ("variables", "receptors"):
+        names = getattr(monitor, field, None) or ()
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                c.fault((*path, field, i), f"{name!r} is named twice", "remove one of the two")
     if found is None or monitor.model not in ("state", "input") or ("projections",) in c.broken:
         return
     complete = not any(key[0] in ("projections", "inputs") for key in c.broken)
@@ -400,5 +414,3 @@ def referenced_files(spec: Spec) -> Iterator[str]:
                 yield from walk(entry)
 
     yield from dict.fromkeys(walk(spec))
-
-

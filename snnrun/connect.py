@@ -5,7 +5,8 @@ Indices count within the selections that a projection connects (N_pre and N_post
 drawn source by source, the target for fixed_indegree, the draw itself for fixed_total) and number its place in that row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from snnrun.quantities import Frozen
 
 Indices = NDArray[np.int64]
 
-_CHUNK = 1 << 21  # edges drawn at a time
+_CHUNK = 1 << 17  # edges drawn at a time: the intermediates then stay in the second-level cache
 
 
 class Edges(NamedTuple):
@@ -88,7 +89,7 @@ class FixedProb(_Rule):
     """Every pair independently with probability p; no pair twice."""
 
     rule: Literal["fixed_prob"]
-    p: Annotated[float, Field(ge=0, le=1)]
+    p: Annotated[float, Field(ge=0, le=1, strict=True)]
 
     def expected(self, sizes: Sizes) -> float:
         return self.p * (float(sizes.pre) * sizes.post - _own_pairs(self, sizes))
@@ -150,7 +151,7 @@ class Pairs(_Rule):
     """The pairs listed here: [[pre, post], ...], 0-based within the selections; a pair given twice connects twice."""
 
     rule: Literal["pairs"]
-    pairs: tuple[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]], ...]
+    pairs: tuple[tuple[Annotated[int, Field(ge=0, strict=True)], Annotated[int, Field(ge=0, strict=True)]], ...]
 
     def expected(self, sizes: Sizes) -> float:
         return float(len(self.pairs))
@@ -200,8 +201,11 @@ def _too_many(rule: _Drawn, n: int, there: int, what: str, side: str, sizes: Siz
 # ---- drawing ---------------------------------------------------------------------------------------------------------
 
 
-def edges(rule: Any, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
-    """The edges of a rule other than `file`, in chunks."""
+Chunks = Iterator[Callable[[], Edges]]
+
+
+def chunks(rule: Any, sizes: Sizes, stream: random.Key) -> Chunks:
+    """The edges of a rule other than `file` in chunks, each drawn when it is called: they may be called side by side."""
     return _RULES[rule.rule](rule, sizes, stream)
 
 
@@ -211,27 +215,31 @@ def _row_chunks(count: int, per_row: float) -> Iterator[NDArray[np.int64]]:
         yield np.arange(start, min(start + step, count))
 
 
-def _one_to_one(rule: OneToOne, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+def _one_to_one(rule: OneToOne, sizes: Sizes, stream: random.Key) -> Chunks:
     i = np.arange(sizes.pre)
     if not rule.autapses:
         i = i[sizes.post_of_pre()[i] != i]
-    yield Edges(i, i, i, np.zeros_like(i))
+    yield lambda: Edges(i, i, i, np.zeros_like(i))
 
 
-def _all_to_all(rule: AllToAll, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+def _all_to_all(rule: AllToAll, sizes: Sizes, stream: random.Key) -> Chunks:
     own = sizes.post_of_pre()
-    for sources in _row_chunks(sizes.pre, sizes.post):
+
+    def targets_of(sources: Indices) -> Edges:
         pre = np.repeat(sources, sizes.post)
         post = np.tile(np.arange(sizes.post), len(sources))
         chunk = Edges(pre, post, pre, post)
-        yield chunk if rule.autapses else _kept(chunk, own[pre] != post)
+        return chunk if rule.autapses else _kept(chunk, own[pre] != post)
+
+    for sources in _row_chunks(sizes.pre, sizes.post):
+        yield partial(targets_of, sources)
 
 
-def _kept(chunk: Edges, keep: NDArray[np.bool_]) -> Edges:
+def _kept(chunk: Edges, keep: NDArray[Any]) -> Edges:
     return Edges(*(part[keep] for part in chunk))
 
 
-def _fixed_prob(rule: FixedProb, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+def _fixed_prob(rule: FixedProb, sizes: Sizes, stream: random.Key) -> Chunks:
     """Targets of a source by the gaps between them, which are geometric: floor(log(u) / log(1 - p))."""
     if rule.p == 0:
         return
@@ -242,7 +250,8 @@ def _fixed_prob(rule: FixedProb, sizes: Sizes, stream: random.Key) -> Iterator[E
     log_q = random.log1p(-rule.p)
     mean = sizes.post * rule.p
     batch = 2 * int(mean / 2 + 3.0 * np.sqrt(mean) / 2 + 4)  # one batch does for nearly all rows
-    for sources in _row_chunks(sizes.pre, batch):
+
+    def targets_of(sources: Indices) -> Edges:
         parts = []
         open_, last, done = sources, np.full(len(sources), -1, np.int64), 0
         while len(open_):
@@ -255,25 +264,29 @@ def _fixed_prob(rule: FixedProb, sizes: Sizes, stream: random.Key) -> Iterator[E
             more = inside[:, -1]
             open_, last, done = open_[more], targets[more, -1], done + batch
         chunk = Edges(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-        yield chunk if rule.autapses else _kept(chunk, own[chunk.pre] != chunk.post)
+        if len(parts) > 1:  # rows that needed another batch are put together
+            chunk = _kept(chunk, np.argsort(chunk.pre, kind="stable"))
+        return chunk if rule.autapses else _kept(chunk, own[chunk.pre] != chunk.post)
+
+    for sources in _row_chunks(sizes.pre, batch):
+        yield partial(targets_of, sources)
 
 
-def _fixed_degree(n: int, rule: _Drawn, rows: int, there: int, own: Indices, stream: random.Key) -> Iterator[tuple]:
-    """For each of `rows` neurons n partners out of `there`: chunks of (row, partner, number in row).
+def _partners(n: int, rule: _Drawn, there: int, own: Indices, stream: random.Key, rows: Indices) -> tuple[Indices, ...]:
+    """For each of some neurons n partners out of `there`: (row, partner, number in row).
 
     Without autapses the own index is left out of the candidates: partners at or above it move up by one.
     """
-    for chunk in _row_chunks(rows, n):
-        excluded = np.full(len(chunk), -1, np.int64) if rule.autapses else own[chunk]
-        partners = np.empty((len(chunk), n), np.int64)
-        for group, candidates in ((excluded < 0, there), (excluded >= 0, there - 1)):
-            if not group.any():
-                continue
-            pick = _with_repeats if rule.multapses else _distinct
-            picked = pick(stream, chunk[group], candidates, n)
-            barred = excluded[group][:, None]
-            partners[group] = picked + ((barred >= 0) & (picked >= barred))
-        yield np.repeat(chunk, n), partners.ravel(), np.tile(np.arange(n), len(chunk))
+    excluded = np.full(len(rows), -1, np.int64) if rule.autapses else own[rows]
+    partners = np.empty((len(rows), n), np.int64)
+    for group, candidates in ((excluded < 0, there), (excluded >= 0, there - 1)):
+        if not group.any():
+            continue
+        pick = _with_repeats if rule.multapses else _distinct
+        picked = pick(stream, rows[group], candidates, n)
+        barred = excluded[group][:, None]
+        partners[group] = picked + ((barred >= 0) & (picked >= barred))
+    return np.repeat(rows, n), partners.ravel(), np.tile(np.arange(n), len(rows))
 
 
 def _with_repeats(stream: random.Key, entities: Indices, candidates: int, n: int) -> Indices:
@@ -306,28 +319,44 @@ def _distinct(stream: random.Key, entities: Indices, candidates: int, n: int) ->
     return found
 
 
-def _fixed_indegree(rule: FixedIndegree, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
-    for target, source, number in _fixed_degree(rule.n, rule, sizes.post, sizes.pre, sizes.pre_of_post(), stream):
-        yield Edges(source, target, target, number)
+def _fixed_indegree(rule: FixedIndegree, sizes: Sizes, stream: random.Key) -> Chunks:
+    own = sizes.pre_of_post()
+
+    def sources_of(targets: Indices) -> Edges:
+        target, source, number = _partners(rule.n, rule, sizes.pre, own, stream, targets)
+        return Edges(source, target, target, number)
+
+    for targets in _row_chunks(sizes.post, rule.n):
+        yield partial(sources_of, targets)
 
 
-def _fixed_outdegree(rule: FixedOutdegree, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
-    for source, target, number in _fixed_degree(rule.n, rule, sizes.pre, sizes.post, sizes.post_of_pre(), stream):
-        yield Edges(source, target, source, number)
-
-
-def _fixed_total(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
-    if not rule.multapses:
-        yield _distinct_pairs(rule, sizes, stream)
-        return
-    for draws in _row_chunks(rule.n, 1):
-        pre, post = _pairs_of(draws, rule, sizes, stream)
-        yield Edges(pre, post, draws, np.zeros_like(draws))
-
-
-def _pairs_of(draws: Indices, rule: FixedTotal, sizes: Sizes, stream: random.Key) -> tuple[Indices, Indices]:
-    """The pair of each draw: uniform, and drawn again where it is an autapse that must not be."""
+def _fixed_outdegree(rule: FixedOutdegree, sizes: Sizes, stream: random.Key) -> Chunks:
     own = sizes.post_of_pre()
+
+    def targets_of(sources: Indices) -> Edges:
+        source, target, number = _partners(rule.n, rule, sizes.post, own, stream, sources)
+        return Edges(source, target, source, number)
+
+    for sources in _row_chunks(sizes.pre, rule.n):
+        yield partial(targets_of, sources)
+
+
+def _fixed_total(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Chunks:
+    if not rule.multapses:
+        yield lambda: _distinct_pairs(rule, sizes, stream)
+        return
+    own = sizes.post_of_pre()
+
+    def pairs_of(draws: Indices) -> Edges:
+        pre, post = _pairs_of(draws, rule, sizes, own, stream)
+        return Edges(pre, post, draws, np.zeros_like(draws))
+
+    for draws in _row_chunks(rule.n, 1):
+        yield partial(pairs_of, draws)
+
+
+def _pairs_of(draws: Indices, rule: FixedTotal, sizes: Sizes, own: Indices, stream: random.Key) -> tuple[Indices, Indices]:
+    """The pair of each draw: uniform, and drawn again where it is an autapse that must not be."""
     pre, post = (np.empty(len(draws), np.int64) for _ in range(2))
     open_, attempt = np.arange(len(draws)), 0
     while len(open_):
@@ -347,7 +376,7 @@ def _distinct_pairs(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Edges
     codes, drawn = np.empty(0, np.int64), 0
     while len(codes) < wanted:
         draws = np.arange(drawn, drawn + int(1.5 * (wanted - len(codes))) + 64)
-        pre, post = _pairs_of(draws, rule, sizes, stream)
+        pre, post = _pairs_of(draws, rule, sizes, own, stream)
         every = np.concatenate([codes, pre * sizes.post + post])
         codes = every[np.sort(np.unique(every, return_index=True)[1])]
         drawn += len(draws)
@@ -363,11 +392,11 @@ def _distinct_pairs(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Edges
     return Edges(codes // sizes.post, codes % sizes.post, number, np.zeros_like(number))
 
 
-def _pairs(rule: Pairs, sizes: Sizes, stream: random.Key) -> Iterator[Edges]:
+def _pairs(rule: Pairs, sizes: Sizes, stream: random.Key) -> Chunks:
     listed = np.array(rule.pairs, np.int64).reshape(-1, 2)
     number = np.arange(len(listed))
     chunk = Edges(listed[:, 0], listed[:, 1], number, np.zeros_like(number))
-    yield chunk if rule.autapses else _kept(chunk, sizes.post_of_pre()[chunk.pre] != chunk.post)
+    yield lambda: chunk if rule.autapses else _kept(chunk, sizes.post_of_pre()[chunk.pre] != chunk.post)
 
 
 _RULES: dict[str, Any] = {

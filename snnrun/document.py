@@ -7,7 +7,7 @@ paths such as `populations.N.tau`, can be shown as file, line, column and the li
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import yaml
 Key = tuple[str | int, ...]
 
 MAX_BYTES = 16 * 2**20
+SHOWN = 160  # characters of a line in a message
 MAX_NODES = 10**6  # after expansion of aliases: a file of 1 kB can stand for billions of nodes
 
 
@@ -90,15 +91,15 @@ def read(path: Path) -> Document:
     try:
         document.text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise SpecError([Fault((), "the file is not UTF-8 text", "save it as UTF-8", line=line, column=1)]) from None
+        line, column = _place(data[: error.start].decode("utf-8-sig", "replace"))
+        raise SpecError([Fault((), "the file is not UTF-8 text", "save it as UTF-8", line=line, column=column)]) from None
     return parse(document)
 
 
 def parse(document: Document) -> Document:
     """Fill the tree and the positions of a document from its text."""
-    loader = _Loader(document.text)
     try:
+        loader = _Loader(document.text)
         node = loader.get_single_node()
         if node is not None:
             faults = list(_faults_of_nodes(node))
@@ -109,21 +110,45 @@ def parse(document: Document) -> Document:
     except yaml.MarkedYAMLError as error:
         raise SpecError([_yaml_fault(error, document.text)]) from None
     except yaml.reader.ReaderError as error:
-        line = document.text[: error.position].count("\n") + 1
+        line, column = _place(document.text[: error.position])
         message = f"the character U+{error.character:04X} is not allowed in YAML"
-        raise SpecError([Fault((), message, "remove it", line=line, column=1)]) from None
+        raise SpecError([Fault((), message, "remove it", line=line, column=column)]) from None
     except RecursionError:
         raise SpecError([Fault((), "the file is nested too deeply", line=1, column=1)]) from None
     if document.tree is None:
-        raise SpecError([Fault((), "the file is empty", "see configs/ for examples", line=1, column=1)])
+        raise SpecError([Fault((), "the file is empty", "begin with duration: and populations:", line=1, column=1)])
     if not isinstance(document.tree, dict):
-        message = "a network file is a mapping: populations, projections, inputs, monitors"
-        raise SpecError([Fault((), message, line=1, column=1)])
+        what = "a list" if isinstance(document.tree, list) else "a single value"
+        mark = document.values[()]
+        message = f"a network file is a mapping with keys such as populations:, and this is {what}"
+        hint = "begin with duration: and populations:"
+        raise SpecError([Fault((), message, hint, line=mark.line + 1, column=mark.column + 1)])
     return document
 
 
+# what YAML takes for the end of a line; str.splitlines knows more
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+
+
+def _lines(text: str) -> list[str]:
+    lines = _BREAK.split(text)
+    return lines if lines[-1] else lines[:-1]
+
+
+def _place(before: str) -> tuple[int, int]:
+    """Line and column, counted from 1, of what follows a text."""
+    lines = _BREAK.split(before)
+    return len(lines), len(lines[-1]) + 1
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with the scalars of the YAML 1.2 core schema."""
+    """PyYAML's safe loader with the types and scalars of the YAML 1.2 core schema; keys are text, whatever they look like."""
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[str, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise yaml.constructor.ConstructorError(None, None, "a mapping is wanted", node.start_mark)
+        self.flatten_mapping(node)
+        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -141,26 +166,41 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), list(_first))
 
 
-def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | str:
-    text = loader.construct_scalar(node)
+def _int(text: str) -> int | str:
     if len(text) > 100:  # Python refuses, or takes long over, huge integers; none is meant as a number
         return text
     prefix = text[:2].lower()
     return int(text[2:], 8 if prefix == "0o" else 16) if prefix in ("0o", "0x") else int(text)
 
 
-def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
-    return float(loader.construct_scalar(node).replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf")
-                 .replace(".nan", "nan").replace(".NaN", "nan").replace(".NAN", "nan"))  # fmt: skip
+def _float(text: str) -> float:
+    return float(re.sub(r"\.(inf|nan)$", r"\1", text, flags=re.IGNORECASE))
 
 
-def _bool(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> bool:
-    return loader.construct_scalar(node).lower() == "true"
+def _bool(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _float)
-_Loader.add_constructor("tag:yaml.org,2002:bool", _bool)
+def _scalar_of(read: Callable[[str], Any]) -> Callable[[yaml.SafeLoader, yaml.ScalarNode], Any]:
+    def construct(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+        text = loader.construct_scalar(node)
+        try:
+            return read(text)
+        except (ValueError, KeyError):  # only where a tag such as !!int stands in front
+            problem = f"{text!r} is not what its tag says"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+    return construct
+
+
+# no dates, sets and the like: a tag that asks for one is unknown
+_Loader.yaml_constructors = {
+    tag: _Loader.yaml_constructors[tag]
+    for tag in (None, *(f"tag:yaml.org,2002:{kind}" for kind in ("null", "str", "seq", "map")))
+}
+_Loader.add_constructor("tag:yaml.org,2002:int", _scalar_of(_int))
+_Loader.add_constructor("tag:yaml.org,2002:float", _scalar_of(_float))
+_Loader.add_constructor("tag:yaml.org,2002:bool", _scalar_of(_bool))
 
 
 def _faults_of_nodes(root: yaml.Node) -> Iterator[Fault]:
@@ -187,10 +227,12 @@ def _faults_of_nodes(root: yaml.Node) -> Iterator[Fault]:
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode):
                     at(key, "a key must be plain text", "quote what you meant as text")
-                elif key.tag != "tag:yaml.org,2002:merge":
+                else:
                     if key.value in seen:
                         first = seen[key.value].start_mark.line + 1
-                        at(key, f"{key.value!r} is given twice (first in line {first})", "remove one of the two")
+                        merge = key.tag == "tag:yaml.org,2002:merge"
+                        hint = "write both aliases in one list: <<: [*a, *b]" if merge else "remove one of the two"
+                        at(key, f"{key.value!r} is given twice (first in line {first})", hint)
                     seen.setdefault(key.value, key)
                 total += 1 + size(value)
         open_nodes.discard(id(node))
@@ -207,7 +249,7 @@ def _mark(node: yaml.Node, path: Key, document: Document) -> None:
     document.values[path] = Mark(node.start_mark.line, node.start_mark.column)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:  # construction has put merged keys in front, so an own key overrides them
-            child = (*path, str(key.value))
+            child = (*path, key.value)
             document.keys[child] = Mark(key.start_mark.line, key.start_mark.column)
             _mark(value, child, document)
     elif isinstance(node, yaml.SequenceNode):
@@ -218,27 +260,44 @@ def _mark(node: yaml.Node, path: Key, document: Document) -> None:
 def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
-    lines = text.splitlines()
+    lines = _lines(text)
     if line >= len(lines):  # the end of the file: show where the open construct began
         mark = error.context_mark or mark
         line, column = (mark.line, mark.column) if mark and mark.line < len(lines) else (max(len(lines) - 1, 0), 0)
     problem = error.problem or "not YAML"
+    problem = problem.replace("the node content", "a value").replace("'<stream end>'", "the end of the file")
     message, hint = f"this is no YAML: {problem}", ""
     shown = lines[line] if line < len(lines) else ""
-    slice_ = re.search(r"[A-Za-z][\w-]*\[[\d:]*\]", shown)
-    if slice_ and "[" in problem or slice_ and "flow" in (error.context or ""):
-        message = "a slice inside braces must be quoted"
+    slices = re.finditer(r"[A-Za-z][\w-]*\[[\d:-]*\]", shown)
+    slice_ = next((found for found in slices if found.start() < column < found.end()), None)
+    opened = f"in line {error.context_mark.line + 1}" if error.context_mark else ""
+    if slice_ and "got '['" in problem:
+        message = "a slice inside [ ] or { } must be quoted"
         hint, column = f'write "{slice_.group()}"', slice_.start()
     elif "\\t" in problem:
         message, hint = "a tab cannot indent YAML", "use spaces"
     elif "undefined alias" in problem:
         hint = "an anchor &name must stand above its alias *name"
     elif "could not determine a constructor" in problem:
-        message, hint = f"unknown tag: {problem.rsplit(' ', 1)[-1]}", "remove it"
+        tag = problem.rsplit(" ", 1)[-1].strip("'").replace("tag:yaml.org,2002:", "!!")
+        message, hint = f"unknown tag {tag}", "remove it"
     elif "expected a mapping or list of mappings for merging" in problem:
         hint = "<< takes an alias of a mapping, like <<: *lif"
     elif "mapping values are not allowed" in problem:
-        hint = "quote a text that contains ': '"
+        message = "this is no YAML: a colon is not expected here"
+        hint = "is a colon missing in the line above, or does a text contain ': ' and needs quotes?"
+    elif "expected ',' or" in problem:
+        hint = f"a comma is missing here, or what is opened {opened} is not closed"
+    elif "cannot start any token" in problem:
+        message, hint = f"this is no YAML: a text cannot begin with {shown[column : column + 1]!r}", "quote the text"
+    elif "quoted scalar" in (error.context or ""):
+        message, hint = "a quotation mark is not closed", f"it opens {opened}"
+    elif "could not find expected ':'" in problem:
+        hint = "write key: value, with a blank after the colon"
+    elif "<block end>" in problem or "<document start>" in problem:
+        message, hint = "the indentation of this line fits none above", "align it with the other keys of the same part"
+    elif "not what its tag says" in problem:
+        message, hint = problem, "remove the tag"
     elif "expected a single document" in (error.context or ""):
         message, hint = "a network file holds one document", "remove the line ---"
     return Fault((), message, hint, line=line + 1, column=column + 1)
@@ -256,9 +315,7 @@ def override(document: Document, overrides: Iterable[Override]) -> Document:
         for part in item.path[:-1]:
             child = _child(parent, part)
             if child is None:
-                known = [str(k) for k in parent] if isinstance(parent, dict) else []
-                hint = nearest(str(part), known)
-                faults.append(Fault((*at, part), "there is no such part", hint, label=item.label))
+                faults.append(Fault((*at, part), "there is no such part", _parts_of(parent, part), label=item.label))
                 break
             key, parent = child
             at = (*at, key)
@@ -267,11 +324,11 @@ def override(document: Document, overrides: Iterable[Override]) -> Document:
             value = _scalar(item, faults)
             if isinstance(parent, dict):
                 parent[last] = value
-            elif isinstance(parent, list) and str(last).isdigit() and int(last) < len(parent):
-                last = int(last)
+            elif (child := _child(parent, last)) is not None:
+                last = child[0]
                 parent[last] = value
             else:
-                faults.append(Fault((*at, last), f"{dotted(at)} has no such part", label=item.label))
+                faults.append(Fault((*at, last), "there is no such part", _parts_of(parent, last), label=item.label))
                 continue
             changed.overridden[(*at, last)] = item.label
     if faults:
@@ -289,9 +346,18 @@ def _copy(tree: Any) -> Any:
 def _child(parent: Any, part: str | int) -> tuple[str | int, Any] | None:
     if isinstance(parent, dict) and part in parent:
         return part, parent[part]
-    if isinstance(parent, list) and str(part).isdigit() and int(part) < len(parent):
+    if isinstance(parent, list) and re.fullmatch("[0-9]{1,9}", str(part)) and int(part) < len(parent):
         return int(part), parent[int(part)]
     return None
+
+
+def _parts_of(parent: Any, part: str | int) -> str:
+    """What could have been meant."""
+    if isinstance(parent, dict):
+        return nearest(str(part), parent)
+    if isinstance(parent, list):
+        return f"the list has the entries 0 to {len(parent) - 1}" if parent else "the list is empty"
+    return "set the part above it as a whole"
 
 
 def _scalar(item: Override, faults: list[Fault]) -> Any:
@@ -338,17 +404,16 @@ def _override_label(document: Document, path: Key) -> str | None:
 
 
 def as_objects(document: Document, faults: Iterable[Fault]) -> list[dict[str, Any]]:
-    """The faults as plain objects: path, line, column, message, hint."""
+    """The faults as plain objects, in file order: file (or option), path, line, column, message, hint."""
     found = []
-    for fault in faults:
+    for fault in _ordered(document, faults):
         label = fault.label or _override_label(document, fault.path)
-        place = located(document, fault)
         found.append(
             {
                 "file": label or document.name,
                 "path": dotted(fault.path),
-                "line": None if label else place.line,
-                "column": None if label else place.column,
+                "line": None if label else fault.line,
+                "column": None if label else fault.column,
                 "message": fault.message,
                 "hint": fault.hint,
             }
@@ -357,24 +422,45 @@ def as_objects(document: Document, faults: Iterable[Fault]) -> list[dict[str, An
 
 
 def render(document: Document, faults: Iterable[Fault], kind: str = "error") -> str:
-    """The faults as a compiler would print them: in file order, each with its line and a caret."""
-    lines = document.text.splitlines()
+    """The faults as a compiler would print them: in file order, each with its line and a caret.
+
+    A mistake in a part that others merge or alias is one mistake, shown once with all the paths it has.
+    """
+    lines = _lines(document.text)
+    shared: dict[Any, list[Fault]] = {}
+    for fault in _ordered(document, faults):
+        place = fault.label or _override_label(document, fault.path) or (fault.line, fault.column)
+        shared.setdefault((place, fault.message, fault.hint), []).append(fault)
     blocks = []
-    ordered = sorted((located(document, f) for f in faults), key=lambda f: (f.line or 0, f.column or 0))
-    unique = list({(f.path, f.message, f.line, f.column): f for f in ordered}.values())
-    for fault in unique:
-        path = f"{dotted(fault.path)}: " if fault.path else ""
-        kind_text = "" if kind == "error" else f"{kind}: "
-        if label := fault.label or _override_label(document, fault.path):
-            hint = f": {fault.hint}" if fault.hint else ""
-            blocks.append(f"{label}: {path}{kind_text}{fault.message}{hint}")
+    for (place, message, hint), same in shared.items():
+        path, *others = dict.fromkeys(dotted(fault.path) for fault in same)
+        if others:
+            path += f" (and {', '.join(others[:2])}{f' and {len(others) - 2} more' if len(others) > 2 else ''})"
+        said = f"{path}: " if path else ""
+        said += message if kind == "error" else f"{kind}: {message}"
+        if isinstance(place, str):
+            blocks.append(f"{place}: {said}{f': {hint}' if hint else ''}")
             continue
-        row, column = (fault.line or 1) - 1, (fault.column or 1) - 1
-        shown = lines[row] if row < len(lines) else ""
-        gutter = f"{row + 1:5d} | "
-        blank = "".join("\t" if c == "\t" else " " for c in shown[:column])
-        caret = f"{' ' * 5} | {blank}^ {fault.hint}".rstrip()
-        blocks.append(f"{document.name}:{row + 1}:{column + 1}: {path}{kind_text}{fault.message}\n{gutter}{shown}\n{caret}")
-    count = len(unique)
-    blocks.append(f"{count} {kind}{'s' if count != 1 else ''} in {document.name}")
+        line, column = place
+        shown, before = _window(lines[line - 1] if line <= len(lines) else "", column - 1)
+        blank = "".join("\t" if c == "\t" else " " for c in before)
+        caret = f"{' ' * 5} | {blank}^ {hint}".rstrip()
+        blocks.append(f"{document.name}:{line}:{column}: {said}\n{line:5d} | {shown}\n{caret}")
+    blocks.append(f"{len(shared)} {kind}{'s' if len(shared) != 1 else ''} in {document.name}")
     return "\n".join(blocks)
+
+
+def _ordered(document: Document, faults: Iterable[Fault]) -> list[Fault]:
+    found = dict.fromkeys(located(document, fault) for fault in faults)
+    return sorted(found, key=lambda fault: (fault.line, fault.column))
+
+
+def _window(line: str, column: int) -> tuple[str, str]:
+    """A line, cut where it is long, and what of it stands before a column."""
+    start = max(0, column - SHOWN // 2) if len(line) > SHOWN else 0
+    cut = line[start : start + SHOWN]
+    if start:
+        cut = "..." + cut[3:]
+    if start + SHOWN < len(line):
+        cut = cut[:-3] + "..."
+    return cut, cut[: column - start]

@@ -246,6 +246,9 @@ def simulate(plan: Plan, state: State, steps: int, sink: Sink, capacity: int | N
     constants = jax.device_put(plan.constants)
     state = jax.device_put(state)
     done, first = 0, int(state.step)
+    state, *_ = run_chunk(s, constants, state, np.int64(0), capacity)  # compiles, and does nothing
+    if progress is not None:
+        progress(first)
     length, pending = min(FIRST_CHUNK, capacity), None
     began = time.perf_counter()
     while done < steps:

@@ -203,7 +203,9 @@ def place(spec: Spec, found: list[Receptor]) -> list[PopulationPlan]:
             conductances = any(found[i].output is not None and found[i].output.model == "coba" for i in own)
             method = neurons.MODELS[population.model].method(population, conductances)
         currents = sum(part.population == name for _, part in _current_parts(spec))
-        plans.append(PopulationPlan(name, population.model, population.size, padded(population.size), first, method, own, currents))
+        plans.append(
+            PopulationPlan(name, population.model, population.size, padded(population.size), first, method, own, currents)
+        )
         first += padded(population.size)
     return plans
 
@@ -228,8 +230,15 @@ def _receptor_plans(spec: Spec, found: list[Receptor], populations: list[Populat
         population = populations[by_name[receptor.population]]
         output = None if receptor.output is None else receptor.output.model
         plans.append(
-            ReceptorPlan(receptor.name, by_name[receptor.population], receptor.synapse.model, output, first,
-                         population.padded, tuple(range(noise, noise + len(items))))  # fmt: skip
+            ReceptorPlan(
+                receptor.name,
+                by_name[receptor.population],
+                receptor.synapse.model,
+                output,
+                first,
+                population.padded,
+                tuple(range(noise, noise + len(items))),
+            )  # fmt: skip
         )
         first, noise = first + population.padded, noise + len(items)
     return plans, noise_of
@@ -265,7 +274,9 @@ def _quanta(network: Network, found: list[Receptor], precision: str) -> list[flo
     for name, entry in spec.inputs.items():
         if entry.model != "poisson":
             continue
-        for feed, values in zip(receptors.feeds(entry, Source("inputs", name), found, spec), network.inputs[name].values, strict=True):
+        for feed, values in zip(
+            receptors.feeds(entry, Source("inputs", name), found, spec), network.inputs[name].values, strict=True
+        ):
             group, weight = found[feed.receptor].group, np.abs(values["weight"])
             largest[group] = max(largest[group], float(np.max(weight)))
             if precision == "float64":
@@ -290,8 +301,7 @@ def _power(bound: float, bits: int) -> float:
 
 def _quantised(weight: Any, quantum: float, precision: str) -> Any:
     """Weights as whole multiples of a quantum, half to even."""
-    whole = np.rint(np.asarray(weight, np.float64) / quantum)
-    return int(whole) if whole.ndim == 0 else whole.astype(np.int32 if precision == "float32" else np.int64)
+    return np.rint(np.asarray(weight, np.float64) / quantum).astype(np.int32 if precision == "float32" else np.int64)
 
 
 # ---- 4. constants ----------------------------------------------------------------------------------------------------
@@ -306,7 +316,8 @@ class _Cast:
     def __call__(self, value: Any, length: int) -> Any:
         value = np.asarray(value)
         if value.dtype.kind == "f":
-            value = value.astype(self.float)
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and the run says so
+                value = value.astype(self.float)
         if value.ndim == 0:
             return value
         return np.concatenate([value, np.repeat(value[-1:], length - len(value))])
@@ -387,7 +398,9 @@ def _currents(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cast) -
                 whole = np.zeros(plan.padded)
                 whole[part.start : part.stop] = profile
                 profile = whole
-            found.append((np.array(changes, np.int64), cast(np.array(factors, np.float64), len(factors)), cast(profile, plan.padded)))
+            found.append(
+                (np.array(changes, np.int64), cast(np.array(factors, np.float64), len(factors)), cast(profile, plan.padded))
+            )
     return found
 
 
@@ -415,7 +428,7 @@ def _pathways(network: Network, found: list[Receptor], plans: list[ReceptorPlan]
             weight = _quantised(_pick(edges.weight, run), quantum, spec.precision)
             whole = Pathway(_pick(source, run), _pick(target, run), weight, _pick(delay, run))
             for side, chosen in ((due, np.asarray(whole.delay) > 0), (instant, np.asarray(whole.delay) == 0)):
-                if chosen.ndim == 0 and chosen:
+                if chosen.ndim == 0 and chosen and len(whole.source):
                     side.append(whole)
                 elif chosen.ndim and chosen.any():
                     side.append(Pathway(*(_pick(part, chosen) for part in whole)))
@@ -463,7 +476,9 @@ def _monitors(spec: Spec, found: list[Receptor], populations: list[PopulationPla
                 continue
             every = 1 if monitor.every is None else _steps(monitor.every, spec.dt)
             for label, unit, kind, where, field in _sampled(spec, monitor, part, found, by_name):
-                samples.append(Sample(name, part.population, label, unit, kind, where, field, part.start, part.stop, every, first, last))
+                samples.append(
+                    Sample(name, part.population, label, unit, kind, where, field, part.start, part.stop, every, first, last)
+                )
     tapped = tuple((p.first // 32, (p.first + p.padded) // 32) for p in populations if p.name in tapped_names)
     return tuple(samples), tuple(taps), tapped
 
@@ -486,5 +501,3 @@ def _sampled(spec: Spec, monitor: Any, part: Part, found: list[Receptor], by_nam
             name, field = label.split(".")
             place_ = next(i for i, receptor in own if name in [source.name for source in receptor.sources])
             yield label, known[label], "receptor", place_, field
-
-

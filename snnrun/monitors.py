@@ -42,7 +42,7 @@ class InputCurrent(_Monitor):
     """Input through each receptor at start + i every, before stop: pA, or mV per step for delta synapses."""
 
     model: Literal["input"]
-    receptors: tuple[str, ...] | None = None
+    receptors: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Names of projections or inputs whose receptors are recorded; all where it is not given."""
     every: Time | None = None
     """dt where it is not given."""

@@ -1,10 +1,12 @@
-"""Spec -> Network: everything that is drawn or read from files. Plain NumPy arrays in internal units; no time step but for delays.
+"""Spec -> Network: everything that is drawn or read from files. Plain NumPy arrays in internal units; only delays know dt.
 
 Every draw depends on the seed, the name of what it is for and the neuron or edge alone, so a network does not change
 when something unrelated is added to it.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,7 +111,9 @@ def _values(spec: Spec, stream: str, value: Any, entities: NDArray[Any], path: K
 
 def _draw(spec: Spec, stream: str, value: Any, entity: Any, number: Any, path: Key) -> NDArray[np.float64]:
     law = law_of(value)
-    assert law is not None
+    if law is None:
+        hint = "edges from a file may have weights and delays of their own: connect: {rule: file, path: ...}"
+        raise _fail((*path, "file"), "a column has one value per neuron, and one per edge is wanted here", hint)
     try:
         return random.draw(random.key(spec.seed, stream), law, entity, number)
     except random.DrawError as error:
@@ -132,8 +136,9 @@ def _population(spec: Spec, name: str, folder: Path) -> Population:
     population, path = spec.populations[name], ("populations", name)
     module, everyone = neurons.MODELS[population.model], np.arange(population.size)
     values = {
-        field: _values(spec, f"population/{name}/{field}", getattr(population, field), everyone, (*path, field), folder,
-                       population.size)  # fmt: skip
+        field: _values(
+            spec, f"population/{name}/{field}", getattr(population, field), everyone, (*path, field), folder, population.size
+        )  # fmt: skip
         for field in module.DRAWN
     }
     _hold(module, values, path)
@@ -189,12 +194,15 @@ def _grid(times: NDArray[Any], dt: float, path: Key, column: str) -> NDArray[np.
     """Literal times of a file in whole steps."""
     quotient = np.asarray(times, np.float64) / dt
     nearest = np.rint(quotient)
-    bad = ~(np.abs(quotient - nearest) <= np.maximum(units.GRID_TOLERANCE, 1e-12 * np.abs(quotient))) | (nearest < 0)
+    with np.errstate(invalid="ignore"):  # the difference of infinities
+        bad = ~(np.abs(quotient - nearest) <= np.maximum(units.GRID_TOLERANCE, 1e-12 * np.abs(quotient))) | (nearest < 0)
+    bad |= ~np.isfinite(quotient)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         value = float(np.asarray(times)[row])
-        if not value >= 0:
-            raise _fail(path, f"{column} is {value:g} in row {row + 1}", "a time must not be negative")
+        if not 0 <= value < np.inf:
+            hint = "a time must not be negative" if value < 0 else "a time is a finite number"
+            raise _fail(path, f"{column} is {value:g} in row {row + 1}", hint)
         message, hint = units.off_grid(value, dt)
         raise _fail(path, f"{column} in row {row + 1}: {message}", hint)
     return nearest.astype(np.int64)
@@ -251,17 +259,23 @@ def _kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, 
 
 
 def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Projection:
-    entry, path = spec.projections[name], ("projections", name)
+    entry = spec.projections[name]
     pre, post = parts(entry.pre, sizes), parts(entry.post, sizes)
     both = connected(pre, post)
     if entry.connect.rule == "file":
         return Projection(pre, post, _file_edges(spec, name, folder, both))
     stream = random.key(spec.seed, f"projection/{name}/connect")
-    collected = [
-        (chunk.pre.astype(np.int32), chunk.post.astype(np.int32), *_weights_and_delays(spec, name, chunk))
-        for chunk in connect.edges(entry.connect, both, stream)
-    ]
+
     weight, delay = _constant_weight(entry), _constant_delay(entry, spec.dt)
+
+    def drawn(chunk: Callable[[], connect.Edges]) -> tuple[Any, ...]:
+        edges = chunk()
+        weights = _drawn_weights(spec, name, edges) if weight is None else None
+        delays = _drawn_delays(spec, name, edges) if delay is None else None
+        return edges.pre.astype(np.int32), edges.post.astype(np.int32), weights, delays
+
+    with ThreadPoolExecutor(_threads()) as pool:  # an edge depends on no other, so their order does not matter
+        collected = list(pool.map(drawn, connect.chunks(entry.connect, both, stream)))
     columns = list(zip(*collected, strict=True)) if collected else [[], [], [], []]
     return Projection(
         pre,
@@ -273,6 +287,12 @@ def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> P
             delay if delay is not None else _joined(columns[3], np.int32),
         ),
     )
+
+
+def _threads() -> int:
+    """As many as there are cores for this process; more than eight would wait for one another."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
 
 
 def _joined(chunks: Any, dtype: Any) -> NDArray[Any]:
@@ -287,21 +307,28 @@ def _constant_delay(entry: Any, dt: float) -> int | None:
     return units.steps(entry.delay, dt) if is_literal(entry.delay) else None
 
 
-def _weights_and_delays(spec: Spec, name: str, chunk: connect.Edges) -> tuple[Any, Any]:
-    """Weights in internal units and delays in steps of some edges; None for what is the same for all."""
+def _drawn_weights(spec: Spec, name: str, chunk: connect.Edges) -> NDArray[np.float64]:
     entry, path = spec.projections[name], ("projections", name)
-    weight = delay = None
-    if _constant_weight(entry) is None:
-        weight = _draw(spec, f"projection/{name}/weight", entry.weight, chunk.entity, chunk.number, (*path, "weight"))
-        _sound_weight(entry, weight, path)
-    if _constant_delay(entry, spec.dt) is None:
-        times = _draw(spec, f"projection/{name}/delay", entry.delay, chunk.entity, chunk.number, (*path, "delay"))
-        if len(times) and times.min() < 0:
-            count = np.count_nonzero(times < 0)
-            hint = f"add redraw: {{min: {units.show(spec.dt / 2, 'time')}}}"
-            raise _fail((*path, "delay"), f"{count:,} drawn delays are negative", hint)
-        delay = round_steps(times, spec.dt).astype(np.int32)
-    return weight, delay
+    weight = _draw(spec, f"projection/{name}/weight", entry.weight, chunk.entity, chunk.number, (*path, "weight"))
+    _sound_weight(entry, weight, path)
+    return weight
+
+
+def _drawn_delays(spec: Spec, name: str, chunk: connect.Edges) -> NDArray[np.int32]:
+    """Drawn delays in steps."""
+    path = ("projections", name, "delay")
+    times = _draw(spec, f"projection/{name}/delay", spec.projections[name].delay, chunk.entity, chunk.number, path)
+    if len(times) and times.min() < 0:
+        count = np.count_nonzero(times < 0)
+        hint = f"add redraw: {{min: {units.show(spec.dt / 2, 'time')}}}"
+        raise _fail(path, f"{count:,} drawn delays are negative", hint)
+    return _delay_steps(round_steps(times, spec.dt), path)
+
+
+def _delay_steps(steps: NDArray[np.int64], path: Key) -> NDArray[np.int32]:
+    if len(steps) and steps.max() > np.iinfo(np.int32).max:
+        raise _fail(path, f"a delay of {steps.max():,} steps is too long", "delays are in ms and below 2**31 steps")
+    return steps.astype(np.int32)
 
 
 def _file_edges(spec: Spec, name: str, folder: Path, both: connect.Sizes) -> Edges:
@@ -319,22 +346,20 @@ def _file_edges(spec: Spec, name: str, folder: Path, both: connect.Sizes) -> Edg
     number = np.arange(len(pre))
     chunk = connect.Edges(pre, post, number, np.zeros_like(number))
     keep = np.ones(len(pre), bool) if entry.connect.autapses else both.post_of_pre()[pre] != post
+    weight, delay = _constant_weight(entry), _constant_delay(entry, spec.dt)
     if weights:
         values = table[weights[0]].astype(np.float64)
         weight = values if weights[0] == "syn_weight" else tables.to_internal(values, weights[0])
         if not np.isfinite(weight).all():
             raise _fail(path, f"{weights[0]} has values that are no finite numbers")
-        _sound_weight(entry, weight, ("projections", name))
+        if weight_dimension(entry) == "conductance" and np.any(weight < 0):
+            message = f"{weights[0]} has {np.count_nonzero(weight < 0):,} negative conductances"
+            raise _fail(path, message, "inhibition is a matter of the reversal potential E")
+    elif weight is None:
+        weight = _drawn_weights(spec, name, chunk)
     if "delay_ms" in table:
-        delay = _grid(table["delay_ms"], spec.dt, path, "delay_ms").astype(np.int32)
-    if not weights or "delay_ms" not in table:
-        drawn = _weights_and_delays(spec, name, chunk) if len(pre) else (None, None)
-        weight = weight if weights else _one_or_kept(_constant_weight(entry), drawn[0])
-        delay = delay if "delay_ms" in table else _one_or_kept(_constant_delay(entry, spec.dt), drawn[1])
+        delay = _delay_steps(_grid(table["delay_ms"], spec.dt, path, "delay_ms"), path)
+    elif delay is None:
+        delay = _drawn_delays(spec, name, chunk)
     pick: Callable[[Any], Any] = lambda values: values[keep] if isinstance(values, np.ndarray) else values  # noqa: E731
     return Edges(pre[keep].astype(np.int32), post[keep].astype(np.int32), pick(weight), pick(delay))
-
-
-def _one_or_kept(one: Any, many: Any) -> Any:
-    return one if one is not None else many if many is not None else np.empty(0)
-

@@ -4,6 +4,7 @@ A field's type names its dimension (`tau: Drawable[Time]`); after loading, its v
 (ms, mV, pA, nS, pF, GOhm, kHz), a distribution of such floats, or the name of a column that holds them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
@@ -12,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaH
 from pydantic_core import PydanticCustomError, core_schema
 
 from snnrun import units
-
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"  # of populations, projections, inputs and monitors
 
@@ -23,9 +23,9 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def fault(message: str, hint: str = "") -> PydanticCustomError:
-    """An error that pydantic carries to the place where it belongs."""
-    return PydanticCustomError("snnrun", "{message}", {"message": message, "hint": hint})
+def fault(message: str, hint: str = "", at: tuple[str | int, ...] = ()) -> PydanticCustomError:
+    """An error that pydantic carries to the place where it belongs; `at` leads from there to the part that is wrong."""
+    return PydanticCustomError("snnrun", "{message}", {"message": message, "hint": hint, "at": at})
 
 
 class Quantity(NamedTuple):
@@ -72,21 +72,27 @@ class AnyUnit:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         allowed = [unit for dimension in self.dimensions for unit in units.of_dimension(dimension)]
-        return _quantity_schema(allowed, " or ".join(self.dimensions))
+        description = " or ".join(self.dimensions) if len(self.dimensions) < 4 else "a number with its unit"
+        return _quantity_schema(allowed, description)
+
+    def bare(self, raw: Any) -> Quantity:
+        if not math.isfinite(float(raw)):
+            raise fault("a finite number with its unit is wanted here", f"like {self.examples()}")
+        return Quantity(float(raw), None)
 
     def examples(self) -> str:
         return ", ".join(f"5 {units.USUAL[dimension]}" for dimension in self.dimensions[:3])
 
     def read(self, raw: object) -> Quantity:
-        if isinstance(raw, int | float) and not isinstance(raw, bool):
-            return Quantity(float(raw), None)
-        if not isinstance(raw, str):
+        if isinstance(raw, bool) or not isinstance(raw, int | float | str):
             raise fault("a number with its unit is wanted here", f"like {self.examples()}")
         try:
+            if not isinstance(raw, str):
+                return self.bare(raw)
             return Quantity(*units.parse(raw))
         except units.UnitError as error:
             if error.message == "a unit is missing":
-                return Quantity(float(raw), None)
+                return self.bare(raw)
             known = error.hint if "did you mean" in error.hint else f"write it like {self.examples()}"
             raise fault(error.message, known) from None
 
@@ -109,7 +115,7 @@ class _Selecting:
     def read(self, raw: object) -> tuple[str, ...]:
         parts = raw if isinstance(raw, list | tuple) else [raw]
         if not parts or not all(isinstance(part, str) for part in parts):
-            raise fault("a population, a slice of one, or a list of these is wanted", "like E, \"E[:100]\" or [E, I]")
+            raise fault("a population, a slice of one, or a list of these is wanted", 'like E, "E[:100]" or [E, I]')
         return tuple(parts)
 
 
@@ -138,7 +144,7 @@ class Bounds(Frozen):
         if self.min is None and self.max is None:
             raise fault("bounds need min or max", "write {min: ..., max: ...}")
         if self.min is not None and self.max is not None and not plain(self.min) < plain(self.max):
-            raise fault("min must lie below max")
+            raise fault("min must lie below max", at=("min",))
         return self
 
 
@@ -153,15 +159,15 @@ class _Law(Frozen):
     @model_validator(mode="after")
     def _one_kind_of_bounds(self) -> "_Law":
         if self.redraw is not None and self.clip is not None:
-            raise fault("redraw and clip are two ways to hold bounds", "keep one of them")
+            raise fault("redraw and clip are two ways to keep within bounds", "keep one of them", at=("clip",))
         return self
 
 
 def _positive_std(law: Any, zero_mean_allowed: bool) -> Any:
     if not plain(law.std) > 0:
-        raise fault("std must be positive", "write a plain value for one that does not vary")
+        raise fault("std must be positive", "for a value that does not vary, write the value instead", at=("std",))
     if not zero_mean_allowed and not plain(law.mean) > 0:
-        raise fault("mean must be positive for this distribution")
+        raise fault("mean must be positive for this distribution", at=("mean",))
     return law
 
 
@@ -205,7 +211,7 @@ class Uniform(_Law):
     @model_validator(mode="after")
     def _sound(self) -> "Uniform":
         if not plain(self.low) < plain(self.high):
-            raise fault("low must lie below high")
+            raise fault("low must lie below high", at=("low",))
         return self
 
 
@@ -216,7 +222,7 @@ class Exponential(_Law):
     @model_validator(mode="after")
     def _sound(self) -> "Exponential":
         if not plain(self.mean) > 0:
-            raise fault("mean must be positive for this distribution")
+            raise fault("mean must be positive for this distribution", at=("mean",))
         return self
 
 
@@ -285,7 +291,7 @@ else:
 
 Name = Annotated[str, Field(pattern=NAME)]
 Selection = Annotated[tuple[str, ...], _Selecting()]
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 Precision = Literal["float32", "float64"]
 
 

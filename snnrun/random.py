@@ -26,6 +26,8 @@ _MASK = 0xFFFFFFFF
 _BLOCK = 1 << 14  # blocks drawn at a time: the intermediates then stay in the second-level cache
 _ATTEMPT = 48  # bits of the number that count draws; those above count the attempts of one draw
 MAX_ATTEMPTS = 1000
+_BATCH = 1 << 14  # values drawn at a time, for the same reason
+_FIRST = 256  # the first batch is a small one, so that bounds that are never met show soon
 
 Key = tuple[int, int]
 
@@ -60,16 +62,32 @@ def blocks(stream: Key, entity: Any, number: Any) -> tuple[Words, Words]:
     entity, number = np.broadcast_arrays(np.asarray(entity, np.uint64), np.asarray(number, np.uint64))
     shape = entity.shape
     entity, number = entity.ravel(), number.ravel()
-    first, second = np.empty(entity.size, np.uint64), np.empty(entity.size, np.uint64)
-    shift, keys = np.uint64(32), np.array(stream, np.uint32)[:, None]
+    words = np.empty((2, entity.size), np.uint64)
+    space = np.empty((3, 2, min(entity.size, _BLOCK)), np.uint64)
     for start in range(0, entity.size, _BLOCK):
         part = slice(start, start + _BLOCK)
-        e, n = entity[part], number[part]
-        counter = (n.astype(np.uint32), (n >> shift).astype(np.uint32), e.astype(np.uint32), (e >> shift).astype(np.uint32))
-        w0, w1, w2, w3 = philox(*counter, *keys)
-        first[part] = w0 | (w1.astype(np.uint64) << shift)
-        second[part] = w2 | (w3.astype(np.uint64) << shift)
-    return first.reshape(shape), second.reshape(shape)
+        _philox_words(stream, entity[part], number[part], words[:, part], space)
+    return words[0].reshape(shape), words[1].reshape(shape)
+
+
+def _philox_words(stream: Key, entity: Words, number: Words, words: Words, space: Words) -> None:
+    """What `philox` computes, in place and twice as fast: even and odd words of the counter in two arrays of 64 bits."""
+    shift, mask = np.uint64(32), np.uint64(_MASK)
+    factors, keys = np.array([[0xD2511F53], [0xCD9E8D57]], np.uint64), np.array(stream, np.uint64)[:, None]
+    even, odd, product = space[:, :, : entity.size]
+    crossed = product[::-1]
+    for half, source in enumerate((number, entity)):
+        np.bitwise_and(source, mask, out=even[half])
+        np.right_shift(source, shift, out=odd[half])
+    for _ in range(10):
+        np.multiply(even, factors, out=product)
+        np.right_shift(crossed, shift, out=even)
+        even ^= odd
+        even ^= keys
+        np.bitwise_and(crossed, mask, out=odd)
+        keys = (keys + np.array([[0x9E3779B9], [0xBB67AE85]], np.uint64)) & mask
+    odd <<= shift
+    np.bitwise_or(even, odd, out=words)
 
 
 def rows(stream: Key, entities: Any, start: int, count: int) -> Words:
@@ -90,7 +108,10 @@ def below(words: Words, n: int) -> NDArray[np.int64]:
 
 def uniform(words: Words) -> Floats:
     """Numbers in the open interval (0, 1) with 53 bits, from 64-bit words."""
-    return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    values = (words >> np.uint64(11)).astype(np.float64)
+    values += 0.5
+    values *= 2.0**-53
+    return np.minimum(values, 1.0 - 2.0**-53, out=values)  # the largest would be rounded to 1
 
 
 # ---- elementary functions from exact operations ----------------------------------------------------------------------
@@ -100,10 +121,11 @@ _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # 
 
 def _two_atanh(s: Floats) -> Floats:
     """2 atanh(s) = log((1 + s) / (1 - s)) for |s| < 0.172, by its series, to the rounding of float64."""
-    z = s * s
+    z = np.asarray(s * s)
     series = np.zeros_like(z)
     for n in range(23, 1, -2):
-        series = (series + 1.0 / n) * z
+        series += 1.0 / n
+        series *= z
     return 2.0 * (s + s * series)
 
 
@@ -157,7 +179,10 @@ _TAIL = (
 def _ratio(r: Floats, coefficients: tuple[tuple[float, ...], tuple[float, ...]]) -> Floats:
     top, bottom = (np.full_like(r, c[0]) for c in coefficients)
     for a, b in zip(coefficients[0][1:], coefficients[1][1:], strict=True):
-        top, bottom = top * r + a, bottom * r + b
+        top *= r
+        top += a
+        bottom *= r
+        bottom += b
     return top / bottom
 
 
@@ -170,7 +195,9 @@ def normal_quantile(p: Any) -> Floats:
     if outside.any():
         tail = q[outside]
         r = np.sqrt(-log(np.where(tail < 0, p[outside], 1.0 - p[outside])))
-        far = np.where(r <= 5.0, _ratio(r - 1.6, _MIDDLE), _ratio(r - 5.0, _TAIL))
+        far = _ratio(r - 1.6, _MIDDLE)
+        if (further := r > 5.0).any():
+            far[further] = _ratio(r[further] - 5.0, _TAIL)
         value[outside] = np.where(tail < 0, -far, far)
     return value
 
@@ -187,18 +214,26 @@ def draw(stream: Key, law: Law, entity: Any, number: Any = 0) -> Floats:
     entity, number = np.broadcast_arrays(np.asarray(entity, np.uint64), np.asarray(number, np.uint64))
     shape, entity, number = entity.shape, entity.ravel(), number.ravel()
     values = np.empty(entity.size)
-    open_ = np.arange(entity.size)
+    start, stop = 0, _FIRST
+    while start < entity.size:
+        values[start:stop] = _draw(stream, law, entity[start:stop], number[start:stop])
+        start, stop = stop, stop + _BATCH
+    return (values if law.clip is None else np.clip(values, *law.clip)).reshape(shape)
+
+
+def _draw(stream: Key, law: Law, entity: Words, number: Words) -> Floats:
+    """One batch of draws, before they are clipped."""
+    values, open_ = np.empty(entity.size), np.arange(entity.size)
     for attempt in range(MAX_ATTEMPTS):
-        value, accepted = _LAWS[law.kind](law, stream, entity[open_], number[open_] + np.uint64(attempt << _ATTEMPT))
+        value, accepted = _LAWS[law.kind](law, stream, entity, number + np.uint64(attempt << _ATTEMPT))
         if law.redraw is not None:
             accepted &= (value >= law.redraw[0]) & (value <= law.redraw[1])
-        values[open_[accepted]] = value[accepted]
-        open_ = open_[~accepted]
-        if not open_.size:
-            break
-    else:
-        raise DrawError("the bounds of redraw are hardly ever met by this distribution")
-    return (values if law.clip is None else np.clip(values, *law.clip)).reshape(shape)
+        values[open_] = value  # those that are not accepted are drawn over
+        if accepted.all():
+            return values
+        again = ~accepted
+        open_, entity, number = open_[again], entity[again], number[again]
+    raise DrawError("the bounds of redraw are hardly ever met by this distribution")
 
 
 Attempt = tuple[Floats, NDArray[np.bool_]]
@@ -258,6 +293,7 @@ _LAWS: dict[str, Callable[[Law, Key, Words, Words], Attempt]] = {
 
 
 # ---- noise inside the step -------------------------------------------------------------------------------------------
+
 
 def step_words(stream: Any, step: Any, first: int, size: int) -> Any:
     """One 32-bit word for each of the neurons first ... first + size - 1 of a population in one step: a JAX array.

@@ -4,10 +4,11 @@ Everything here is checked part by part; what concerns several parts at once is 
 """
 
 import re
+import types
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, Tag, ValidationError, model_validator
 
 from snnrun.connect import Rule
 from snnrun.document import Fault, Key, nearest
@@ -15,7 +16,7 @@ from snnrun.inputs import Input
 from snnrun.monitors import Monitor
 from snnrun.neurons import Population
 from snnrun.outputs import Output
-from snnrun.quantities import Drawable, Frozen, Name, Precision, Selection, Time, WeightQuantity, fault
+from snnrun.quantities import LAWS, Drawable, Frozen, Name, Precision, Selection, Time, WeightQuantity, fault
 from snnrun.synapses import Synapse
 
 
@@ -90,7 +91,7 @@ class Part(NamedTuple):
         return self.stop - self.start
 
 
-_SLICE = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\[(\d*)(:?)(\d*)\])?")
+_SLICE = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\[([0-9]{0,18})(:?)([0-9]{0,18})\])?")
 
 
 class SelectionError(ValueError):
@@ -108,7 +109,7 @@ def parts(selection: tuple[str, ...], sizes: Mapping[str, int]) -> list[Part]:
             hint = "slices are N[3], N[:5], N[5:] and N[5:9]"
             if "-" in text.partition("[")[2]:
                 hint = "count from the front; " + hint
-            raise SelectionError(index, f"{text!r} is no population and no slice of one", hint)
+            raise SelectionError(index, f"{text[:60]!r} is no population and no slice of one", hint)
         name, start, colon, stop = match.groups()
         if name not in sizes:
             raise SelectionError(index, f"there is no population {name!r}", nearest(name, sizes))
@@ -135,6 +136,7 @@ def parts(selection: tuple[str, ...], sizes: Mapping[str, int]) -> list[Part]:
 # ---- tree -> Spec ----------------------------------------------------------------------------------------------------
 
 _SECTIONS = ("populations", "inputs", "projections", "monitors")
+_UNIONS = (Union, types.UnionType)
 
 
 class Reading(NamedTuple):
@@ -159,7 +161,7 @@ def read(tree: dict[str, Any], default_name: str) -> Reading:
         return Reading(validated(tree), [], frozenset())
     except ValidationError as error:
         details = error.errors(include_url=False)
-    faults = [_translated(detail, tree) for detail in details]
+    faults = _without_echoes([_translated(detail, tree) for detail in details if not _follows(detail)])
     broken = frozenset(tuple(detail["loc"][: 2 if detail["loc"][:1] and detail["loc"][0] in _SECTIONS else 1])
                        for detail in details)  # fmt: skip
     pruned = {}
@@ -181,146 +183,191 @@ def read(tree: dict[str, Any], default_name: str) -> Reading:
 def _path(loc: tuple[Any, ...], tree: Any) -> Key:
     """A pydantic location as a path in the tree: tags of unions, which are not in the document, are left out."""
     path: list[str | int] = []
+    annotation: Any = Spec
     for part in loc:
-        if isinstance(tree, dict) and part in tree:
-            path.append(part)
-            tree = tree[part]
-        elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
-            path.append(part)
-            tree = tree[part]
+        if part not in _members(annotation):
+            if isinstance(tree, dict) and part in tree or isinstance(tree, list) and part in range(len(tree)):
+                path.append(part)
+                tree = tree[part]
+            else:
+                break
+        annotation = _step(annotation, part)
     return tuple(path)
 
 
-_KINDS = {
-    "int_type": "a whole number is wanted",
-    "int_from_float": "a whole number is wanted",
-    "int_parsing": "a whole number is wanted",
-    "float_type": "a number is wanted",
-    "float_parsing": "a number is wanted",
-    "finite_number": "a finite number is wanted",
-    "string_type": "a text is wanted",
-    "bool_type": "true or false is wanted",
-    "bool_parsing": "true or false is wanted",
-    "tuple_type": "a list is wanted",
-    "list_type": "a list is wanted",
-    "dict_type": "a mapping of names is wanted",
-    "model_type": "a mapping is wanted",
-    "model_attributes_type": "a mapping is wanted",
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of names",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
 }
 _EXAMPLES = {"duration": "1 s", "size": "100", "every": "0.1 ms", "bin": "5 ms", "tau": "10 ms", "E": "0 mV",
              "V_rest": "-65 mV", "V_reset": "-65 mV", "V_th": "-50 mV", "rate": "10 Hz", "weight": "0.1 mV",
              "current": "100 pA", "p": "0.1", "n": "100", "synapse": "{model: expon, tau: 5 ms}",
-             "connect": "{rule: fixed_prob, p: 0.1}", "variables": "[V]", "path": "edges.csv",
-             "mean": "1 ms", "times": "[1 ms, 5 ms]", "currents": "[100 pA, 0 pA]"}  # fmt: skip
+             "connect": "{rule: fixed_prob, p: 0.1}", "variables": "[V]", "path": "edges.csv", "pairs": "[[0, 1]]",
+             "times": "[1 ms, 5 ms]", "currents": "[100 pA, 0 pA]", "populations": "{E: {model: lif, ...}}",
+             "file": "values.csv", "column": "its name, which ends in a unit like tau_ms",
+             **dict.fromkeys(("to", "of", "pre", "post"), "the name of a population")}  # fmt: skip
 
 
 def _translated(detail: Any, tree: dict[str, Any]) -> Fault:
     """A pydantic error in our words, at the place in the file where it belongs."""
     kind, loc, ctx = detail["type"], tuple(detail["loc"]), detail.get("ctx", {})
     path, given = _path(loc, tree), detail.get("input")
-    if kind == "snnrun":
-        return Fault(path, ctx["message"], ctx["hint"])
+    if kind == "snnrun":  # what a whole mapping lacks is shown at its key
+        return Fault((*path, *ctx["at"]), ctx["message"], ctx["hint"], at_key=isinstance(given, dict) and not ctx["at"])
+    if kind == "tuple_type" and isinstance(loc[-1], int) or kind == "too_long" or kind == "missing" and isinstance(loc[-1], int):
+        where = _path(loc[:-1], tree) if kind == "missing" else path
+        return Fault(where, "a pair is two indices", "write [pre, post], like [0, 1]")
     if kind == "missing":
-        example = _EXAMPLES.get(str(loc[-1]), "...")
-        return Fault(path, f"{loc[-1]} is missing", f"add {loc[-1]}: {example}")
+        example = _EXAMPLES.get(str(loc[-1]), "..., with its unit")
+        return Fault(path, f"{loc[-1]} is missing", f"add {loc[-1]}: {example}", at_key=True)
     if kind == "extra_forbidden":
         return Fault(path, "unknown key", _nearest_field(loc, path, tree), at_key=True)
-    if kind == "union_tag_invalid":
-        key = ctx["discriminator"].strip("'")
-        known = [tag.strip("' ") for tag in ctx["expected_tags"].split(",")]
-        hint = nearest(str(ctx["tag"]), known)
-        return Fault((*path, key), f"unknown {key} {ctx['tag']!r}", hint)
-    if kind == "union_tag_not_found":
-        key = ctx["discriminator"].strip("'")
-        if not isinstance(given, dict):
-            return Fault(path, "a mapping is wanted", f"write {{{key}: ...}}")
-        known = ", ".join(_tags_at(loc))
-        return Fault(path, f"{key} is missing", f"add {key}: one of {known}" if known else f"add {key}: ...")
+    if kind in ("union_tag_invalid", "union_tag_not_found", "model_type", "model_attributes_type"):
+        return _unchosen(kind, loc, path, ctx, given)
     if kind == "no_distribution":
-        known = ["normal", "lognormal", "gamma", "uniform", "exponential", "file"]
         word = str(next(iter(given), "")) if isinstance(given, dict) else ""
-        return Fault((*path, word) if word else path, f"{word or 'this'} is no distribution", nearest(word, known),
-                     at_key=True)  # fmt: skip
+        return Fault((*path, word) if word else path, f"{word or 'this'} is no distribution", nearest(word, (*LAWS, "file")),
+                     at_key=bool(word))  # fmt: skip
+    if loc[-1:] == ("[key]",):
+        hint = "a name is made of letters, digits, _ and -, and begins with a letter"
+        return Fault(_path(loc[:-1], tree), f"{loc[-2]!r} is no name", hint, at_key=True)
+    if given is None:
+        wanted = f"{_WANTED[kind]} is wanted" if kind in _WANTED else "write it, or remove the key"
+        return Fault(path, "a value is missing here", "add an entry, or remove the key" if kind == "dict_type" else wanted)
     if kind == "literal_error":
         known = [word.strip("' ") for word in re.split(r",| or ", ctx["expected"])]
-        return Fault(path, f"{given!r} is not allowed here", nearest(str(given), known) or f"write {ctx['expected']}")
-    if kind == "string_pattern_mismatch" and loc[-1] == "[key]":
-        return Fault(_path(loc[:-1], tree), f"{loc[-2]!r} is no name",
-                     "letters, digits, _ and -, beginning with a letter", at_key=True)  # fmt: skip
+        return Fault(path, f"{_said(given)} is not allowed here", f"{'one of ' if known[1:] else ''}{', '.join(known)}")
     if kind in ("greater_than_equal", "less_than_equal", "less_than", "greater_than"):
-        words = {"ge": "at least", "le": "at most", "lt": "below", "gt": "above"}
-        bound = next(f"{words[key]} {ctx[key]}" for key in words if key in ctx)
-        return Fault(path, f"{given} is not allowed here", f"write a number {bound}")
-    if loc[-1] == "[key]":
-        return Fault(_path(loc[:-1], tree), f"{loc[-2]!r} is no name", "a name is text that begins with a letter", at_key=True)
+        words = {"ge": "of at least", "le": "of at most", "lt": "below", "gt": "above"}
+        bound = next(f"{words[key]} {_plainly(ctx[key])}" for key in words if key in ctx)
+        return Fault(path, f"{_said(given)} is not allowed here", f"write a number {bound}")
     if kind == "too_short":
         return Fault(path, "the list is empty", "name at least one")
-    if kind in ("missing_positional_only_argument", "too_long"):
-        return Fault(path, "the list has the wrong length")
-    if kind in _KINDS and given is None:
-        return Fault(path, "a value is missing here", f"{_KINDS[kind]}")
-    return Fault(path, _KINDS.get(kind, detail["msg"]), f"not {given!r}" if isinstance(given, str | int | float) else "")
+    if kind in _WANTED:
+        return Fault(path, f"{_WANTED[kind]} is wanted, and this is {_said(given)}", _instead(kind, given))
+    return Fault(path, detail["msg"])
+
+
+def _unchosen(kind: str, loc: tuple[Any, ...], path: Key, ctx: dict[str, Any], given: Any) -> Fault:
+    """A part whose model (or rule) is not given, is not known, or that is no mapping at all."""
+    known = _members(_follow(Spec, loc))
+    key = ctx["discriminator"].strip("'") if "discriminator" in ctx else "rule" if "all_to_all" in known else "model"
+    if not isinstance(given, dict):
+        message = "a value is missing here" if given is None else f"a mapping is wanted, and this is {_said(given)}"
+        if not known:
+            return Fault(path, message, "write its parts below it, one line each")
+        chosen = given if isinstance(given, str) and given in known else next(iter(known))
+        return Fault(path, message, f"write {{{key}: {chosen}, ...}}")
+    if key not in given:
+        return Fault(path, f"{key} is missing", f"add {key}: one of {', '.join(known)}", at_key=True)
+    if not isinstance(given[key], str):
+        return Fault((*path, key), f"{key} is a name, and this is {_said(given[key])}", f"one of {', '.join(known)}")
+    return Fault((*path, key), f"unknown {key} {given[key]!r}", nearest(given[key], known))
+
+
+def _said(given: Any) -> str:
+    """What stands in the file, in few words."""
+    if given is None or isinstance(given, bool):
+        return {None: "nothing", True: "true", False: "false"}[given]
+    if isinstance(given, dict | list):
+        return "a mapping" if isinstance(given, dict) else "a list"
+    text = repr(given)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def _plainly(number: Any) -> str:
+    return "2**64" if number == 2**64 else f"{number:,g}" if isinstance(number, float) else f"{number:,}"
+
+
+def _instead(kind: str, given: Any) -> str:
+    """What to write instead of a value of a wrong type."""
+    if kind == "string_type" and isinstance(given, int | float):
+        return f'write "{_said(given)}" if it is meant as text'
+    if kind == "tuple_type" and isinstance(given, str | int | float):
+        return f"write [{given if isinstance(given, str) else _said(given)}]"
+    if kind in ("int_type", "float_type") and isinstance(given, str) and re.fullmatch(r"[0-9]{1,40}(\.[0-9]{0,40})?", given):
+        return f"write {given} without quotes"
+    if kind == "int_type" and isinstance(given, float) and abs(given) < 2**53 and given == int(given):
+        return f"write {int(given)}"
+    return "write it like 0.1" if kind == "float_type" else ""
 
 
 def _nearest_field(loc: tuple[Any, ...], path: Key, tree: Any) -> str:
     """The field that was meant: rather one that is not given yet."""
     for part in path[:-1]:
         tree = tree[part]
-    fields = _fields_at(loc[:-1])
-    return nearest(str(loc[-1]), [name for name in fields if name not in tree] or fields)
+    found = _bare(_follow(Spec, loc[:-1]))
+    fields = list(found.model_fields) if _is_model(found) else []
+    free = nearest(str(loc[-1]), [name for name in fields if name not in tree])
+    return free if free.startswith("did you mean") else nearest(str(loc[-1]), fields)
+
+
+def _follows(detail: Any) -> bool:
+    """Whether an error only follows from others: a list is too short because its entries are faulty."""
+    return detail["type"] == "too_short" and len(detail["input"]) > 0
+
+
+def _without_echoes(faults: list[Fault]) -> list[Fault]:
+    """A misspelled key is one mistake, not also that the right one is missing."""
+    meant = {(f.path[:-1], f.hint.removeprefix("did you mean ").rstrip("?")) for f in faults if f.message == "unknown key"}
+    return [f for f in faults if (f.path, f.message.removesuffix(" is missing")) not in meant]
+
+
+# ---- pydantic's locations --------------------------------------------------------------------------------------------
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without its annotations and without the None that it may be instead."""
+    while True:
+        others = [member for member in get_args(annotation) if member is not type(None)]
+        if get_origin(annotation) is Annotated or get_origin(annotation) in _UNIONS and len(others) == 1:
+            annotation = others[0]
+        else:
+            return annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Frozen)
+
+
+def _members(annotation: Any) -> dict[str, Any]:
+    """The members of a union by the tags that pydantic puts into its locations; empty where there is no choice."""
+    annotation, found = _bare(annotation), {}
+    if get_origin(annotation) not in _UNIONS:
+        return found
+    for member in get_args(annotation):
+        bare = _bare(member)
+        found |= {meta.tag: bare for meta in getattr(member, "__metadata__", ()) if isinstance(meta, Tag)}
+        if _is_model(bare):
+            for key in {"model", "rule"} & set(bare.model_fields):
+                found |= dict.fromkeys(get_args(bare.model_fields[key].annotation), bare)
+        else:
+            found |= _members(bare)
+    return found
 
 
 def _follow(annotation: Any, loc: tuple[Any, ...]) -> Any:
-    """The model class or annotation that a pydantic location leads to."""
+    """The model class or annotation that a pydantic location leads to; None where it leads nowhere."""
     for part in loc:
         annotation = _step(annotation, part)
-        if annotation is None:
-            return None
     return annotation
 
 
 def _step(annotation: Any, part: Any) -> Any:
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if isinstance(annotation, type) and issubclass(annotation, Frozen):
+    if part in (members := _members(annotation)):
+        return members[part]
+    annotation = _bare(annotation)
+    if _is_model(annotation):
         info = annotation.model_fields.get(part)
         return info.annotation if info else None
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is dict:
-        return args[1]
-    if origin is tuple:
-        return args[0]
-    for member in args:  # a union: the location names the member by its tag
-        tags = [meta.tag for meta in get_args(member)[1:] if hasattr(meta, "tag")] if get_origin(member) is Annotated else []
-        bare = get_args(member)[0] if get_origin(member) is Annotated else member
-        if part in tags:
-            return bare
-        if isinstance(bare, type) and issubclass(bare, Frozen):
-            for key in ("model", "rule"):
-                field = bare.model_fields.get(key)
-                if field is not None and part in get_args(field.annotation):
-                    return bare
-        elif get_origin(member) is not None and (deeper := _step(member, part)) is not None:
-            return deeper
-    return None
-
-
-def _fields_at(loc: tuple[Any, ...]) -> list[str]:
-    found = _follow(Spec, loc)
-    while get_origin(found) is Annotated:
-        found = get_args(found)[0]
-    if not (isinstance(found, type) and issubclass(found, Frozen)):
-        candidates = [m for m in get_args(found) if isinstance(m, type) and issubclass(m, Frozen)] if found else []
-        return [name for candidate in candidates for name in candidate.model_fields]
-    return list(found.model_fields)
-
-
-def _tags_at(loc: tuple[Any, ...]) -> list[str]:
-    found, tags = _follow(Spec, loc), []
-    while get_origin(found) is Annotated:
-        found = get_args(found)[0]
-    for member in get_args(found):
-        for key in ("model", "rule"):
-            if isinstance(member, type) and issubclass(member, Frozen) and key in member.model_fields:
-                tags += get_args(member.model_fields[key].annotation)
-    return tags
+    args = get_args(annotation)
+    return {dict: lambda: args[1], tuple: lambda: args[0]}.get(get_origin(annotation), lambda: None)()

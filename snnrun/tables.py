@@ -5,6 +5,7 @@ as the columns `pre`, `post`, `delay_ms` and `syn_weight`.
 """
 
 import csv
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ def columns(path: Path, population: str | None = None) -> list[str]:
 def read(path: Path, wanted: list[str], population: str | None = None) -> dict[str, NDArray[Any]]:
     """The wanted columns of a table as float64 or int64 arrays of one length. Raises TableError."""
     table = _open(path, population, names_only=False, wanted=wanted)
+    for name in wanted:
+        if name not in table:
+            raise TableError(f"{path.name} has no column {name!r}")
     lengths = {len(table[name]) for name in wanted}
     if len(lengths) > 1:
         raise TableError(f"the columns {', '.join(wanted)} of {path.name} differ in length")
@@ -44,12 +48,25 @@ def _open(path: Path, population: str | None, names_only: bool, wanted: list[str
     kind = {".csv": _csv, ".npz": _npz, ".h5": _hdf5, ".hdf5": _hdf5}.get(path.suffix.lower())
     if kind is None:
         raise TableError(f"{path.name} is of no known kind", "use .csv, .npz, .h5 or .hdf5")
-    if not path.is_file():
-        raise TableError(f"there is no file {path}", "paths are relative to the folder of the network file")
     try:
+        if not path.is_file():
+            raise TableError(f"there is no file {path}", "paths are relative to the folder of the network file")
         return kind(path, population, names_only, wanted or [])
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, csv.Error, EOFError) as error:
-        raise TableError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from None
+    except UnicodeDecodeError:
+        raise TableError(f"{path.name} is not UTF-8 text", "save it as UTF-8") from None
+    except (OSError, zipfile.BadZipFile, csv.Error, EOFError, KeyError, RuntimeError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> TableError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return TableError(f"{path.name} cannot be read: {reason}")
+
+
+def without(path: Path, column: str, there: list[str]) -> TableError:
+    """That a file lacks a column."""
+    known = f"it has {', '.join(there[:20])}" if any(there) else "it is empty"
+    return TableError(f"{path.name} has no column {column!r}", known)
 
 
 def _csv(path: Path, population: str | None, names_only: bool, wanted: list[str]) -> dict[str, Any]:
@@ -61,9 +78,11 @@ def _csv(path: Path, population: str | None, names_only: bool, wanted: list[str]
             return {}
         places = [header.index(name) for name in wanted]
         try:
-            values = np.loadtxt(stream, delimiter=",", usecols=places, ndmin=2, comments=None)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "loadtxt: input contained no data")  # a table without rows is one too
+                values = np.loadtxt(stream, delimiter=",", usecols=places, ndmin=2, comments=None)
         except ValueError as error:
-            raise TableError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from None
+            raise _unreadable(path, error) from None
     if not values.size:
         values = values.reshape(0, len(places))
     return {name: values[:, i] for i, name in enumerate(wanted)}
@@ -77,7 +96,7 @@ def _npz(path: Path, population: str | None, names_only: bool, wanted: list[str]
         with np.load(path, allow_pickle=False) as archive:
             return {name: _vector(archive[name], path, name) for name in wanted}
     except ValueError as error:
-        raise TableError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from None
+        raise _unreadable(path, error) from None
 
 
 def _hdf5(path: Path, population: str | None, names_only: bool, wanted: list[str]) -> dict[str, Any]:
@@ -87,12 +106,16 @@ def _hdf5(path: Path, population: str | None, names_only: bool, wanted: list[str
         group, names = file, {}
         if isinstance(file.get("edges"), h5py.Group):
             found = list(file["edges"])
+            if not found:
+                raise TableError(f"{path.name} has no edge population")
             if population is None and len(found) != 1:
                 raise TableError(f"{path.name} has the edge populations {', '.join(found)}", "name one: population: ...")
             name = population or found[0]
             if name not in found:
                 raise TableError(f"{path.name} has no edge population {name!r}", f"it has {', '.join(found)}")
             group = file["edges"][name]
+            if not isinstance(group, h5py.Group):
+                raise TableError(f"the edge population {name!r} of {path.name} is no group")
             names = {ours: theirs for theirs, ours in _SONATA.items() if theirs in group}
         else:
             file.visititems(lambda n, item: names.update({n: n}) if isinstance(item, h5py.Dataset) else None)
@@ -111,14 +134,14 @@ def check_column(path: Path, column: str, dimension: str) -> None:
     """That a file has a column, and that the unit in the column's name has the wanted dimension. Raises TableError."""
     there = columns(path)
     if column not in there:
-        raise TableError(f"{path.name} has no column {column!r}", f"it has {', '.join(there[:20])}")
+        raise without(path, column, there)
     unit = units.column_unit(column)
     if unit is None:
         raise TableError(f"the column {column!r} names no unit", f"end its name in one, like {column}_{units.USUAL[dimension]}")
     if unit[1] != dimension:
         raise TableError(
             f"the column {column!r} is in {unit[0]}, and {units.article(dimension)} is wanted here",
-            f"units of a {dimension}: {', '.join(units.of_dimension(dimension))}",
+            f"end its name in one of {', '.join(units.of_dimension(dimension))}",
         )
 
 

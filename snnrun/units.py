@@ -54,7 +54,7 @@ USUAL = {
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TEXT = re.compile(rf"\s*({NUMBER})\s*(\S.*?)?\s*")
-_LOOKALIKES = str.maketrans({"µ": "u", "μ": "u", "Ω": "Ohm", "Ω": "Ohm"})
+_LOOKALIKES = str.maketrans({"\u00b5": "u", "\u03bc": "u", "\u03a9": "Ohm", "\u2126": "Ohm"})  # micro, mu, Omega, ohm
 
 # A literal time may miss the grid by this many steps: decimal inputs do, 0.15 / 0.1 for one.
 GRID_TOLERANCE = 1e-6
@@ -106,6 +106,8 @@ def read(raw: object, dimension: str) -> float:
     if isinstance(raw, bool) or not isinstance(raw, int | float | str):
         raise UnitError(f"{article(dimension)} is wanted here", f"write a number with its unit, like 5 {usual}")
     if isinstance(raw, int | float):
+        if not math.isfinite(raw):
+            raise UnitError(f"{article(dimension)} must be finite", f"write a number with its unit, like 5 {usual}")
         raise UnitError(f"{article(dimension)} needs a unit", f"write {number_text(raw)} {usual}")
     try:
         value, found = parse(raw)
@@ -116,9 +118,14 @@ def read(raw: object, dimension: str) -> float:
     if found != dimension:
         raise UnitError(
             f"{raw!r} is {article(found)}, and {article(dimension)} is wanted here",
-            f"write it in {usual} (or {', '.join(u for u in of_dimension(dimension) if u != usual)})",
+            written_in(dimension),
         )
     return value
+
+
+def written_in(dimension: str) -> str:
+    """`write it in ms (or s, us)`."""
+    return f"write it in {USUAL[dimension]} (or {', '.join(u for u in of_dimension(dimension) if u != USUAL[dimension])})"
 
 
 def number_text(value: float) -> str:
@@ -131,13 +138,14 @@ def show(value: float, dimension: str) -> str:
     if value == 0:
         return f"0 {USUAL[dimension]}"
     usual = USUAL[dimension]
-    for unit, low, high in [(usual, 1e-3, 1e4), *((unit, 1, 1e3) for unit in of_dimension(dimension))]:
-        power = UNITS[unit][1]
-        scaled = value / 10.0**power if power >= 0 else value * 10.0**-power
+    by_size = sorted(of_dimension(dimension), key=lambda unit: UNITS[unit][1])
+    ends = [(by_size[0], 0, 1), (by_size[-1], 1, math.inf)]  # what is tiny or huge in every unit
+    for unit, low, high in [(usual, 1e-3, 1e4), *((unit, 1, 1e3) for unit in by_size), *ends]:
+        factor, multiply = to_internal(unit)
+        scaled = value / factor if multiply else value * factor
         if low <= abs(scaled) < high:
             return f"{number_text(scaled)} {unit}"
-    factor, multiply = to_internal(usual)
-    return f"{number_text(value / factor if multiply else value * factor)} {usual}"
+    return f"{number_text(value)} {by_size[0]}"  # too small for a double in any other
 
 
 def column_unit(column: str) -> tuple[str, str] | None:
@@ -155,18 +163,18 @@ def to_internal(unit: str) -> tuple[float, bool]:
 def steps(time: float, dt: float) -> int | None:
     """Whole number of steps in `time`, or None where it misses the grid by more than GRID_TOLERANCE steps."""
     quotient = time / dt
+    if not math.isfinite(quotient):
+        return None
     nearest = round(quotient)
     # relative slack for long times: one part in 1e12 is the rounding of the quotient, not an error of the user
     return nearest if abs(quotient - nearest) <= max(GRID_TOLERANCE, 1e-12 * abs(quotient)) else None
 
 
-def off_grid(time: float, dt: float) -> tuple[str, str]:
-    """Message and hint for a literal time that is no whole number of steps."""
+def off_grid(time: float, dt: float, least: int = 0) -> tuple[str, str]:
+    """Message and hint for a literal time that is no whole number of steps, of which it takes at least some."""
     below = math.floor(time / dt)
-    low, high = show(below * dt, "time"), show((below + 1) * dt, "time")
-    if below == 0:
-        low = "0 ms"
-    return f"{show(time, 'time')} is no whole number of steps of {show(dt, 'time')}", f"use {low} or {high}"
+    near = [show(steps * dt, "time") for steps in (below, below + 1) if steps >= least]
+    return f"{show(time, 'time')} is no whole number of steps of {show(dt, 'time')}", f"use {' or '.join(near)}"
 
 
 def _nearest_unit(unit: str) -> str:

@@ -26,12 +26,15 @@ class Spec(Frozen):
     def _pairs(self) -> "Spec":
         if len(self.times) != len(self.currents):
             raise fault(
-                f"times has {len(self.times)} entries and currents {len(self.currents)}", "give one current per time"
+                f"times and currents differ in length: {len(self.times)} and {len(self.currents)}",
+                "give one current per time",
+                at=("times",),
             )
         if not self.times:
-            raise fault("times is empty", "give at least one time and one current")
-        if any(b <= a for a, b in zip(self.times, self.times[1:], strict=False)):
-            raise fault("times must ascend")
+            raise fault("times is empty", "give at least one time and one current", at=("times",))
+        for i, (before, time) in enumerate(zip(self.times, self.times[1:], strict=False), start=1):
+            if time <= before:
+                raise fault("times must ascend", "each time lies after the one before it", at=("times", i))
         return self
 
 

@@ -23,7 +23,7 @@ class Pathway(NamedTuple):
 
     source: Any  # int32 [edges]
     target: Any  # int32 [edges]
-    weight: Any  # in quanta: int, or int32 or int64 [edges]
+    weight: Any  # in quanta, int32 or int64: one number, or [edges]
     delay: Any  # whole steps: int, or int32 [edges]
 
 

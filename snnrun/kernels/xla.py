@@ -117,6 +117,8 @@ def _width(edges_per_segment: float) -> int:
 
 def deliver(layout: Layout, history: History, step: Any) -> Any:
     """Sums of the weights that arrive at the end of a step, int64 [targets]."""
+    if not layout.delays.shape[0]:
+        return layout.zeros
     depth, words = history.words.shape
     rows = ((step - layout.delays) % depth).astype(jnp.int32)
     due = jnp.cumsum(history.count[rows, words - 1])  # spikes due, up to and including each delay

@@ -65,6 +65,7 @@ class Spec(Frozen):
             raise fault(
                 "R or C is missing" if missing else "R and C are both given, and tau = R C fixes one from the other",
                 "write one of them, like C: 250 pF" if missing else "keep one of them",
+                at=() if missing else ("C",),
             )
         return self
 

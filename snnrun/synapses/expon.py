@@ -1,6 +1,6 @@
 """A spike of weight w lets the receptor variable jump by w; it decays with tau: w exp(-t / tau).
 
-    dx/dt = -x / tau,    x <- x + w at each arrival
+dx/dt = -x / tau,    x <- x + w at each arrival
 """
 
 from typing import Any, Literal, NamedTuple

@@ -1,0 +1,492 @@
+"""The command line: what each verb takes and prints. No numerics, and no import of what a verb does not need."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import snnrun
+
+if TYPE_CHECKING:
+    from snnrun.document import Override
+
+app = typer.Typer(
+    name="snnrun",
+    help="Simulate spiking neural networks that are described in one YAML file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+NetworkFile = Annotated[Path, typer.Argument(metavar="FILE", help="Network file (YAML).", show_default=False)]
+ResultsFile = Annotated[Path, typer.Argument(metavar="RESULTS", help="Results file (HDF5).", show_default=False)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Replace a value of the file; may be given more than once."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Replace the seed.")]
+Duration = Annotated[str | None, typer.Option("--duration", metavar="TIME", help="Replace the duration, like '2 s'.")]
+Precision = Annotated[str | None, typer.Option("--precision", metavar="float32|float64", help="Replace the precision.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+NoMerge = Annotated[bool, typer.Option("--no-merge", help="Give every projection receptors of its own (for tests; slower).")]
+
+
+def main() -> None:
+    """Entry point of the command `snnrun`."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"snnrun {snnrun.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def simulate(
+    file: NetworkFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Results file.")] = Path("results.h5"),
+    set_: Set = None,
+    seed: Seed = None,
+    duration: Duration = None,
+    precision: Precision = None,
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|gpu", help="Where to run.")] = "auto",
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the simulation.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
+    no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no picture beside the results.")] = False,
+    compress: Annotated[bool, typer.Option("--compress", help="Compress the results; some SONATA readers then fail.")] = False,
+    no_merge: NoMerge = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run a network: results go to an HDF5 file, a picture beside it."""
+    with _reporting(as_json):
+        if device not in ("auto", "cpu", "gpu"):
+            _stop(f"--device: {device!r} is unknown", "use auto, cpu or gpu", as_json)
+        loaded, texts = _load(file, set_, seed, duration, precision, quiet)
+        from snnrun import run
+
+        request = run.Request(loaded, output, texts, overwrite, device, threads, not no_plot, not no_merge, compress)
+        watcher = _Progress(loaded.spec, run.Watcher, verbose) if not quiet else run.Watcher()
+        try:
+            summary = run.simulate(request, watcher)
+        finally:
+            if isinstance(watcher, _Progress):
+                watcher.close()
+        if as_json:
+            _print_json(summary._asdict())
+        elif not quiet:
+            _print_summary(summary, loaded.spec, verbose)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Network files (YAML).", show_default=False)],
+    set_: Set = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check network files without building anything; prints every mistake."""
+    failed, reports = False, []
+    for file in files:
+        with _reporting(as_json, keep_going=True, reports=reports) as outcome:
+            loaded, _ = _load(file, set_, None, None, None, quiet=True)
+            _validated(file, loaded, reports, as_json, quiet)
+        failed |= outcome["failed"]
+    if as_json:
+        _print_json({"files": reports, "valid": not failed})
+    raise typer.Exit(2 if failed else 0)
+
+
+def _validated(file: Path, loaded: Any, reports: list[dict[str, Any]], as_json: bool, quiet: bool) -> None:
+    """Say how large a sound file is, and what to beware of."""
+    from snnrun import document, estimate
+
+    expected = estimate.estimate(loaded.spec, loaded.document.folder)
+    problem = estimate.too_large(expected)
+    warnings = [*loaded.warnings, *([problem] if problem is not None else [])]
+    if as_json:
+        reports.append(
+            {
+                "file": str(file),
+                "valid": True,
+                "warnings": document.as_objects(loaded.document, warnings),
+                "neurons": expected.neurons,
+                "synapses": round(expected.total_synapses),
+                "steps": expected.steps,
+                "peak_bytes": round(expected.peak_bytes),
+                "output_bytes_per_second": round(expected.output_bytes),
+            }
+        )
+        return
+    if warnings:
+        print(document.render(loaded.document, warnings, "warning"), file=sys.stderr)
+    if not quiet:
+        print(
+            f"{file}: valid. {expected.neurons:,} neurons, about {expected.total_synapses:,.0f} synapses, {expected.steps:,} steps, "
+            f"at most {estimate.size_text(expected.peak_bytes)} of memory"
+        )
+
+
+@app.command()
+def plan(
+    file: NetworkFile,
+    set_: Set = None,
+    seed: Seed = None,
+    duration: Duration = None,
+    precision: Precision = None,
+    no_merge: NoMerge = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what a network becomes: receptors and what was merged, pathways, delays, kernels, sizes."""
+    with _reporting(as_json):
+        loaded, _ = _load(file, set_, seed, duration, precision, quiet)
+        from snnrun import report
+
+        described = report.describe(loaded.spec, loaded.document.folder, not no_merge)
+        if as_json:
+            _print_json(described)
+        else:
+            print("\n".join(report.lines(described)))
+
+
+@app.command()
+def plot(
+    results: ResultsFile,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Picture: .png, .pdf or .svg.", show_default=False)
+    ] = None,
+    kind: Annotated[str, typer.Option("--kind", metavar="summary|raster|rate|voltage", help="What to draw.")] = "summary",
+    pop: Annotated[list[str] | None, typer.Option("--pop", metavar="NAME", help="Only this population; may be repeated.")] = None,
+    t0: Annotated[str | None, typer.Option("--t0", metavar="TIME", help="From this time on, like '100 ms'.")] = None,
+    t1: Annotated[str | None, typer.Option("--t1", metavar="TIME", help="Up to this time.")] = None,
+    neurons: Annotated[
+        str | None, typer.Option("--neurons", metavar="A:B", help="Neurons A to B - 1 of each population.")
+    ] = None,
+    bin_: Annotated[str | None, typer.Option("--bin", metavar="TIME", help="Width of the bins of rates.")] = None,
+    dpi: Annotated[int, typer.Option("--dpi", min=20, max=1200, help="Resolution of a PNG.")] = 150,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Draw a raster, rates and voltages from a results file."""
+    with _reporting(False):
+        from snnrun import plot as drawing
+        from snnrun.results import Results
+
+        if kind not in drawing.KINDS:
+            _stop(f"--kind: {kind!r} is unknown", f"use {', '.join(drawing.KINDS)}", False)
+        target = output or results.with_suffix(".png")
+        with Results(results) as found:
+            view = drawing.View(
+                found, tuple(pop or ()), _time("--t0", t0), _time("--t1", t1), _range(neurons), _time("--bin", bin_)
+            )  # fmt: skip
+            drawing.save(drawing.draw(kind, found, view), target, dpi)
+        if not quiet:
+            print(target)
+
+
+@app.command()
+def info(
+    results: ResultsFile,
+    digest: Annotated[bool, typer.Option("--digest", help="SHA-256 of every dataset: equal bits, equal digests.")] = False,
+    yaml: Annotated[bool, typer.Option("--yaml", help="Print the network file that was run.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Summarise a results file: what was run, with what, and what was recorded."""
+    with _reporting(as_json):
+        from snnrun.results import Results
+
+        with Results(results) as found:
+            if yaml:
+                print(found.yaml, end="")
+            elif digest:
+                digests = found.digests()
+                if as_json:
+                    _print_json(digests)
+                else:
+                    print("\n".join(f"{value}  {name}" for name, value in sorted(digests.items())))
+            else:
+                _print_info(found, as_json)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the file format, for editors."""
+    from snnrun.schema import schema as described
+
+    _print_json(described())
+
+
+# ---- what the verbs share --------------------------------------------------------------------------------------------
+
+
+def _load(file: Path, set_: list[str] | None, seed: int | None, duration: str | None, precision: str | None,
+          quiet: bool) -> tuple[Any, list[str]]:  # fmt: skip
+    """The checked file with its overrides, and these as texts. Prints warnings."""
+    from snnrun import check, document
+
+    overrides = _overrides(set_ or [], {"seed": seed, "duration": duration, "precision": precision})
+    loaded = check.load(file, overrides)
+    if loaded.warnings and not quiet:
+        print(document.render(loaded.document, loaded.warnings, "warning"), file=sys.stderr)
+    return loaded, [f"{'.'.join(map(str, item.path))}={item.value}" for item in overrides]
+
+
+def _overrides(texts: list[str], options: dict[str, Any]) -> "list[Override]":
+    from snnrun.document import Override
+
+    found = []
+    for number, text in enumerate(texts, 1):
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip():
+            _stop(f"--set: {text!r} has no '='", "write --set populations.N.size=100", False)
+        found.append(Override(tuple(part.strip() for part in path.split(".")), value.strip(), f"--set #{number}"))
+    return found + [Override((key,), str(value), f"--{key}") for key, value in options.items() if value is not None]
+
+
+def _time(option: str, text: str | None) -> float | None:
+    from snnrun import units
+
+    if text is None:
+        return None
+    try:
+        return units.read(text, "time")
+    except units.UnitError as error:
+        return _stop(f"{option}: {error.message}", error.hint, False)
+
+
+def _range(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    if not colon or not low.strip().isdigit() or not high.strip().isdigit() or int(low) >= int(high):
+        _stop(f"--neurons: {text!r} is no range", "write 0:100", False)
+    return int(low), int(high)
+
+
+def _stop(message: str, hint: str, as_json: bool, code: int = 2) -> Any:
+    if as_json:
+        _print_json({"valid": False, "errors": [{"message": message, "hint": hint}]})
+    else:
+        print(f"snnrun: {message}{f': {hint}' if hint else ''}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _reporting(as_json: bool, keep_going: bool = False, reports: list[dict[str, Any]] | None = None) -> Iterator[dict[str, bool]]:
+    """Turn what can go wrong into a message and an exit code: 2 for what a user can mend, 1 for a run that failed."""
+    outcome = {"failed": False}
+
+    def stop(message: str, hint: str = "", code: int = 2) -> None:
+        outcome["failed"] = True
+        if keep_going and reports is not None and as_json:
+            reports.append({"file": None, "valid": False, "errors": [{"message": message, "hint": hint}]})
+        elif keep_going:
+            print(f"snnrun: {message}{f': {hint}' if hint else ''}", file=sys.stderr)
+        else:
+            _stop(message, hint, as_json, code)
+
+    try:
+        yield outcome
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt:
+        print("snnrun: interrupted; what was written so far stays in the .partial file", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except Exception as error:  # noqa: BLE001: every kind is named in _explained, or raised again
+        explained = _explained(error)
+        if explained is None:
+            raise
+        text, objects, hint, code = explained
+        if objects is None:
+            stop(text, hint, code)
+        else:
+            outcome["failed"] = True
+            if keep_going and as_json and reports is not None:
+                reports.append({"file": objects[0]["file"] if objects else None, "valid": False, "errors": objects})
+            elif as_json:
+                _print_json({"valid": False, "errors": objects})
+            else:
+                print(text, file=sys.stderr)
+            if not keep_going:
+                raise typer.Exit(code) from None
+
+
+def _explained(error: Exception) -> tuple[str, list[dict[str, Any]] | None, str, int] | None:
+    """(message, located faults or None, hint, exit code) of an error that a user can understand; None for a bug."""
+    from snnrun import document
+
+    if isinstance(error, document.SpecError) and error.document is not None:
+        return document.render(error.document, error.faults), document.as_objects(error.document, error.faults), "", 2
+    kind = type(error).__name__
+    if kind == "Refused":
+        return error.message, None, error.hint, 2  # type: ignore[attr-defined]
+    if kind == "Exists":
+        return str(error), None, "use --overwrite to replace it, or --output for another name", 2
+    if kind in ("ResultsError", "PlotError"):
+        return str(error), None, "", 2
+    if kind == "NumericalError":
+        return str(error), None, "a smaller dt or weaker weights may help; what was recorded stays in the .partial file", 1
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file {error.filename}", None, "", 2
+    if isinstance(error, IsADirectoryError):
+        return f"{error.filename} is a folder", None, "name a file", 2
+    if isinstance(error, PermissionError):
+        return f"{error.filename} may not be read or written", None, "", 2
+    if isinstance(error, OSError):
+        return str(error), None, "", 1
+    if isinstance(error, MemoryError):
+        return "there is not enough memory", None, "see snnrun plan for an estimate", 1
+    return None
+
+
+def _print_json(found: Any) -> None:
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: clean(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(item) for item in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        return str(value) if isinstance(value, Path) else value
+
+    print(json.dumps(clean(found), indent=2, ensure_ascii=False))
+
+
+def _print_summary(summary: Any, spec: Any, verbose: bool) -> None:
+    from snnrun import estimate
+
+    if not math.isnan(summary.rate_hz):
+        print(f"{summary.spikes:,} spikes, {summary.rate_hz:.4g} Hz per recorded neuron", file=sys.stderr)
+    timings = "  ".join(f"{name} {seconds:.2f} s" for name, seconds in summary.seconds.items())
+    print(f"{timings}  peak memory {estimate.size_text(summary.peak_memory_bytes)}", file=sys.stderr)
+    print(summary.results)
+    if summary.picture is not None:
+        print(summary.picture)
+
+
+def _print_info(found: Any, as_json: bool) -> None:
+    spikes = {name: len(train.times) for name, train in found.all_spikes().items()}
+    facts = {
+        "file": str(found.path),
+        "name": found.resolved.get("name"),
+        "complete": found.complete,
+        "duration_ms": found.duration,
+        "dt_ms": found.dt,
+        "populations": {name: {"size": size, "model": model} for name, (size, model) in found.populations.items()},
+        "monitors": found.monitors,
+        "spikes": spikes,
+        "provenance": found.provenance,
+    }
+    if as_json:
+        _print_json(facts)
+        return
+    state = "complete" if found.complete else "incomplete: the run is going on, or was stopped"
+    print(f"{found.path}: {facts['name']}, {found.duration:g} ms in steps of {found.dt:g} ms, {state}")
+    for name, (size, model) in found.populations.items():
+        count = spikes.get(name)
+        heard = "" if count is None else f"  {count:,} spikes  {count / size / (found.duration * 1e-3):.4g} Hz"
+        print(f"  population  {name}  {model}  {size:,} neurons{heard}")
+    for name, model in found.monitors.items():
+        print(f"  monitor     {name}  {model}")
+    for key, value in found.provenance.items():
+        print(f"  {key:<22}{f'{value:.4g}' if isinstance(value, float) else value}")
+
+
+class _Progress:
+    """Progress on a terminal as a bar, elsewhere as a plain line every 5 % or 30 s."""
+
+    def __init__(self, spec: Any, base: type, verbose: bool) -> None:
+        self.spec, self.verbose = spec, verbose
+        self.bar: Any = None
+        self.task: Any = None
+        self.began = self.last_time = 0.0
+        self.last_share = 0.0
+        self.terminal = sys.stderr.isatty()
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def stage(self, name: str) -> None:
+        if self.verbose:
+            self.close()
+            self._say(f"{name} ...")
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        from snnrun import estimate
+
+        threads = f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
+        self._say(
+            f"{self.spec.name}: {facts['neurons']:,} neurons, {facts['synapses']:,} synapses, {facts['precision']}, "
+            f"{facts['device']}, {threads}, {facts['kernel']} kernel, "
+            f"about {estimate.size_text(facts['estimated_peak_bytes'])} of memory -> {facts['output']}"
+        )
+
+    def progress(self, step: int, steps: int) -> None:
+        import time
+
+        now = time.monotonic()
+        if not self.began:  # the network has been compiled
+            self.began = self.last_time = now
+            if self.terminal:
+                self._open_bar(steps)
+            return
+        speed = step * self.spec.dt * 1e-3 / max(now - self.began, 1e-9)
+        if self.bar is not None:
+            self.bar.update(self.task, completed=step, speed=f"{speed:.3g} x real time")
+            return
+        share = step / steps
+        if share - self.last_share >= 0.05 and now - self.last_time >= 1.0 or now - self.last_time >= 30:
+            left = (now - self.began) * (1 - share) / max(share, 1e-9)
+            self._say(f"{share:4.0%}  {step * self.spec.dt:g} ms  {speed:.3g} x real time  {_clock(left)} left")
+            self.last_share, self.last_time = share, now
+
+    def _open_bar(self, steps: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[speed]}"),
+                   TimeRemainingColumn())  # fmt: skip
+        self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.task = self.bar.add_task(self.spec.name, total=steps, speed="")
+        self.bar.start()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return (
+        f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+        if seconds < 3600
+        else f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""What `snnrun plan` prints: populations, receptors with what was merged into them, pathways, monitors, sizes."""
+
+from pathlib import Path
+from typing import Any
+
+from snnrun import estimate, neurons, outputs, synapses, units
+from snnrun.quantities import Column, Frozen, is_literal, law_of, plain
+from snnrun.receptors import Receptor, receptors, weight_dimension
+from snnrun.spec import Spec
+
+KERNEL = "xla"
+
+
+def describe(spec: Spec, folder: Path, merge: bool = True) -> dict[str, list[dict[str, Any]]]:
+    """The rows of a plan as plain data. Synapse numbers are expected ones: nothing is drawn."""
+    found = receptors(spec, merge)
+    expected = estimate.estimate(spec, folder)
+    return {
+        "populations": [_population(name, entry, found) for name, entry in spec.populations.items()],
+        "inputs": [_input(name, entry) for name, entry in spec.inputs.items()],
+        "receptors": [
+            {
+                "number": i,
+                "population": receptor.population,
+                "synapse": _model(receptor.synapse, synapses.MODELS),
+                "output": "" if receptor.output is None else _model(receptor.output, outputs.MODELS),
+                "from": [source.name for source in receptor.sources],
+            }
+            for i, receptor in enumerate(found)
+        ],
+        "pathways": [_pathway(name, entry, found, expected, spec.precision) for name, entry in spec.projections.items()],
+        "monitors": [_monitor(name, entry, spec) for name, entry in spec.monitors.items()],
+        "run": [
+            {
+                "duration": units.show(spec.duration, "time"),
+                "dt": units.show(spec.dt, "time"),
+                "steps": expected.steps,
+                "precision": spec.precision,
+                "neurons": expected.neurons,
+                "synapses": round(expected.total_synapses),
+                "peak_memory": estimate.size_text(expected.peak_bytes),
+                "output_per_second": estimate.size_text(expected.output_bytes),
+            }
+        ],
+    }
+
+
+def lines(plan: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """A plan as text, in columns."""
+    rows: list[tuple[str, list[list[str]]]] = [
+        ("populations", [[p["name"], p["model"], f"{p['size']:,}", p["method"]] for p in plan["populations"]]),
+        ("inputs", [[p["name"], f"{p['model']} → {p['to']}", p["text"]] for p in plan["inputs"]]),
+        (
+            "receptors",
+            [
+                [
+                    str(r["number"]),
+                    f"{r['population']} ← {' · '.join(filter(None, (r['synapse'], r['output'])))}",
+                    f"from {', '.join(r['from'])}",
+                ]
+                for r in plan["receptors"]
+            ],
+        ),
+        (
+            "pathways",
+            [
+                [
+                    p["name"],
+                    f"{p['pre']} → {', '.join(map(str, p['receptors']))}",
+                    f"{p['rule']}",
+                    f"about {p['synapses']:,} synapses" if p["drawn"] else f"{p['synapses']:,} synapses",
+                    f"delay {p['delay']}",
+                    f"weight {p['weight']}",
+                    p["kernel"],
+                    p["size"],
+                ]
+                for p in plan["pathways"]
+            ],
+        ),
+        ("monitors", [[m["name"], m["model"], m["of"], m["text"]] for m in plan["monitors"]]),
+    ]
+    text = []
+    for title, table in rows:
+        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))] if table else []
+        for i, row in enumerate(table):
+            cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            text.append(f"{title if i == 0 else '':<13}{cells}".rstrip())
+    run = plan["run"][0]
+    text.append(
+        f"{'run':<13}{run['duration']} in {run['steps']:,} steps of {run['dt']}  {run['precision']}  {run['neurons']:,} neurons  "
+        f"{run['synapses']:,} synapses"
+    )
+    text.append(
+        f"{'memory':<13}about {run['peak_memory']} at most; samples take {run['output_per_second']} per second of the network's time"
+    )
+    return text
+
+
+def value_text(value: Any, dimension: str) -> str:
+    """A drawable value for people: `1.5 ms`, `normal(1.5 ms, 0.75 ms)`, `weights of edges.csv`."""
+    if value is None:
+        return "from the file"
+    if is_literal(value):
+        return units.show(plain(value), dimension)
+    if isinstance(value, Column):
+        return f"{value.column} of {value.file}"
+    law = law_of(value)
+    assert law is not None
+    numbers = (law.first,) if law.kind == "exponential" else (law.first, law.second)
+    return f"{law.kind}({', '.join(units.show(number, dimension) for number in numbers)})"
+
+
+def _model(part: Frozen, table: dict[str, Any]) -> str:
+    """`expon(5 ms)`, `coba(0 mV)`, `delta`."""
+    model = part.model  # type: ignore[attr-defined]
+    values = [value_text(getattr(part, name), dimension) for name, dimension in table[model].DRAWN.items()]
+    values += [str(getattr(part, name)) for name in type(part).model_fields if name not in (*table[model].DRAWN, "model")]
+    return f"{model}({', '.join(values)})" if values else model
+
+
+def _population(name: str, entry: Any, found: list[Receptor]) -> dict[str, Any]:
+    method = "source"
+    if entry.model not in neurons.SOURCES:
+        own = [r for r in found if r.population == name]
+        conductances = any(r.output is not None and r.output.model == "coba" for r in own)
+        method = neurons.MODELS[entry.model].method(entry, conductances)
+        method = {"exact": "exact", "linear": "exp_euler, linear", "frozen": "exp_euler, frozen"}[method]
+    return {"name": name, "model": entry.model, "size": entry.size, "method": method}
+
+
+def _selection(selection: tuple[str, ...]) -> str:
+    return selection[0] if len(selection) == 1 else f"[{', '.join(selection)}]"
+
+
+def _input(name: str, entry: Any) -> dict[str, Any]:
+    if entry.model == "poisson":
+        text = f"{value_text(entry.rate, 'rate')}, weight {value_text(entry.weight, weight_dimension(entry))}"
+    elif entry.model == "constant":
+        text = value_text(entry.current, "current")
+    else:
+        text = f"{len(entry.times)} values"
+    return {"name": name, "model": entry.model, "to": _selection(entry.to), "text": text}
+
+
+def _pathway(name: str, entry: Any, found: list[Receptor], expected: estimate.Estimate, precision: str) -> dict[str, Any]:
+    own = [i for i, receptor in enumerate(found) if name in [s.name for s in receptor.sources if s.section == "projections"]]
+    uniform = entry.weight is not None and is_literal(entry.weight)
+    per_synapse = 4 if uniform else 8 if precision == "float32" else 12
+    return {
+        "name": name,
+        "pre": _selection(entry.pre),
+        "post": _selection(entry.post),
+        "receptors": own,
+        "rule": entry.connect.rule,
+        "synapses": round(expected.synapses[name]),
+        "drawn": entry.connect.rule in ("fixed_prob", "file"),
+        "delay": value_text(entry.delay, "time"),
+        "weight": value_text(entry.weight, weight_dimension(entry)),
+        "kernel": KERNEL,
+        "size": estimate.size_text(per_synapse * expected.synapses[name]),
+    }
+
+
+def _monitor(name: str, entry: Any, spec: Spec) -> dict[str, Any]:
+    if entry.model == "spikes":
+        text = "16 B per spike"
+    elif entry.model == "rate":
+        text = f"bins of {units.show(entry.bin, 'time')}"
+    else:
+        labels = getattr(entry, "variables", None) or getattr(entry, "receptors", None) or ("all receptors",)
+        text = f"{', '.join(labels)} every {units.show(entry.every or spec.dt, 'time')}"
+    return {"name": name, "model": entry.model, "of": _selection(entry.of), "text": text}

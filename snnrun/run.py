@@ -1,0 +1,247 @@
+"""One run from a network file to results: the only module that wires engine, results and device together."""
+
+import os
+import platform
+import resource
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import snnrun
+from snnrun import estimate, lower, network, results
+from snnrun.check import Loaded
+from snnrun.document import SpecError
+
+
+class Refused(Exception):
+    """A run that is not begun: what is in the way, and what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+class Request(NamedTuple):
+    """What a user asks of one run."""
+
+    loaded: Loaded
+    output: Path
+    overrides: list[str]
+    overwrite: bool = False
+    device: str = "auto"  # auto, cpu, gpu
+    threads: int | None = None
+    plot: bool = True
+    merge: bool = True
+    compress: bool = False
+
+
+class Summary(NamedTuple):
+    """What came of a run."""
+
+    results: Path
+    picture: Path | None
+    neurons: int
+    synapses: int
+    steps: int
+    spikes: int
+    rate_hz: float  # mean over the recorded neurons; NaN where no spikes were recorded
+    device: str
+    kernel: str
+    threads: int
+    seconds: dict[str, float]  # import, build, lower, compile, run, write
+    peak_memory_bytes: int
+
+
+class Watcher:
+    """What a run tells while it goes on. The methods do nothing; a command line shows them."""
+
+    def stage(self, name: str) -> None: ...
+
+    def begin(self, facts: dict[str, Any]) -> None: ...
+
+    def progress(self, step: int, steps: int) -> None: ...
+
+
+SMALL = 2**16  # neurons: below this many, one thread outruns several in XLA's loop over the neurons
+
+
+def available_threads() -> int:
+    """Processors that this process may use: SLURM_CPUS_PER_TASK, or its affinity."""
+    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if slurm.isdigit() and int(slurm) > 0:
+        return int(slurm)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def picture_path(output: Path) -> Path:
+    return output.with_suffix(".png")
+
+
+def simulate(request: Request, watcher: Watcher | None = None) -> Summary:
+    """Build, run and write one network. Raises Refused, results.Exists, SpecError, engine.NumericalError."""
+    watcher = watcher or Watcher()
+    spec, folder = request.loaded.spec, request.loaded.document.folder
+    expected = estimate.estimate(spec, folder)
+    _refuse(request, expected)
+    seconds, created = {}, datetime.now(UTC)
+    picture = picture_path(request.output) if request.plot else None
+
+    watcher.stage("building the network")
+    clock = time.perf_counter()
+    try:
+        built = network.build(spec, folder)
+        seconds["build"], clock = _lap(clock)
+        plan = lower.lower(built, request.merge)
+    except SpecError as error:
+        raise SpecError(error.faults, request.loaded.document) from None
+    except MemoryError:
+        raise Refused(f"the network does not fit into memory (about {estimate.size_text(expected.peak_bytes)})") from None
+    synapses = sum(len(projection.edges.pre) for projection in built.projections.values())
+    del built
+    seconds["lower"], clock = _lap(clock)
+
+    watcher.stage("starting JAX")
+    neurons = sum(population.size for population in plan.structure.populations)
+    threads = request.threads or (1 if neurons < SMALL else available_threads())
+    device = _start_jax(request.device, threads)
+    from snnrun import engine
+
+    seconds["import"], clock = _lap(clock)
+    facts = {
+        "device": device,
+        "threads": threads,
+        "kernel": plan.structure.kernel,
+        "precision": spec.precision,
+        "neurons": neurons,
+        "synapses": synapses,
+        "estimated_peak_bytes": int(expected.peak_bytes),
+        "output": str(request.output),
+    }
+    watcher.begin(facts)
+    meta = results.Meta(
+        request.loaded.document.text,
+        request.loaded.document.tree,
+        request.overrides,
+        {name: monitor.model for name, monitor in spec.monitors.items()},
+        _provenance(request, facts, created),
+    )
+    with results.Writer(request.output, plan.structure, meta, request.compress) as writer:
+        watcher.stage("compiling")
+        sink = _Timed(writer)
+        compiled = []
+
+        def on_progress(step: int) -> None:
+            if not compiled:
+                compiled.append(time.perf_counter())
+            watcher.progress(step, plan.structure.steps)
+
+        engine.simulate(plan, engine.init(plan), plan.structure.steps, sink, progress=on_progress)
+        end = time.perf_counter()
+        seconds["compile"], seconds["run"], seconds["write"] = compiled[0] - clock, end - compiled[0] - sink.seconds, sink.seconds
+        peak = peak_memory()
+        recorded = sum(tap.stop - tap.start for tap in plan.structure.taps if tap.bin is None)
+        writer.complete(
+            {
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "peak_memory_bytes": peak,
+                "connectivity_bytes": plan.connectivity_bytes,
+                "steps": plan.structure.steps,
+                **{f"seconds_{name}": value for name, value in seconds.items()},
+            }
+        )
+    if picture is not None:
+        watcher.stage("drawing")
+        from snnrun import plot
+
+        with results.Results(request.output) as found:
+            plot.save(plot.summary(found), picture)
+    rate = writer.spike_count / recorded / (spec.duration * 1e-3) if recorded else float("nan")
+    return Summary(
+        request.output, picture, neurons, synapses, plan.structure.steps, writer.spike_count, rate, device,
+        plan.structure.kernel, threads, {name: seconds[name] for name in ("import", "build", "lower", "compile", "run", "write")},
+        peak,
+    )  # fmt: skip
+
+
+class _Timed:
+    """A sink that counts the seconds that another one takes."""
+
+    def __init__(self, sink: Any) -> None:
+        self.sink, self.seconds = sink, 0.0
+
+    def write(self, frame: Any) -> None:
+        begin = time.perf_counter()
+        self.sink.write(frame)
+        self.seconds += time.perf_counter() - begin
+
+
+def _lap(since: float) -> tuple[float, float]:
+    now = time.perf_counter()
+    return now - since, now
+
+
+def _refuse(request: Request, expected: estimate.Estimate) -> None:
+    """Everything that speaks against beginning, before anything is built."""
+    if request.output.is_dir() or not request.output.name:
+        raise Refused(f"{request.output} is a folder", "name a file with --output")
+    concerned = [request.output, results.partial_path(request.output)]
+    concerned += [picture_path(request.output)] if request.plot else []
+    results.refuse_existing(concerned, request.overwrite)
+    parent = request.output.parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise Refused(f"{request.output} cannot be written: {parent} is no folder that may be written to", "use --output")
+    if (problem := estimate.too_large(expected)) is not None:
+        raise Refused(problem.message, problem.hint)
+
+
+def _start_jax(device: str, threads: int) -> str:
+    """Load JAX for a device; returns the device in words. The number of threads counts from the first use in a process."""
+    if "jax" not in sys.modules:
+        os.environ["NPROC"] = str(threads)  # what XLA sizes its pool by; an affinity would pile up runs on one processor
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    try:
+        found = jax.devices("gpu" if device == "gpu" else None)[0]
+    except RuntimeError:
+        hint = "install JAX with CUDA (pip install 'snnrun[cuda]'), or use --device cpu"
+        raise Refused("no GPU was found that JAX can use", hint) from None
+    jax.config.update("jax_default_device", found)
+    return f"{found.platform} ({found.device_kind})" if found.platform != "cpu" else "cpu"
+
+
+def _provenance(request: Request, facts: dict[str, Any], created: datetime) -> dict[str, Any]:
+    spec = request.loaded.spec
+    known = {
+        "created": created.isoformat(timespec="seconds"),
+        "command": " ".join(sys.argv),
+        "host": platform.node(),
+        "system": platform.platform(),
+        "snnrun": snnrun.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("jax", "jaxlib", "numpy", "h5py")},
+        "seed": np.uint64(spec.seed),
+        "generator": "Philox4x32-10, version 1",
+        "precision": spec.precision,
+        "merged": request.merge,
+        **({"XLA_FLAGS": os.environ["XLA_FLAGS"]} if "XLA_FLAGS" in os.environ else {}),
+        **{key: facts[key] for key in ("device", "threads", "kernel", "neurons", "synapses")},
+    }
+    slurm = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
+    return known | {key.lower(): os.environ[key] for key in slurm if key in os.environ}
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,60 @@
+"""Small networks as text, run without files: what the tests of the simulation share."""
+
+import textwrap
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from snnrun import check, engine, lower, network
+
+
+class Recording(NamedTuple):
+    """What a run recorded, by monitor."""
+
+    spikes: dict[str, list[tuple[int, int]]]  # population -> (stamp in steps, neuron), in order
+    samples: dict[tuple[str, str, str], np.ndarray]  # (monitor, population, label) -> [frames, neurons]
+    state: Any
+    plan: Any
+
+
+class Frames(list):
+    """A sink that keeps frames."""
+
+    write = list.append
+
+
+def load(tmp_path: Path, text: str, name: str = "net.yaml"):
+    path = tmp_path / name
+    path.write_text(textwrap.dedent(text))
+    return check.load(path)
+
+
+def plan_of(tmp_path: Path, text: str, merge: bool = True):
+    spec = load(tmp_path, text).spec
+    return lower.lower(network.build(spec, tmp_path), merge)
+
+
+def run_plan(plan, capacity: int | None = None, lengths: list[int] | None = None) -> Recording:
+    """Run a plan to its end; `lengths` are steps to take at a time."""
+    sink, state = Frames(), engine.init(plan)
+    for length in lengths or [plan.structure.steps]:
+        state = engine.simulate(plan, state, length, sink, capacity)
+    spikes: dict[str, list[tuple[int, int]]] = {}
+    for tap in plan.structure.taps:
+        if tap.bin is not None:
+            continue
+        found = spikes.setdefault(tap.population, [])
+        for frame in sink:
+            bits = np.unpackbits(frame.rows[:, tap.words[0] : tap.words[1]].copy().view(np.uint8), axis=1, bitorder="little")
+            for step, neuron in zip(*np.nonzero(bits[:, tap.start : tap.stop]), strict=True):
+                found.append((frame.first_step + int(step) + 1, tap.start + int(neuron)))
+    samples = {
+        (sample.monitor, sample.population, sample.label): np.concatenate([frame.samples[i] for frame in sink])
+        for i, sample in enumerate(plan.structure.samples)
+    }
+    return Recording(spikes, samples, state, plan)
+
+
+def run(tmp_path: Path, text: str, **options) -> Recording:
+    return run_plan(plan_of(tmp_path, text), **options)

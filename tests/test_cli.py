@@ -1,0 +1,211 @@
+"""The command line, end to end: what is printed where, exit codes, and what is never lost."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+from typer.testing import CliRunner
+
+import snnrun
+from snnrun import estimate
+from snnrun.cli import app
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+NET = """
+name: tiny
+duration: 20 ms
+populations:
+  N: {size: 10, model: lif, tau: 10 ms, V_rest: -65 mV, V_reset: -65 mV, V_th: -50 mV, C: 250 pF, I_e: 600 pA}
+monitors:
+  spikes: {model: spikes, of: N}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.yaml").write_text(NET)
+    return tmp_path
+
+
+def call(*arguments: str):
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_simulate_writes_results_and_a_picture_and_names_them(folder):
+    result = call("simulate", "net.yaml")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.split() == ["results.h5", "results.png"]
+    assert "10 neurons" in result.stderr and "spikes" in result.stderr
+    assert (folder / "results.h5").exists() and (folder / "results.png").read_bytes()[:4] == b"\x89PNG"
+    assert not (folder / "results.h5.partial").exists()
+
+
+def test_results_are_replaced_only_when_asked_to(folder):
+    (folder / "results.h5").write_bytes(b"precious")
+    result = call("simulate", "net.yaml", "--no-plot")
+    assert result.exit_code == 2 and "--overwrite" in result.stderr
+    assert (folder / "results.h5").read_bytes() == b"precious"
+    assert call("simulate", "net.yaml", "--no-plot", "--overwrite").exit_code == 0
+    assert (folder / "results.h5").read_bytes() != b"precious"
+
+
+@pytest.mark.parametrize("name", ["results.h5.partial", "results.png"])
+def test_a_partial_file_or_a_picture_is_not_overwritten_either(folder, name):
+    (folder / name).write_bytes(b"precious")
+    assert call("simulate", "net.yaml").exit_code == 2
+    assert (folder / name).read_bytes() == b"precious"
+
+
+def test_a_faulty_file_leaves_what_was_there(folder):
+    (folder / "results.h5").write_bytes(b"precious")
+    result = call("simulate", "net.yaml", "--overwrite", "--set", "populations.N.tau=5")
+    assert result.exit_code == 2 and "a time needs a unit" in result.stderr
+    assert (folder / "results.h5").read_bytes() == b"precious"
+
+
+def test_options_stand_for_overrides(folder):
+    call("simulate", "net.yaml", "--no-plot", "--seed", "7", "--duration", "5 ms", "--precision", "float64", "--set",
+         "populations.N.size=3", "-q")  # fmt: skip
+    with h5py.File("results.h5") as file:
+        config = file["snnrun/config"]
+        resolved = json.loads(config.attrs["resolved"])
+        assert (resolved["seed"], resolved["duration"], resolved["precision"]) == (7, "5 ms", "float64")
+        assert resolved["populations"]["N"]["size"] == 3
+        assert config.attrs["yaml"] == NET and "seed=7" in json.loads(config.attrs["overrides"])
+
+
+def test_quiet_says_nothing_and_json_is_one_object(folder):
+    quiet = call("simulate", "net.yaml", "--no-plot", "-q")
+    assert quiet.stdout == "" and quiet.stderr == ""
+    found = json.loads(call("simulate", "net.yaml", "--no-plot", "--overwrite", "--json").stdout)
+    assert found["neurons"] == 10 and found["spikes"] > 0 and set(found["seconds"]) >= {"build", "compile", "run", "write"}
+
+
+def test_validate_reports_every_file_and_fails_if_one_does(folder):
+    (folder / "bad.yaml").write_text(NET.replace("10 ms,", "10,").replace("of: N", "of: M"))
+    result = call("validate", "net.yaml", "bad.yaml", "none.yaml")
+    assert result.exit_code == 2
+    assert "net.yaml: valid" in result.stdout
+    assert "bad.yaml:5:34: populations.N.tau: a time needs a unit" in result.stderr
+    assert "there is no file none.yaml" in result.stderr
+    assert "2 errors in bad.yaml" in result.stderr or "1 error in bad.yaml" in result.stderr
+    found = json.loads(call("validate", "net.yaml", "bad.yaml", "--json").stdout)
+    assert not found["valid"] and [report["valid"] for report in found["files"]] == [True, False]
+    assert {"path", "line", "column", "message", "hint"} <= set(found["files"][1]["errors"][0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["simulate", "none.yaml"], "there is no file none.yaml"),
+        (["simulate", "."], "is a folder"),
+        (["simulate", "net.yaml", "-o", "."], "is a folder"),
+        (["simulate", "net.yaml", "-o", "net.yaml/x.h5"], "cannot be written"),
+        (["simulate", "net.yaml", "--device", "abacus"], "use auto, cpu or gpu"),
+        (["simulate", "net.yaml", "--set", "populations.M.size=3"], "--set #1: populations.M: there is no such part"),
+        (["simulate", "net.yaml", "--set", "nonsense"], "write --set"),
+        (["simulate", "net.yaml", "--duration", "5"], "--duration: duration: a time needs a unit: write 5 ms"),
+        (["simulate", "net.yaml", "--precision", "float16"], "--precision"),
+        (["plan", "none.yaml"], "there is no file none.yaml"),
+        (["plot", "none.h5"], "there is no file none.h5"),
+        (["plot", "net.yaml"], "no readable HDF5 file"),
+        (["info", "net.yaml"], "no readable HDF5 file"),
+    ],
+)
+def test_what_a_user_can_mend_ends_with_code_2_and_a_sentence(folder, arguments, message):
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_network_larger_than_the_machine_is_refused_with_the_estimate(folder, monkeypatch):
+    monkeypatch.setattr(estimate, "available_bytes", lambda: 10**6)
+    result = call("simulate", "net.yaml")
+    assert result.exit_code == 2 and "MB of memory" in result.stderr and not (folder / "results.h5.partial").exists()
+    warned = call("validate", "net.yaml")
+    assert warned.exit_code == 0 and "warning" in warned.stderr
+
+
+def test_a_number_that_is_none_fails_the_run_with_code_1_and_names_the_time(folder):
+    # a current beyond float32: V becomes infinite
+    result = call("simulate", "net.yaml", "--no-plot", "--set", "populations.N.I_e=-1e40 A", "--set", "populations.N.V_th=1e30 V",
+                  "--set", "populations.N.V_reset=0 mV")  # fmt: skip
+    assert result.exit_code == 1 and "no finite number" in result.stderr
+    assert not (folder / "results.h5").exists() and (folder / "results.h5.partial").exists()
+
+
+def test_drawn_faults_are_located_in_the_file(folder):
+    (folder / "net.yaml").write_text(NET.replace("tau: 10 ms", "tau: {normal: {mean: 1 ms, std: 5 ms}}"))
+    result = call("simulate", "net.yaml")
+    assert result.exit_code == 2 and "net.yaml:5:" in result.stderr and "redraw" in result.stderr
+
+
+def test_plan_shows_what_was_merged(folder):
+    found = call("plan", str(CONFIGS / "brunel_c.yaml"))
+    assert found.exit_code == 0 and "E ← delta  from background, exc, inh" in found.stdout
+    apart = json.loads(call("plan", str(CONFIGS / "brunel_c.yaml"), "--no-merge", "--json").stdout)
+    assert [len(receptor["from"]) for receptor in apart["receptors"]] == [1] * 6
+
+
+def test_info_and_digest(folder):
+    call("simulate", "net.yaml", "--no-plot", "-q")
+    call("simulate", "net.yaml", "--no-plot", "-q", "-o", "again.h5")
+    assert "population  N  lif  10 neurons" in call("info", "results.h5").stdout
+    assert json.loads(call("info", "results.h5", "--json").stdout)["complete"]
+    assert call("info", "results.h5", "--yaml").stdout == NET
+    digests = [json.loads(call("info", name, "--digest", "--json").stdout) for name in ("results.h5", "again.h5")]
+    assert digests[0] == digests[1] and digests[0]
+
+
+def test_schema_is_the_committed_one():
+    assert call("schema").stdout == (CONFIGS / "snnrun.schema.json").read_text()
+
+
+def test_every_config_names_the_schema_and_is_valid():
+    files = sorted(CONFIGS.glob("*.yaml"))
+    assert len(files) >= 6
+    for file in files:
+        assert file.read_text().startswith("# yaml-language-server: $schema=snnrun.schema.json\n")
+    assert call("validate", *map(str, files)).exit_code == 0
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_config_runs(folder, file):
+    result = call("simulate", str(file), "--duration", "20 ms", "-q")
+    assert result.exit_code == 0, result.stderr
+    assert Path("results.png").exists()
+
+
+def test_version_and_help_and_usage_errors():
+    assert call("--version").stdout == f"snnrun {snnrun.__version__}\n"
+    assert "simulate" in call("--help").stdout
+    assert call("simulate").exit_code == 2
+    assert call("simualte").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["simulate", "--help"]])
+def test_help_loads_no_heavy_library(arguments):
+    assert not _loaded(arguments) & {"jax", "h5py", "matplotlib", "numpy", "yaml"}
+
+
+@pytest.mark.parametrize("verb", ["validate", "plan"])
+def test_validate_and_plan_load_neither_jax_nor_h5py_nor_matplotlib(verb):
+    assert not _loaded([verb, str(CONFIGS / "einet.yaml")]) & {"jax", "jaxlib", "h5py", "matplotlib"}
+
+
+def _loaded(arguments: list[str]) -> set[str]:
+    """The modules that a command has imported when it ends."""
+    program = (
+        "import sys\nfrom snnrun.cli import app\n"
+        f"try:\n    app({arguments!r})\nexcept SystemExit:\n    pass\n"
+        "sys.stderr.write('MODULES ' + ' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stderr.rpartition("MODULES ")[2].split())

@@ -1,0 +1,81 @@
+"""Imports point one way, and a library is known where it belongs."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "snnrun"
+
+# From the bottom up; a module imports only from rows above its own in this list, or from its own package.
+ROWS = [
+    {"lazy", "units", "document"},
+    {"quantities"},
+    {"random"},
+    {"neurons", "synapses", "outputs", "inputs", "connect", "monitors", "kernels", "tables"},
+    {"spec"},
+    {"receptors", "schema"},
+    {"check"},
+    {"estimate", "network"},
+    {"lower", "report"},
+    {"engine", "results"},
+    {"plot", "run"},
+    {"cli"},
+]
+# within the row of models: drive is what neurons offer to synapses, and inputs are made of synapses
+SAME_ROW = {("synapses", "neurons"), ("outputs", "neurons"), ("inputs", "neurons"), ("inputs", "outputs"), ("inputs", "synapses"),
+            ("run", "plot")}  # fmt: skip
+LIBRARIES = {
+    "h5py": {"results", "tables"},
+    "yaml": {"document"},
+    "matplotlib": {"plot"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "jax": {"engine", "run", "lazy"},
+    "pydantic": {"quantities", "spec", "schema", "neurons", "synapses", "outputs", "inputs", "connect", "monitors"},
+    "pydantic_core": {"quantities"},
+}
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")
+
+
+def package(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of everything that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def row(name: str) -> int:
+    return next(i for i, names in enumerate(ROWS) if name in names)
+
+
+def test_every_module_has_its_row():
+    assert {package(path) for path in FILES} - {"__init__"} == set().union(*ROWS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path):
+    own = package(path)
+    for name in imported(path):
+        if not name.startswith("snnrun.") or own == "__init__":
+            continue
+        other = name.split(".")[1]
+        if other != own and other != "__version__":
+            assert row(other) < row(own) or (own, other) in SAME_ROW, f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_libraries_are_known_where_they_belong(path):
+    for name in imported(path):
+        library = name.split(".")[0]
+        if library in LIBRARIES:
+            assert package(path) in LIBRARIES[library], f"{package(path)} imports {library}"

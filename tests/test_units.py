@@ -1,0 +1,202 @@
+"""Numbers with units: what is read, to which double, what is refused and with which advice, and how they are shown."""
+
+import math
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snnrun import units
+
+READ = [
+    ("20 ms", 20.0, "time"),
+    ("20ms", 20.0, "time"),
+    ("  20   ms  ", 20.0, "time"),
+    ("1 s", 1000.0, "time"),
+    ("250 us", 0.25, "time"),
+    ("250 \u00b5s", 0.25, "time"),  # micro sign
+    ("250 \u03bcs", 0.25, "time"),  # Greek mu
+    ("-55mV", -55.0, "voltage"),
+    ("+5 mV", 5.0, "voltage"),
+    ("1e-3 V", 1.0, "voltage"),
+    ("1E+2 uV", 0.1, "voltage"),
+    (".5 nA", 500.0, "current"),
+    ("5. pA", 5.0, "current"),
+    ("1 A", 1e12, "current"),
+    ("0.6 uS", 600.0, "conductance"),
+    ("1 GOhm", 1.0, "resistance"),
+    ("100 MOhm", 0.1, "resistance"),
+    ("100 M\u03a9", 0.1, "resistance"),  # Greek omega
+    ("100 M\u2126", 0.1, "resistance"),  # ohm sign
+    ("1 F", 1e12, "capacitance"),
+    ("0.2 nF", 200.0, "capacitance"),
+    ("8 Hz", 0.008, "rate"),
+    ("2 kHz", 2.0, "rate"),
+    ("1 mm", 1000.0, "length"),
+    ("0 mV", 0.0, "voltage"),
+]
+
+
+@pytest.mark.parametrize(("text", "value", "dimension"), READ)
+def test_a_number_with_a_unit_is_read_in_internal_units(text, value, dimension):
+    assert units.parse(text) == (value, dimension)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("", "no number with a unit", "20 ms"),
+        ("ms", "no number with a unit", "20 ms"),
+        ("ms 20", "no number with a unit", "20 ms"),
+        ("twenty ms", "no number with a unit", "20 ms"),
+        ("20\nms\nms", "no number with a unit", "20 ms"),
+        ("20", "a unit is missing", ""),
+        ("20 ms ms", "unknown unit 'ms ms'", "ms"),
+        ("20 Ms", "unknown unit 'Ms'", "did you mean ms or mS?"),
+        ("20 mv", "unknown unit 'mv'", "did you mean mV?"),
+        ("20 Mohm", "unknown unit 'Mohm'", "did you mean MOhm?"),
+        ("20 sec", "unknown unit 'sec'", "did you mean s?"),
+        ("20 %", "unknown unit '%'", "units are s ms us V mV"),
+        ("1,5 ms", "unknown unit ',5 ms'", ""),
+        ("1_000 ms", "unknown unit '_000 ms'", ""),
+        ("inf ms", "no number with a unit", "20 ms"),
+        ("nan ms", "no number with a unit", "20 ms"),
+        ("1e400 ms", "out of range", ""),
+        ("1e308 A", "out of range", ""),
+    ],
+)
+def test_what_is_no_quantity_is_refused_with_advice(text, message, hint):
+    with pytest.raises(units.UnitError, match=re.escape(message)) as caught:
+        units.parse(text)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("raw", "message", "hint"),
+    [
+        (20, "a time needs a unit", "write 20 ms"),
+        (0.1, "a time needs a unit", "write 0.1 ms"),
+        ("20", "a time needs a unit", "write 20 ms"),
+        (" 20 ", "a time needs a unit", "write 20 ms"),
+        ("20 mV", "'20 mV' is a voltage, and a time is wanted here", "write it in ms (or s, us)"),
+        (math.nan, "a time must be finite", "like 5 ms"),
+        (-math.inf, "a time must be finite", "like 5 ms"),
+        (None, "a time is wanted here", "like 5 ms"),
+        (True, "a time is wanted here", "like 5 ms"),
+        (["20 ms"], "a time is wanted here", "like 5 ms"),
+        ({"normal": 1}, "a time is wanted here", "like 5 ms"),
+    ],
+)
+def test_where_a_time_is_wanted_the_advice_is_a_time(raw, message, hint):
+    with pytest.raises(units.UnitError, match=re.escape(message)) as caught:
+        units.read(raw, "time")
+    assert hint in caught.value.hint
+
+
+@given(st.decimals(min_value="-999999.99999", max_value="999999.99999", places=5))
+def test_a_decimal_in_the_internal_unit_is_exactly_the_double_that_python_reads(number):
+    for unit in ("ms", "mV", "pA", "nS", "pF", "GOhm", "kHz", "um"):
+        assert units.parse(f"{number} {unit}")[0] == float(number)
+
+
+@pytest.mark.parametrize(("text", "value"), [("0.1 ms", 0.1), ("100 us", 0.1), ("0.0001 s", 0.1), ("0.3 ms", 0.3), ("300 us", 0.3)])
+def test_common_time_steps_are_the_same_double_in_every_unit(text, value):
+    assert units.read(text, "time") == value
+
+
+def test_the_internal_units_are_coherent():
+    """GOhm pF = ms, pA GOhm = mV, nS mV = pA, pA / pF = mV / ms, kHz ms = 1: no equation needs a factor."""
+    power = {name: math.log10(units.parse(f"1 {unit}")[0]) for name, unit in
+             {"s": "s", "V": "V", "A": "A", "S": "S", "Ohm": "Ohm", "F": "F", "Hz": "Hz"}.items()}  # fmt: skip
+    assert power["Ohm"] + power["F"] == pytest.approx(power["s"])
+    assert power["A"] + power["Ohm"] == pytest.approx(power["V"])
+    assert power["S"] + power["V"] == pytest.approx(power["A"])
+    assert power["A"] - power["F"] == pytest.approx(power["V"] - power["s"])
+    assert power["Hz"] + power["s"] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("value", "dimension", "shown"),
+    [
+        (0.0, "voltage", "0 mV"),
+        (0.1, "time", "0.1 ms"),
+        (0.30000000000000004, "time", "0.3 ms"),
+        (1000.0, "time", "1000 ms"),
+        (20000.0, "time", "20 s"),
+        (3.6e6, "time", "3600 s"),
+        (1e-5, "time", "0.01 us"),
+        (-55.0, "voltage", "-55 mV"),
+        (0.008, "rate", "8 Hz"),
+        (20.0, "rate", "20 kHz"),
+        (0.1, "resistance", "100 MOhm"),
+        (25000.0, "current", "25 nA"),
+        (600.0, "conductance", "600 nS"),
+        (1e300, "time", "1e+297 s"),
+        (5e-324, "time", "5e-321 us"),
+        (5e-324, "current", "5e-324 pA"),
+    ],
+)
+def test_a_quantity_is_shown_as_a_person_would_write_it(value, dimension, shown):
+    text = units.show(value, dimension)
+    assert float(text.split()[0]) == pytest.approx(float(shown.split()[0])) and text.split()[1] == shown.split()[1]
+    assert text == shown or value < 1e-300
+
+
+@settings(max_examples=300)
+@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(sorted(units.USUAL)))
+def test_what_is_shown_is_read_back_to_eleven_digits(value, dimension):
+    if abs(value) < 1e-290:
+        return
+    assert units.read(units.show(value, dimension), dimension) == pytest.approx(value, rel=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("time", "dt", "steps"),
+    [
+        (0.3, 0.1, 3),  # 0.3 / 0.1 is 2.9999999999999996
+        (0.7, 0.1, 7),
+        (1.1, 0.1, 11),
+        (0.0, 0.1, 0),
+        (1e6, 0.1, 10**7),
+        (3.6e9, 0.1, 36_000_000_000),
+        (0.15, 0.1, None),
+        (0.25, 0.1, None),
+        (0.04, 0.1, None),
+        (0.1 + 1e-8, 0.1, 1),  # a tenth of the tolerance
+        (0.1 + 1e-6, 0.1, None),  # ten times the tolerance
+        (1.0, 1e-320, None),  # more steps than a double can hold
+    ],
+)
+def test_a_time_is_on_the_grid_within_a_millionth_of_a_step(time, dt, steps):
+    assert units.steps(time, dt) == steps
+
+
+@given(st.integers(0, 10**9), st.sampled_from(["0.1", "0.05", "0.025", "0.2", "1", "0.01", "0.125"]))
+def test_every_multiple_of_dt_that_can_be_written_is_on_the_grid(count, dt):
+    from decimal import Decimal
+
+    assert units.steps(float(Decimal(dt) * count), float(dt)) == count
+
+
+@pytest.mark.parametrize(
+    ("time", "dt", "least", "hint"),
+    [
+        (0.25, 0.1, 0, "use 0.2 ms or 0.3 ms"),
+        (0.04, 0.1, 0, "use 0 ms or 0.1 ms"),
+        (0.04, 0.1, 1, "use 0.1 ms"),
+        (100.0, 0.3, 1, "use 99.9 ms or 100.2 ms"),
+        (0.0003, 0.0002, 1, "use 0.2 us or 0.4 us"),
+    ],
+)
+def test_a_time_off_the_grid_is_told_its_neighbours(time, dt, least, hint):
+    message, found = units.off_grid(time, dt, least)
+    assert found == hint and "no whole number of steps" in message
+
+
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [("I_e_pA", ("pA", "current")), ("tau_ms", ("ms", "time")), ("ms", None), ("tau", None), ("tau_msec", None)],
+)
+def test_a_column_names_its_unit_in_its_suffix(column, found):
+    assert units.column_unit(column) == found
