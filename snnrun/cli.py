@@ -80,15 +80,14 @@ def simulate(
         if device not in ("auto", "cpu", "gpu"):
             _stop(f"--device: {device!r} is unknown", "use auto, cpu or gpu", as_json)
         loaded, texts = _load(file, set_, seed, duration, precision, quiet)
-        from snnrun import run
+        from snnrun import progress, run
 
         request = run.Request(loaded, output, texts, overwrite, device, threads, not no_plot, not no_merge, compress)
-        watcher = _Progress(loaded.spec, run.Watcher, verbose) if not quiet else run.Watcher()
+        watcher = run.Watcher() if quiet else progress.Progress(loaded.spec, verbose)
         try:
             summary = run.simulate(request, watcher)
         finally:
-            if isinstance(watcher, _Progress):
-                watcher.close()
+            watcher.close()
         if as_json:
             _print_json(summary._asdict())
         elif not quiet:
@@ -140,8 +139,8 @@ def _validated(file: Path, loaded: Any, reports: list[dict[str, Any]], as_json: 
         print(document.render(loaded.document, warnings, "warning"), file=sys.stderr)
     if not quiet:
         print(
-            f"{file}: valid. {expected.neurons:,} neurons, about {expected.total_synapses:,.0f} synapses, {expected.steps:,} steps, "
-            f"at most {estimate.size_text(expected.peak_bytes)} of memory"
+            f"{file}: valid. {expected.neurons:,} neurons, about {expected.total_synapses:,.0f} synapses, "
+            f"{expected.steps:,} steps, at most {estimate.size_text(expected.peak_bytes)} of memory"
         )
 
 
@@ -314,7 +313,7 @@ def _reporting(as_json: bool, keep_going: bool = False, reports: list[dict[str, 
     except KeyboardInterrupt:
         print("snnrun: interrupted; what was written so far stays in the .partial file", file=sys.stderr)
         raise typer.Exit(130) from None
-    except Exception as error:  # noqa: BLE001: every kind is named in _explained, or raised again
+    except Exception as error:  # every kind is named in _explained, or raised again
         explained = _explained(error)
         if explained is None:
             raise
@@ -412,80 +411,6 @@ def _print_info(found: Any, as_json: bool) -> None:
         print(f"  monitor     {name}  {model}")
     for key, value in found.provenance.items():
         print(f"  {key:<22}{f'{value:.4g}' if isinstance(value, float) else value}")
-
-
-class _Progress:
-    """Progress on a terminal as a bar, elsewhere as a plain line every 5 % or 30 s."""
-
-    def __init__(self, spec: Any, base: type, verbose: bool) -> None:
-        self.spec, self.verbose = spec, verbose
-        self.bar: Any = None
-        self.task: Any = None
-        self.began = self.last_time = 0.0
-        self.last_share = 0.0
-        self.terminal = sys.stderr.isatty()
-
-    def _say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
-    def stage(self, name: str) -> None:
-        if self.verbose:
-            self.close()
-            self._say(f"{name} ...")
-
-    def begin(self, facts: dict[str, Any]) -> None:
-        from snnrun import estimate
-
-        threads = f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
-        self._say(
-            f"{self.spec.name}: {facts['neurons']:,} neurons, {facts['synapses']:,} synapses, {facts['precision']}, "
-            f"{facts['device']}, {threads}, {facts['kernel']} kernel, "
-            f"about {estimate.size_text(facts['estimated_peak_bytes'])} of memory -> {facts['output']}"
-        )
-
-    def progress(self, step: int, steps: int) -> None:
-        import time
-
-        now = time.monotonic()
-        if not self.began:  # the network has been compiled
-            self.began = self.last_time = now
-            if self.terminal:
-                self._open_bar(steps)
-            return
-        speed = step * self.spec.dt * 1e-3 / max(now - self.began, 1e-9)
-        if self.bar is not None:
-            self.bar.update(self.task, completed=step, speed=f"{speed:.3g} x real time")
-            return
-        share = step / steps
-        if share - self.last_share >= 0.05 and now - self.last_time >= 1.0 or now - self.last_time >= 30:
-            left = (now - self.began) * (1 - share) / max(share, 1e-9)
-            self._say(f"{share:4.0%}  {step * self.spec.dt:g} ms  {speed:.3g} x real time  {_clock(left)} left")
-            self.last_share, self.last_time = share, now
-
-    def _open_bar(self, steps: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[speed]}"),
-                   TimeRemainingColumn())  # fmt: skip
-        self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self.task = self.bar.add_task(self.spec.name, total=steps, speed="")
-        self.bar.start()
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
-
-
-def _clock(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return (
-        f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-        if seconds < 3600
-        else f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
-    )
 
 
 if __name__ == "__main__":

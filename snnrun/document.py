@@ -18,6 +18,7 @@ Key = tuple[str | int, ...]
 
 MAX_BYTES = 16 * 2**20
 SHOWN = 160  # characters of a line in a message
+MAX_DEPTH = 100
 MAX_NODES = 10**6  # after expansion of aliases: a file of 1 kB can stand for billions of nodes
 
 
@@ -205,23 +206,24 @@ _Loader.add_constructor("tag:yaml.org,2002:bool", _scalar_of(_bool))
 
 def _faults_of_nodes(root: yaml.Node) -> Iterator[Fault]:
     """Duplicate keys, keys that are no plain scalars, aliases that explode: one walk before anything is constructed."""
-    sizes: dict[int, int] = {}
+    sizes: dict[int, tuple[int, int]] = {}
     open_nodes: set[int] = set()
     faults: list[Fault] = []
 
     def at(node: yaml.Node, message: str, hint: str = "") -> None:
         faults.append(Fault((), message, hint, line=node.start_mark.line + 1, column=node.start_mark.column + 1))
 
-    def size(node: yaml.Node) -> int:
+    def size(node: yaml.Node) -> tuple[int, int]:
+        """Nodes below and including this one, and how deep they are nested."""
         if id(node) in open_nodes:
             at(node, "an alias that contains itself")
-            return 1
+            return 1, 1
         if id(node) in sizes:
             return sizes[id(node)]
         open_nodes.add(id(node))
-        total = 1
+        below: list[tuple[int, int]] = []
         if isinstance(node, yaml.SequenceNode):
-            total += sum(size(child) for child in node.value)
+            below = [size(child) for child in node.value]
         elif isinstance(node, yaml.MappingNode):
             seen: dict[str, yaml.Node] = {}
             for key, value in node.value:
@@ -234,12 +236,15 @@ def _faults_of_nodes(root: yaml.Node) -> Iterator[Fault]:
                         hint = "write both aliases in one list: <<: [*a, *b]" if merge else "remove one of the two"
                         at(key, f"{key.value!r} is given twice (first in line {first})", hint)
                     seen.setdefault(key.value, key)
-                total += 1 + size(value)
+                below += [(1, 1), size(value)]
         open_nodes.discard(id(node))
-        sizes[id(node)] = total
-        return total
+        sizes[id(node)] = 1 + sum(nodes for nodes, _ in below), 1 + max((depth for _, depth in below), default=0)
+        return sizes[id(node)]
 
-    if size(root) > MAX_NODES:
+    nodes, depth = size(root)
+    if depth > MAX_DEPTH:
+        at(root, "the file is nested too deeply")
+    if nodes > MAX_NODES:
         at(root, f"the aliases of this file expand to more than {MAX_NODES:,} nodes", "put large arrays into files")
     yield from faults
 
@@ -275,7 +280,7 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
         message = "a slice inside [ ] or { } must be quoted"
         hint, column = f'write "{slice_.group()}"', slice_.start()
     elif "\\t" in problem:
-        message, hint = "a tab cannot indent YAML", "use spaces"
+        message, hint = "a tab stands where YAML wants blanks", "use blanks"
     elif "undefined alias" in problem:
         hint = "an anchor &name must stand above its alias *name"
     elif "could not determine a constructor" in problem:

@@ -265,7 +265,6 @@ def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> P
     if entry.connect.rule == "file":
         return Projection(pre, post, _file_edges(spec, name, folder, both))
     stream = random.key(spec.seed, f"projection/{name}/connect")
-
     weight, delay = _constant_weight(entry), _constant_delay(entry, spec.dt)
 
     def drawn(chunk: Callable[[], connect.Edges]) -> tuple[Any, ...]:

@@ -9,7 +9,9 @@ import numpy as np
 
 matplotlib.use("Agg", force=False)
 
+from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: E402
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 from snnrun.results import Rate, Results, Series, Train  # noqa: E402
@@ -104,9 +106,8 @@ def draw(kind: str, results: Results, view: View) -> Figure:
 
 def _stacked(heights: list[float]) -> tuple[Figure, list[Any]]:
     """A figure of panels with one time axis; heights in inches."""
-    figure = Figure(figsize=(8.0, 1.0 + sum(heights)), layout="constrained")
+    figure = Figure(figsize=(8.0, 1.0 + sum(heights)), layout=ConstrainedLayoutEngine(hspace=0.02))
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
-    figure.get_layout_engine().set(hspace=0.02)
     return figure, list(axes[:, 0])
 
 
@@ -177,7 +178,7 @@ def _image(axis: Any, view: View, times: Any, y: Any, first: int, size: int, col
     rows = max(min(size, 400), 1)
     counts, _, _ = np.histogram2d(y, times, bins=(rows, 1200), range=((first, first + size), (view.start, view.stop)))
     shade = np.zeros((rows, 1200, 4))
-    shade[..., :3] = matplotlib.colors.to_rgb(colour)
+    shade[..., :3] = to_rgb(colour)
     shade[..., 3] = np.minimum(counts / max(np.percentile(counts[counts > 0], 90) if counts.any() else 1, 1), 1)
     axis.imshow(shade, extent=(view.start, view.stop, first + size - 0.5, first - 0.5), aspect="auto", interpolation="nearest")
 

@@ -46,7 +46,7 @@ def key(seed: int, stream: str) -> Key:
 
 
 def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
-    """Ten rounds of Philox4x32 on counters (uint32 arrays, of NumPy or JAX) with a key of two uint32: four words each."""
+    """Ten rounds of Philox4x32 on counters (uint32 arrays, of NumPy or JAX) with a key of two of these: four words each."""
     for r in range(10):
         p0, p1 = c0.astype(np.uint64) * np.uint64(0xD2511F53), c2.astype(np.uint64) * np.uint64(0xCD9E8D57)
         low0, low1 = p0.astype(np.uint32), p1.astype(np.uint32)
@@ -328,9 +328,9 @@ def poisson_table(mean: float) -> NDArray[np.uint32]:
         exact = below_or_equal * 2.0**32 + carry
         threshold = math.floor(exact + 0.5)
         carry = exact - threshold
-        if n > mean and (tail < 2.0**-33 or threshold >= 2**32):
+        if threshold >= 2**32 or (n > mean and tail < 2.0**-33):
             break
-        table.append(min(max(threshold, table[-1] if table else 0), 2**32 - 1))
+        table.append(max(threshold, table[-1] if table else 0))
         n += 1
         probability *= mean / n
     return np.array(table, np.uint32)

@@ -109,7 +109,7 @@ class Writer:
         self.path, self.dt = path, structure.dt
         self._compress = {"compression": "gzip", "shuffle": True} if compress else {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = h5py.File(partial_path(path), "w", locking="best-effort")
+        self._file: Any = h5py.File(partial_path(path), "w", locking="best-effort")
         self.spike_count = 0
         self._describe(structure, meta)
         self._spikes = [self._open_spikes(*group) for group in _grouped(structure, "spikes", structure.taps)]
@@ -332,7 +332,7 @@ class Results:
             self.path = partial_path(path)
         try:
             # a run that still writes holds a lock; what it has flushed can be read all the same
-            self._file = h5py.File(self.path, "r", locking=False)
+            self._file: Any = h5py.File(self.path, "r", locking=False)
         except FileNotFoundError:
             raise ResultsError(f"there is no file {path}") from None
         except OSError as error:

@@ -66,6 +66,8 @@ class Watcher:
 
     def progress(self, step: int, steps: int) -> None: ...
 
+    def close(self) -> None: ...
+
 
 SMALL = 2**16  # neurons: below this many, one thread outruns several in XLA's loop over the neurons
 

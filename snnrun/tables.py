@@ -35,9 +35,6 @@ def columns(path: Path, population: str | None = None) -> list[str]:
 def read(path: Path, wanted: list[str], population: str | None = None) -> dict[str, NDArray[Any]]:
     """The wanted columns of a table as float64 or int64 arrays of one length. Raises TableError."""
     table = _open(path, population, names_only=False, wanted=wanted)
-    for name in wanted:
-        if name not in table:
-            raise TableError(f"{path.name} has no column {name!r}")
     lengths = {len(table[name]) for name in wanted}
     if len(lengths) > 1:
         raise TableError(f"the columns {', '.join(wanted)} of {path.name} differ in length")
@@ -76,6 +73,9 @@ def _csv(path: Path, population: str | None, names_only: bool, wanted: list[str]
             return dict.fromkeys(header)
         if not wanted:
             return {}
+        for name in wanted:
+            if name not in header:
+                raise without(path, name, header)
         places = [header.index(name) for name in wanted]
         try:
             with warnings.catch_warnings():
@@ -125,6 +125,7 @@ def _hdf5(path: Path, population: str | None, names_only: bool, wanted: list[str
 
 
 def _vector(values: NDArray[Any], path: Path, name: str) -> NDArray[Any]:
+    values = np.asarray(values)  # h5py gives a text as bytes
     if values.ndim != 1 or values.dtype.kind not in "iufb":
         raise TableError(f"{name!r} in {path.name} is no one-dimensional array of numbers")
     return values.astype(np.float64) if values.dtype.kind == "f" else values.astype(np.int64)

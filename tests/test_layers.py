@@ -20,6 +20,7 @@ ROWS = [
     {"lower", "report"},
     {"engine", "results"},
     {"plot", "run"},
+    {"progress"},
     {"cli"},
 ]
 # within the row of models: drive is what neurons offer to synapses, and inputs are made of synapses
@@ -30,7 +31,7 @@ LIBRARIES = {
     "yaml": {"document"},
     "matplotlib": {"plot"},
     "typer": {"cli"},
-    "rich": {"cli"},
+    "rich": {"progress"},
     "jax": {"engine", "run", "lazy"},
     "pydantic": {"quantities", "spec", "schema", "neurons", "synapses", "outputs", "inputs", "connect", "monitors"},
     "pydantic_core": {"quantities"},

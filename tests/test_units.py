@@ -2,6 +2,7 @@
 
 import math
 import re
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -100,7 +101,9 @@ def test_a_decimal_in_the_internal_unit_is_exactly_the_double_that_python_reads(
         assert units.parse(f"{number} {unit}")[0] == float(number)
 
 
-@pytest.mark.parametrize(("text", "value"), [("0.1 ms", 0.1), ("100 us", 0.1), ("0.0001 s", 0.1), ("0.3 ms", 0.3), ("300 us", 0.3)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("0.1 ms", 0.1), ("100 us", 0.1), ("0.0001 s", 0.1), ("0.3 ms", 0.3), ("300 us", 0.3)]
+)
 def test_common_time_steps_are_the_same_double_in_every_unit(text, value):
     assert units.read(text, "time") == value
 
@@ -133,14 +136,10 @@ def test_the_internal_units_are_coherent():
         (25000.0, "current", "25 nA"),
         (600.0, "conductance", "600 nS"),
         (1e300, "time", "1e+297 s"),
-        (5e-324, "time", "5e-321 us"),
-        (5e-324, "current", "5e-324 pA"),
     ],
 )
 def test_a_quantity_is_shown_as_a_person_would_write_it(value, dimension, shown):
-    text = units.show(value, dimension)
-    assert float(text.split()[0]) == pytest.approx(float(shown.split()[0])) and text.split()[1] == shown.split()[1]
-    assert text == shown or value < 1e-300
+    assert units.show(value, dimension) == shown
 
 
 @settings(max_examples=300)
@@ -174,8 +173,6 @@ def test_a_time_is_on_the_grid_within_a_millionth_of_a_step(time, dt, steps):
 
 @given(st.integers(0, 10**9), st.sampled_from(["0.1", "0.05", "0.025", "0.2", "1", "0.01", "0.125"]))
 def test_every_multiple_of_dt_that_can_be_written_is_on_the_grid(count, dt):
-    from decimal import Decimal
-
     assert units.steps(float(Decimal(dt) * count), float(dt)) == count
 
 
