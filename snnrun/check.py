@@ -10,7 +10,7 @@ from snnrun.connect import Sizes
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
 from snnrun.quantities import Column, Frozen, is_literal, leaves
 from snnrun.receptors import output_of, receptors, targets, weight_dimension
-from snnrun.spec import Part, SelectionError, Spec, parts, read
+from snnrun.spec import Part, Reading, SelectionError, Spec, parts, read
 
 MAX_STEPS = 2**53  # beyond, a double cannot tell one step from the next
 
@@ -37,7 +37,7 @@ def load(path: Path, overrides: Iterable[Override] = ()) -> Loaded:
         raise SpecError(error.faults, found) from None
     faults, warnings = list(reading.faults), []
     if reading.spec is not None:
-        for fault, is_warning in _findings(reading.spec, path.parent, reading.broken):
+        for fault, is_warning in _findings(reading, path.parent):
             (warnings if is_warning else faults).append(fault)
     if faults:
         raise SpecError(faults, found)
@@ -64,28 +64,36 @@ def connected(pre: list[Part], post: list[Part]) -> Sizes:
 
 
 class _Checker:
-    """The faults and warnings of one Spec; `broken` parts are known to exist but could not be read."""
+    """The faults and warnings of one Spec, of which some parts may be missing or stand-ins: see spec.Reading."""
 
-    def __init__(self, spec: Spec, folder: Path, broken: frozenset[Key]) -> None:
-        self.spec, self.folder, self.broken = spec, folder, broken
+    def __init__(self, reading: Reading, folder: Path) -> None:
+        assert reading.spec is not None
+        self.spec = spec = reading.spec
+        self.folder, self.broken, self.mended = folder, reading.broken, reading.mended
         self.findings: list[tuple[Fault, bool]] = []
         self.sizes = selection_sizes(spec)
-        self.dt = None if ("dt",) in broken or spec.dt <= 0 else spec.dt
-        self.duration = None if ("duration",) in broken or spec.duration <= 0 else spec.duration
+        self.dt = spec.dt if self.sound(("dt",)) and spec.dt > 0 else None
+        self.duration = spec.duration if self.sound(("duration",)) and spec.duration > 0 else None
+
+    def sound(self, path: Key) -> bool:
+        """Whether what stands at a path is the user's, and no stand-in for something faulty."""
+        return not any(path[:length] in self.mended | self.broken for length in range(1, len(path) + 1))
 
     def fault(self, path: Key, message: str, hint: str = "", at_key: bool = False) -> None:
-        self.findings.append((Fault(path, message, hint, at_key), False))
+        if self.sound(path):
+            self.findings.append((Fault(path, message, hint, at_key), False))
 
     def warn(self, path: Key, message: str, hint: str = "") -> None:
         self.findings.append((Fault(path, message, hint), True))
 
     def parts(self, path: Key, selection: tuple[str, ...]) -> list[Part] | None:
-        """The parts of a selection; None, with a fault, where it names what is not there."""
+        """The parts of a selection; None where it names what is not there (with a fault) or of unknown size."""
         try:
-            return parts(selection, self.sizes)
+            found = parts(selection, self.sizes)
+            return found if all(self.sound(("populations", part.population, "size")) for part in found) else None
         except SelectionError as error:
             name = selection[error.index].partition("[")[0].strip()
-            if ("populations", name) not in self.broken and ("populations",) not in self.broken:
+            if self.sound(("populations", name, "size")):
                 whole = len(selection) == 1
                 self.fault(path if whole else (*path, error.index), error.message, error.hint)
             return None
@@ -136,7 +144,10 @@ class _Checker:
             self.drawable((*path, name), getattr(part, name), dimension)
         for rule in getattr(module, "RULES", ()):
             values = [getattr(part, name) for name in rule.fields]
-            if all(isinstance(value, float) for value in values) and not rule.holds(*values):
+            known = all(
+                isinstance(value, float) and self.sound((*path, name)) for name, value in zip(rule.fields, values, strict=True)
+            )
+            if known and not rule.holds(*values):
                 given = [name for name in rule.fields if name in part.model_fields_set]
                 self.fault((*path, (given or list(rule.fields))[0]), rule.message)
 
@@ -150,8 +161,9 @@ class _Checker:
             self.warn((*path, "start"), "this begins after the end of the run")
 
 
-def _findings(spec: Spec, folder: Path, broken: frozenset[Key]) -> list[tuple[Fault, bool]]:
-    checker = _Checker(spec, folder, broken)
+def _findings(reading: Reading, folder: Path) -> list[tuple[Fault, bool]]:
+    checker = _Checker(reading, folder)
+    spec = checker.spec
     _check_run(checker)
     for name, population in spec.populations.items():
         _check_population(checker, ("populations", name), population)
@@ -167,13 +179,12 @@ def _findings(spec: Spec, folder: Path, broken: frozenset[Key]) -> list[tuple[Fa
 
 
 def _check_run(c: _Checker) -> None:
-    if ("dt",) not in c.broken and c.spec.dt <= 0:
+    if c.spec.dt <= 0:
         c.fault(("dt",), "dt must be positive", "write 0.1 ms")
-    if ("duration",) not in c.broken:
-        if c.spec.duration <= 0:
-            c.fault(("duration",), "duration must be positive", "write 1 s")
-        else:
-            c.on_grid(("duration",), c.spec.duration, least=1)
+    if c.spec.duration <= 0:
+        c.fault(("duration",), "duration must be positive", "write 1 s")
+    else:
+        c.on_grid(("duration",), c.spec.duration, least=1)
 
 
 def _check_population(c: _Checker, path: Key, population: Any) -> None:
@@ -235,11 +246,11 @@ def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
     c.rules((*path, "synapse"), synapses.MODELS[entry.synapse.model], entry.synapse)
     if entry.output is not None:
         c.rules((*path, "output"), outputs.MODELS[entry.output.model], entry.output)
-        if entry.synapse.model == "delta":
+        if entry.synapse.model == "delta" and c.sound((*path, "synapse")):
             c.fault((*path, "output"), "a delta synapse moves V itself and has no output", "remove the output",
                     at_key=True)  # fmt: skip
             return
-    if entry.weight is None:
+    if entry.weight is None or not (c.sound((*path, "synapse")) and c.sound((*path, "output"))):
         return
     dimension = weight_dimension(entry)
     output = output_of(entry)
@@ -288,7 +299,15 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     from_file: set[str] = set()
     if rule.rule == "file":
         c.table((*path, "connect", "path"), c.folder / rule.path, lambda file: _check_edges(c, path, entry, file, from_file))
-    if entry.weight is None and "weight" not in from_file:
+    for name in ("weight", "delay"):
+        if isinstance(getattr(entry, name), Column):
+            c.fault((*path, name), f"a column has one value per neuron, and a {name} belongs to a synapse",
+                    "write connect: {rule: file, path: edges.csv} for edges with values of their own")  # fmt: skip
+    if (
+        entry.weight is None
+        and "weight" not in from_file
+        and all(c.sound((*path, key)) for key in ("weight", "synapse", "output"))
+    ):
         usual = units.USUAL[weight_dimension(entry)]
         if rule.rule != "file" or not any(f.path == (*path, "connect", "path") for f, _ in c.findings):
             c.fault(path, "weight is missing", f"add weight: ..., in {usual}", at_key=True)
@@ -361,9 +380,9 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any) -> None:
         for i, name in enumerate(names):
             if name in names[:i]:
                 c.fault((*path, field, i), f"{name!r} is named twice", "remove one of the two")
-    if found is None or monitor.model not in ("state", "input") or ("projections",) in c.broken:
+    if found is None or monitor.model not in ("state", "input"):
         return
-    complete = not any(key[0] in ("projections", "inputs") for key in c.broken)
+    complete = not any(key[0] in ("projections", "inputs") for key in c.broken | c.mended)
     try:
         every_receptor = receptors(c.spec)
     except SelectionError:

@@ -338,10 +338,12 @@ def _constants(network: Network, found: list[Receptor], structure: Structure, no
         kinetics = network.kinetics[(*receptor.sources[0], receptor.population)]
         lowered = synapses.MODELS[plan.synapse].lower(kinetics, spec.dt)
         synapse_consts.append(type(lowered)(*(cast(np.asarray(v, np.float64), plan.padded) for v in lowered)))
-        exact = population.method == "exact" and plan.output == "cuba"
-        parameters = network.populations[receptor.population].parameters
-        gains.append(tuple(cast(g, plan.padded) for g in neurons.MODELS[population.model].gains(parameters, kinetics["tau"], spec.dt))
-                     if exact else None)  # fmt: skip
+        if population.method == "exact" and plan.output == "cuba":
+            parameters = network.populations[receptor.population].parameters
+            both = neurons.MODELS[population.model].gains(parameters, kinetics["tau"], spec.dt)
+            gains.append(tuple(cast(gain, plan.padded) for gain in both))
+        else:
+            gains.append(None)
         reversal.append(cast(kinetics["E"], plan.padded) if plan.output == "coba" else None)
     noises = []
     for name, i, part in noise:

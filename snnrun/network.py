@@ -194,9 +194,8 @@ def _grid(times: NDArray[Any], dt: float, path: Key, column: str) -> NDArray[np.
     """Literal times of a file in whole steps."""
     quotient = np.asarray(times, np.float64) / dt
     nearest = np.rint(quotient)
-    with np.errstate(invalid="ignore"):  # the difference of infinities
+    with np.errstate(invalid="ignore"):  # the difference of infinities is nan, which is on no grid
         bad = ~(np.abs(quotient - nearest) <= np.maximum(units.GRID_TOLERANCE, 1e-12 * np.abs(quotient))) | (nearest < 0)
-    bad |= ~np.isfinite(quotient)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         value = float(np.asarray(times)[row])

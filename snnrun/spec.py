@@ -144,11 +144,23 @@ class Reading(NamedTuple):
 
     spec: Spec | None
     faults: list[Fault]
-    broken: frozenset[Key]  # parts that were left out
+    broken: frozenset[Key]  # entries that were left out
+    mended: frozenset[Key]  # parts of entries that something else stands in for
+
+
+# What stands in for a faulty part of an entry while the rest of the file is checked.
+_STAND_INS: dict[str, Any] = {
+    "duration": "1 s", "size": 1, "tau": "1 ms", "V_rest": "0 mV", "V_reset": "0 mV", "V_th": "1 mV",
+    "rate": "1 Hz", "current": "1 pA", "synapse": {"model": "delta"}, "connect": {"rule": "all_to_all"}, "bin": "1 s",
+}  # fmt: skip
 
 
 def read(tree: dict[str, Any], default_name: str) -> Reading:
-    """The Spec in a tree. Faulty entries are left out of it, so that the others can be checked all the same."""
+    """The Spec in a tree.
+
+    Where something is wrong, the rest is read all the same, so that every mistake of a file is found at once: a faulty part
+    of an entry is replaced by something sound, and an entry that cannot be mended like this is left out.
+    """
     tree = {"name": default_name, **tree}
     order = tuple(section for section in tree if section in ("inputs", "projections"))
 
@@ -158,26 +170,60 @@ def read(tree: dict[str, Any], default_name: str) -> Reading:
         return spec
 
     try:
-        return Reading(validated(tree), [], frozenset())
+        return Reading(validated(tree), [], frozenset(), frozenset())
     except ValidationError as error:
         details = error.errors(include_url=False)
     faults = _without_echoes([_translated(detail, tree) for detail in details if not _follows(detail)])
-    broken = frozenset(tuple(detail["loc"][: 2 if detail["loc"][:1] and detail["loc"][0] in _SECTIONS else 1])
-                       for detail in details)  # fmt: skip
-    pruned = {}
-    for key, value in tree.items():
-        if (key,) in broken:
+    candidate, mended = _mended(tree, [tuple(detail["loc"]) for detail in details])
+    broken: frozenset[Key] = frozenset()
+    for _ in range(2):
+        if not candidate.get("populations"):
+            break
+        try:
+            return Reading(validated(candidate), faults, broken, mended)
+        except ValidationError as error:
+            broken |= {_entry(tuple(detail["loc"])) for detail in error.errors(include_url=False)}
+            candidate = _without(candidate, broken)
+    return Reading(None, faults, broken, mended)
+
+
+def _entry(loc: tuple[Any, ...]) -> Key:
+    """The entry that a location lies in: a section and a name, or a key of the top level."""
+    return tuple(loc[: 2 if loc and loc[0] in _SECTIONS else 1])
+
+
+def _without(tree: dict[str, Any], entries: frozenset[Key]) -> dict[str, Any]:
+    kept = {key: value for key, value in tree.items() if (key,) not in entries}
+    for section in _SECTIONS:
+        if isinstance(kept.get(section), dict):
+            kept[section] = {name: entry for name, entry in kept[section].items() if (section, name) not in entries}
+    return kept
+
+
+def _mended(tree: dict[str, Any], locs: list[tuple[Any, ...]]) -> tuple[dict[str, Any], frozenset[Key]]:
+    """The tree with sound values, or none, in place of the parts that were refused; and which parts these are."""
+    mended = {key: dict(value) if key in _SECTIONS and isinstance(value, dict) else value for key, value in tree.items()}
+    changed: set[Key] = set()
+    for loc in locs:
+        path = _entry(loc)
+        if len(path) == 2:
+            entry = mended[path[0]].get(path[1]) if isinstance(mended.get(path[0]), dict) else None
+            if not isinstance(entry, dict):
+                continue
+            # what follows in the location is a key of the entry, but for the tag of the entry's model
+            below = [part for part in loc[2:] if isinstance(part, str)]
+            field = next((part for part in below if part in entry), below[-1] if below else None)
+            entry = mended[path[0]][path[1]] = dict(entry)
+        else:
+            entry, field, path = mended, path[0] if path else None, ()
+        if field is None:
             continue
-        if key in _SECTIONS and isinstance(value, dict):
-            value = {name: entry for name, entry in value.items() if (key, name) not in broken}
-        pruned[key] = value
-    pruned.setdefault("duration", "1 s")
-    if not pruned.get("populations"):
-        return Reading(None, faults, broken)
-    try:
-        return Reading(validated(pruned), faults, broken)
-    except ValidationError:
-        return Reading(None, faults, broken)
+        if field in _STAND_INS:
+            entry[field] = _STAND_INS[field]
+        else:
+            entry.pop(field, None)
+        changed.add((*path, field))
+    return mended, frozenset(changed)
 
 
 def _path(loc: tuple[Any, ...], tree: Any) -> Key:

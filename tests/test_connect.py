@@ -185,7 +185,7 @@ def test_fixed_total_without_multapses_has_distinct_pairs(n):
 
 @pytest.mark.parametrize("n", [60, 500])
 def test_distinct_pairs_are_uniform_and_degrees_hypergeometric(n):
-    sizes, trials = Sizes(20, 30), 1500
+    sizes, trials = Sizes(20, 30), 900
     pairs, degrees = np.zeros(600), []
     for seed in range(trials):
         found = edges(rule("fixed_total", n=n, multapses=False), sizes, random.key(seed, "x"))
@@ -246,14 +246,14 @@ def test_without_autapses_no_neuron_meets_itself_and_every_other_pair_may_occur(
     sizes, who_pre, who_post = selected(pre, post, A=12, B=12, C=3)
     allowed = {(i, j) for i, a in enumerate(who_pre) for j, b in enumerate(who_post) if a != b}
     seen = set()
-    for seed in range(120):
+    for seed in range(60):
         found = edges(of, sizes, random.key(seed, "x"))
         seen |= set(zip(found.pre.tolist(), found.post.tolist(), strict=True))
         if of.rule in ("fixed_indegree", "fixed_outdegree"):
             degrees = in_degrees(found, sizes) if of.rule == "fixed_indegree" else out_degrees(found, sizes)
             assert set(degrees) == {of.n}
     assert seen <= allowed
-    assert len(seen) >= 0.98 * len(allowed)
+    assert len(seen) >= 0.95 * len(allowed)
 
 
 @pytest.mark.parametrize("name", ["the same population", "slices in lists"])
@@ -356,7 +356,7 @@ MANY = [
     rule("fixed_total", n=3000, multapses=False),
     rule("fixed_total", n=9000, multapses=False),
 ]
-ROWS = {"fixed_indegree": "post", "fixed_total": None}  # every other rule draws source by source
+ROWS = {"fixed_indegree": "post", "fixed_total": None}  # the others draw source by source
 
 
 @pytest.mark.parametrize("of", MANY, ids=described)
@@ -397,13 +397,13 @@ def test_the_length_of_chunks_changes_no_edge(of, chunk, monkeypatch):
     assert same(whole, edges(of, sizes))
 
 
-def test_rows_longer_than_one_batch_of_gaps_are_whole_and_in_order(monkeypatch):
-    of, sizes = rule("fixed_prob", p=0.01), Sizes(20_000, 200)  # 14 of the longest rows need a second batch
-    found = edges(of, sizes)
-    assert follows(out_degrees(found, sizes), binomial(200, 0.01))
-    assert (np.diff(found.pre * 1000 + found.post) > 0).all()
-    monkeypatch.setattr(connect, "_CHUNK", 1000)
-    assert same(found, edges(of, sizes))
+def test_rows_longer_than_one_batch_of_gaps_are_whole_and_in_order():
+    sizes = Sizes(6000, 20_000)
+    found = edges(rule("fixed_prob", p=0.02), sizes)
+    degrees = out_degrees(found, sizes)
+    assert degrees.max() > 468  # the length of a batch: 400 and some more than three standard deviations
+    assert (np.diff(found.pre * 10**5 + found.post) > 0).all()
+    np.testing.assert_array_equal(found.number, np.concatenate([np.arange(degree) for degree in degrees]))
 
 
 @pytest.mark.parametrize("of", [rule("fixed_indegree", n=11), rule("fixed_indegree", n=11, multapses=False)], ids=described)

@@ -174,7 +174,7 @@ projections:
   delta1: {{pre: A, post: "B[5]", connect: *all, weight: 1 mV, delay: 0.1 ms, synapse: *delta}}
   delta0: {{pre: A, post: "B[6]", connect: *all, weight: 1 mV, synapse: *delta}}
   listed0: {{pre: T, post: "B[7]", connect: *all, weight: 1 mV, synapse: *delta}}
-  fire: {{pre: T, post: kicked, connect: *all, weight: 100 mV, delay: 1 ms, synapse: *delta}}
+  fire: {{pre: T, post: kicked, connect: *all, weight: 20 mV, delay: 1 ms, synapse: *delta}}
   instant: {{pre: T, post: "kicked[0]", connect: *all, weight: 1 mV, delay: 1 ms, synapse: *delta}}
   lost: {{pre: T, post: "kicked[:2]", connect: *all, weight: 1 mV, delay: 2 ms, synapse: *delta}}
   felt: {{pre: T, post: "kicked[1]", connect: *all, weight: 1 mV, delay: 2.1 ms, synapse: *delta}}
@@ -290,7 +290,10 @@ def test_a_delta_moves_the_membrane_after_its_delay_of_at_least_a_step(rule, neu
 
 
 def test_a_delta_that_arrives_while_refractory_is_lost(rule):
-    """A spike at 2.0 ms, held for 1 ms. A kick at 2.0 goes with the reset, one at 3.0 is lost, one at 3.1 is felt."""
+    """A spike at 2.0 ms, with V exactly at threshold, is held for 1 ms.
+
+    Another kick at 2.0 goes with the reset, one at 3.0 is lost, one at 3.1 is felt.
+    """
     assert [neuron for step, neuron in rule.spikes["kicked"] if step == 20] == [0, 1, 2]
     np.testing.assert_allclose(V_of(rule, "kicked", 1)[30:34], [0, 1.0, 0.9900, 0.9802], atol=6e-5)
     assert not V_of(rule, "kicked", 0)[20:].any()

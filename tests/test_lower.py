@@ -43,41 +43,39 @@ DRAWN_E = (
 )
 
 
-@pytest.mark.parametrize(
-    ("idea", "first", "second"),
-    [
-        ("equal synapse and output", EXPON, EXPON),
-        ("the same time in another unit", EXPON, EXPON.replace("5 ms", "0.005 s")),
-        ("another weight", EXPON, EXPON.replace("1 pA", "-3 nA")),
-        ("another delay", EXPON + ", delay: 1 ms", EXPON + ", delay: 2 ms"),
-        ("cuba written out is cuba left out", EXPON, EXPON + ", output: {model: cuba}"),
-        ("delta", DELTA, DELTA),
-        ("equal reversal potentials", COBA, COBA),
-        ("the default normalisation written out", ALPHA, ALPHA.replace("5 ms}", "5 ms, normalize: peak}")),
-        ("slices of one population", EXPON.replace("A", '"A[:2]"', 1), EXPON.replace("A", '"A[1:]"', 1)),
-    ],
-)
-def test_projections_share_a_receptor(tmp_path, idea, first, second):
-    text = two_projections(first, second)
+SHARED = {
+    "equal synapse and output": (EXPON, EXPON),
+    "the same time in another unit": (EXPON, EXPON.replace("5 ms", "0.005 s")),
+    "another weight": (EXPON, EXPON.replace("1 pA", "-3 nA")),
+    "another delay": (EXPON + ", delay: 1 ms", EXPON + ", delay: 2 ms"),
+    "cuba written out is cuba left out": (EXPON, EXPON + ", output: {model: cuba}"),
+    "delta": (DELTA, DELTA),
+    "equal reversal potentials": (COBA, COBA),
+    "the default normalisation written out": (ALPHA, ALPHA.replace("5 ms}", "5 ms, normalize: peak}")),
+    "slices of one population": (EXPON.replace("A", '"A[:2]"', 1), EXPON.replace("A", '"A[1:]"', 1)),
+}
+APART = {
+    "another time constant": (EXPON, EXPON.replace("5 ms", "6 ms")),
+    "another synapse": (EXPON, ALPHA),
+    "another normalisation": (ALPHA, ALPHA.replace("5 ms}", "5 ms, normalize: area}")),
+    "a current and a conductance": (EXPON, COBA),
+    "another reversal potential": (COBA, COBA.replace("0 mV", "-80 mV")),
+    "another population": (EXPON, EXPON.replace("A", "B", 1)),
+    "drawn time constants": (DRAWN, DRAWN),
+    "drawn reversal potentials": (DRAWN_E, DRAWN_E),
+}
+
+
+@pytest.mark.parametrize("pair", SHARED.values(), ids=SHARED)
+def test_projections_share_a_receptor(tmp_path, pair):
+    text = two_projections(*pair)
     assert sources_of(tmp_path, text) == [("one", "A", ["one", "two"])]
     assert sources_of(tmp_path, text, merge=False) == [("one", "A", ["one"]), ("two", "A", ["two"])]
 
 
-@pytest.mark.parametrize(
-    ("idea", "first", "second"),
-    [
-        ("another time constant", EXPON, EXPON.replace("5 ms", "6 ms")),
-        ("another synapse", EXPON, ALPHA),
-        ("another normalisation", ALPHA, ALPHA.replace("5 ms}", "5 ms, normalize: area}")),
-        ("a current and a conductance", EXPON, COBA),
-        ("another reversal potential", COBA, COBA.replace("0 mV", "-80 mV")),
-        ("another population", EXPON, EXPON.replace("A", "B", 1)),
-        ("drawn time constants", DRAWN, DRAWN),
-        ("drawn reversal potentials", DRAWN_E, DRAWN_E),
-    ],
-)
-def test_projections_do_not_share_a_receptor(tmp_path, idea, first, second):
-    assert [name for name, _, _ in sources_of(tmp_path, two_projections(first, second))] == ["one", "two"]
+@pytest.mark.parametrize("pair", APART.values(), ids=APART)
+def test_projections_do_not_share_a_receptor(tmp_path, pair):
+    assert [name for name, _, _ in sources_of(tmp_path, two_projections(*pair))] == ["one", "two"]
 
 
 def test_a_projection_onto_two_populations_has_a_receptor_on_each(tmp_path):

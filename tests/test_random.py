@@ -7,6 +7,7 @@ import math
 import statistics
 from fractions import Fraction
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -28,8 +29,10 @@ VECTORS = [  # Random123, kat_vectors, philox4x32 10: counter, key, words
 ]
 STREAM = random.key(20, "a stream")
 NORMAL = statistics.NormalDist()
-SAMPLES = 40_000
+SAMPLES = 100_000
 KS_LIMIT = math.sqrt(-0.5 * math.log(1e-4 / 2) / SAMPLES)  # of the largest distance, at p = 1e-4
+
+step_words = jax.jit(random.step_words, static_argnums=(2, 3))
 
 words64 = st.integers(0, 2**64 - 1)
 counters = st.integers(0, 2**64 - 1)
@@ -57,8 +60,8 @@ def test_numpy_and_jax_draw_the_same_bits():
     counter = rng.integers(0, 2**32, (4, 1000), np.uint32)
     key = rng.integers(0, 2**32, 2, np.uint32)
     numpy = random.philox(*counter, *key[:, None])
-    jax = random.philox(*(jnp.asarray(c) for c in counter), *(jnp.asarray(k) for k in key))
-    for a, b in zip(numpy, jax, strict=True):
+    twin = random.philox(*(jnp.asarray(c) for c in counter), *(jnp.asarray(k) for k in key))
+    for a, b in zip(numpy, twin, strict=True):
         np.testing.assert_array_equal(a, np.asarray(b))
     entity = counter[2] | counter[3].astype(np.uint64) << np.uint64(32)
     number = counter[0] | counter[1].astype(np.uint64) << np.uint64(32)
@@ -128,14 +131,14 @@ def test_uniform_reaches_neither_0_nor_1_at_its_ends(word):
 
 @pytest.mark.parametrize(("first", "size", "step"), [(0, 1000, 0), (100, 600, 12_345), (255, 2, 2**32 + 3)])
 def test_step_words_are_the_documented_words_of_blocks(first, size, step):
-    found = np.asarray(random.step_words(jnp.array(STREAM, jnp.uint32), step, first, size))
+    found = np.asarray(step_words(jnp.array(STREAM, jnp.uint32), step, first, size))
     for i, word in enumerate(found, start=first):
         halves = random.blocks(STREAM, i // 256 * 64 + i % 64, step)
         assert int(word) == int(halves[i % 256 // 128]) >> 32 * (i % 128 // 64) & ONES
 
 
 def test_step_words_of_different_neurons_and_steps_differ():
-    words = [np.asarray(random.step_words(jnp.array(STREAM, jnp.uint32), step, 0, 3000)) for step in range(3)]
+    words = [np.asarray(step_words(jnp.array(STREAM, jnp.uint32), step, 0, 3000)) for step in range(3)]
     assert len(np.unique(words)) >= 8998  # one coincidence in 9,000 words has a probability of 1 %
 
 
@@ -317,7 +320,9 @@ MEANS = [*np.geomspace(1e-9, 64, 60), 0.5, 1.0, 2.0, 2.32, 10.0, 63.999]
 @pytest.mark.parametrize("mean", MEANS)
 def test_a_poisson_table_has_the_mean_to_1e_9(mean):
     table = random.poisson_table(float(mean))
-    assert abs(math.fsum(1 - int(t) / 2**32 for t in table) - mean) < 1e-9
+    error = abs(math.fsum(1 - int(t) / 2**32 for t in table) - mean)
+    assert error < 2.5 * 2**-33  # half a word, and what lies beyond the last threshold
+    assert error < 1e-9
 
 
 @pytest.mark.parametrize("mean", MEANS)
@@ -336,7 +341,7 @@ def test_a_poisson_table_of_a_mean_too_small_for_a_word_never_counts():
 
 @pytest.mark.parametrize("mean", [0.01, 2.0, 40.0])
 def test_counts_from_words_are_poisson(mean):
-    words = np.concatenate([np.asarray(random.step_words(jnp.array(STREAM, jnp.uint32), k, 0, 4000)) for k in range(10)])
+    words = np.concatenate([np.asarray(step_words(jnp.array(STREAM, jnp.uint32), k, 0, 4000)) for k in range(10)])
     counts = (words[:, None] >= random.poisson_table(mean)[None, :]).sum(1)
     assert abs(counts.mean() - mean) < 4 * math.sqrt(mean / len(counts))
     variance = mean + 2 * mean**2  # of the squared deviation

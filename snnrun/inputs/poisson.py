@@ -59,7 +59,7 @@ def table(rate: Any, dt: float) -> Any:
     distinct, which = np.unique(means, return_inverse=True)
     tables = [random.poisson_table(float(mean)) for mean in distinct]
     depth = max(len(t) for t in tables)
-    # the shorter tables are filled with the largest word, which counts once in 2**32 draws
+    # the shorter tables are filled with the largest word, which is not drawn then: see arrivals
     filled = np.full((depth, len(tables)), 2**32 - 1, np.uint32)
     for i, t in enumerate(tables):
         filled[: len(t), i] = t
@@ -72,6 +72,8 @@ def arrivals(const: Const, step: Any, start: int, stop: int) -> Any:
 
     def draw() -> Any:
         words = random.step_words((const.stream[0], const.stream[1]), sent, start, stop - start)
+        if const.table.ndim == 2:
+            words = jnp.minimum(words, jnp.uint32(2**32 - 2))
         count = jnp.zeros(words.shape, jnp.int32)
         for m in range(const.table.shape[0]):  # one fused loop over the neurons, not a sum over a matrix
             count = count + (words >= const.table[m]).astype(jnp.int32)

@@ -136,7 +136,7 @@ def lower(p: dict[str, Any], ref_steps: Any, dt: float) -> Const:
 
 
 def gains(p: dict[str, Any], tau_s: Any, dt: float) -> tuple[Any, Any]:
-    """What V gains in a step of dt from a current x exp(-t / tau_s), per pA of x, and from one y t exp(-t / tau_s), per pA / ms of y.
+    """What V gains in a step of dt from currents x exp(-t / tau_s) and y t exp(-t / tau_s), per pA of x and per pA / ms of y.
 
         first  = (dt / C)   exp(-dt / tau) phi(z)         phi(z) = (exp(z) - 1) / z
         second = (dt**2 / C) exp(-dt / tau) psi(z)        psi(z) = ((z - 1) exp(z) + 1) / z**2,   z = dt (1 / tau - 1 / tau_s)
