@@ -1,6 +1,6 @@
 """Checks across the parts of a network file, without building anything: references, times, dimensions, sizes, files."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from snnrun import document, inputs, neurons, outputs, synapses, tables, units
 from snnrun.connect import Sizes
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
-from snnrun.quantities import Column, Frozen, is_literal, leaves
+from snnrun.quantities import Column, is_literal, leaves
 from snnrun.receptors import output_of, receptors, targets, weight_dimension
 from snnrun.spec import Part, Reading, SelectionError, Spec, parts, read
 
@@ -209,7 +209,7 @@ def _check_population(c: _Checker, path: Key, population: Any) -> None:
 
 
 def _check_spike_times(c: _Checker, path: Key, population: Any) -> None:
-    if isinstance(population.times, Frozen):
+    if not isinstance(population.times, tuple):
         c.table((*path, "times", "file"), c.folder / population.times.file, _has_trains)
         return
     seen: dict[int, int] = {}
@@ -415,21 +415,3 @@ def variables(population: str, model: str, every_receptor: list[Any]) -> dict[st
             for source in receptor.sources:
                 known |= {f"{source.name}.{name}": unit for name, unit in receptor.variables.items()}
     return known
-
-
-def referenced_files(spec: Spec) -> Iterator[str]:
-    """Every file that a network file refers to, relative to its folder."""
-
-    def walk(value: Any) -> Iterator[str]:
-        if isinstance(value, Column) or (isinstance(value, Frozen) and "file" in type(value).model_fields):
-            yield value.file
-        elif isinstance(value, Frozen):
-            if getattr(value, "rule", None) == "file":
-                yield value.path
-            for name in type(value).model_fields:
-                yield from walk(getattr(value, name))
-        elif isinstance(value, dict):
-            for entry in value.values():
-                yield from walk(entry)
-
-    yield from dict.fromkeys(walk(spec))

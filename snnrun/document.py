@@ -145,7 +145,7 @@ def _place(before: str) -> tuple[int, int]:
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the types and scalars of the YAML 1.2 core schema; keys are text, whatever they look like."""
 
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[str, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         if not isinstance(node, yaml.MappingNode):
             raise yaml.constructor.ConstructorError(None, None, "a mapping is wanted", node.start_mark)
         self.flatten_mapping(node)

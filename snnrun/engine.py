@@ -23,8 +23,8 @@ from jax import lax
 
 from snnrun import inputs, neurons, synapses
 from snnrun.kernels import History, xla
-from snnrun.lower import Constants, Plan, PopulationPlan, Sample, Structure
 from snnrun.neurons.drive import Drive
+from snnrun.plan import Constants, Plan, PopulationPlan, Sample, Structure
 
 MAX_CHUNK = 1000  # steps
 FRAME_BYTES = 32 * 2**20  # what the frames of a chunk may take

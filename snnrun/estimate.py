@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from snnrun import units
 from snnrun.check import connected, selection_sizes
@@ -52,6 +52,7 @@ def estimate(spec: Spec, folder: Path) -> Estimate:
 def _output(spec: Spec, sizes: dict[str, int]) -> float:
     """Bytes per second of the sampled monitors; spikes take 16 bytes each, as many as there are."""
     total, itemsize = 0.0, 8 if spec.precision == "float64" else 4
+    monitor: Any
     for monitor in spec.monitors.values():
         size = sum(part.size for part in parts(monitor.of, sizes))
         if monitor.model in ("state", "input"):

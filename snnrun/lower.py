@@ -8,12 +8,10 @@ The passes, in their order:
 4. constants  coefficients of every model for this time step;
 5. edges      pathways on the merged axes, arranged by a kernel: those with a delay, and those without;
 6. monitors   what is taken, as places.
-
-A Plan has two halves: a Structure, which is hashable and decides the compiled program, and Constants, which are arrays.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,122 +20,22 @@ from snnrun import inputs, neurons, random, receptors, synapses, units
 from snnrun.check import selection_sizes, variables
 from snnrun.kernels import Pathway, xla
 from snnrun.network import Network, round_steps
+from snnrun.plan import (
+    Constants,
+    NoisePlan,
+    PathwayReport,
+    Plan,
+    PopulationPlan,
+    ReceptorPlan,
+    Sample,
+    SpikeTap,
+    Structure,
+)
 from snnrun.receptors import Receptor, Source, output_of
 from snnrun.spec import Part, Spec, parts
 
 LANES = 64  # a large odd length costs XLA on a CPU a factor of four; words of the history hold 32
 END = np.iinfo(np.int64).max
-
-
-class PopulationPlan(NamedTuple):
-    """A population's place and what its step has to do."""
-
-    name: str
-    model: str
-    size: int
-    padded: int
-    first: int  # place of neuron 0 on the axis of sources
-    method: str | None  # how a lif is propagated
-    receptors: tuple[int, ...]
-    currents: int  # piecewise constant inputs
-
-
-class ReceptorPlan(NamedTuple):
-    name: str
-    population: int
-    synapse: str
-    output: str | None
-    first: int  # place of neuron 0 on the axis of targets
-    padded: int
-    noise: tuple[int, ...]  # Poisson inputs that it receives
-
-
-class NoisePlan(NamedTuple):
-    """A Poisson input on one part of a population."""
-
-    start: int
-    stop: int
-
-
-class Sample(NamedTuple):
-    """What a state or input monitor takes of one population at a time."""
-
-    monitor: str
-    population: str
-    label: str  # name of the variable or receptor, as the user wrote it
-    unit: str
-    kind: str  # "neuron", "receptor" or "input"
-    place: int  # of the population, or of the receptor
-    field: str
-    start: int
-    stop: int
-    every: int  # steps
-    first_step: int
-    last_step: int  # the first step that is not sampled any more
-
-
-class SpikeTap(NamedTuple):
-    """What a spikes or rate monitor takes of one population: stamps in (first_step, last_step]."""
-
-    monitor: str
-    population: str
-    start: int
-    stop: int
-    first_step: int
-    last_step: int
-    words: tuple[int, int]  # where the population's words lie in a frame's row
-    bin: int | None  # steps, for a rate
-
-
-class Structure(NamedTuple):
-    """All that decides the compiled program, and what the frames mean. Hashable."""
-
-    dt: float
-    precision: str
-    steps: int
-    populations: tuple[PopulationPlan, ...]
-    receptors: tuple[ReceptorPlan, ...]
-    noise: tuple[NoisePlan, ...]
-    sources: int
-    targets: int
-    depth: int  # rows of the history
-    due: bool  # whether there are edges with a delay
-    instant: bool  # and without
-    kernel: str
-    samples: tuple[Sample, ...]
-    taps: tuple[SpikeTap, ...]
-    tapped: tuple[tuple[int, int], ...]  # runs of words that a frame takes from the row of a step
-
-
-class Constants(NamedTuple):
-    """Arrays that the compiled program is given."""
-
-    neurons: tuple[Any, ...]
-    currents: tuple[tuple[Any, ...], ...]  # per population: (steps of change, values, profile)
-    synapses: tuple[Any, ...]
-    gains: tuple[Any, ...]
-    reversal: tuple[Any, ...]
-    quantum: tuple[Any, ...]
-    noise: tuple[Any, ...]
-    due: Any
-    instant: Any
-    V: tuple[Any, ...]  # initial potentials
-
-
-class PathwayReport(NamedTuple):
-    """What became of a projection: for people to read."""
-
-    name: str
-    synapses: int
-    delays: tuple[int, int]
-    uniform: bool
-
-
-class Plan(NamedTuple):
-    structure: Structure
-    constants: Constants
-    pathways: tuple[PathwayReport, ...]
-    connectivity_bytes: int
 
 
 def lower(network: Network, merge: bool = True) -> Plan:
@@ -335,7 +233,8 @@ def _constants(network: Network, found: list[Receptor], structure: Structure, no
     synapse_consts, gains, reversal = [], [], []
     for receptor, plan in zip(found, structure.receptors, strict=True):
         population = structure.populations[plan.population]
-        kinetics = network.kinetics[(*receptor.sources[0], receptor.population)]
+        section, source = receptor.sources[0]
+        kinetics = network.kinetics[section, source, receptor.population]
         lowered = synapses.MODELS[plan.synapse].lower(kinetics, spec.dt)
         synapse_consts.append(type(lowered)(*(cast(np.asarray(v, np.float64), plan.padded) for v in lowered)))
         if population.method == "exact" and plan.output == "cuba":
@@ -347,7 +246,8 @@ def _constants(network: Network, found: list[Receptor], structure: Structure, no
         reversal.append(cast(kinetics["E"], plan.padded) if plan.output == "coba" else None)
     noises = []
     for name, i, part in noise:
-        entry, values = spec.inputs[name], network.inputs[name].values[i]
+        entry: Any = spec.inputs[name]
+        values = network.inputs[name].values[i]
         receptor = next(r for r, plan in enumerate(structure.receptors) if len(noises) in plan.noise)
         start, stop = _window(entry.start, entry.stop, spec.dt)
         noises.append(
@@ -367,7 +267,8 @@ def _constants(network: Network, found: list[Receptor], structure: Structure, no
 
 
 def _neuron_const(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cast) -> Any:
-    population, entry = network.populations[plan.name], spec.populations[plan.name]
+    population = network.populations[plan.name]
+    entry: Any = spec.populations[plan.name]
     if plan.model == "poisson":
         start, stop = _window(entry.start, entry.stop, spec.dt)
         stream = random.key(spec.seed, f"population/{plan.name}/spikes")
@@ -469,6 +370,7 @@ def _monitors(spec: Spec, found: list[Receptor], populations: list[PopulationPla
         if population.name in tapped_names:
             runs[population.name] = (row, row + population.padded // 32)
             row += population.padded // 32
+    monitor: Any
     for name, monitor in spec.monitors.items():
         first, last = _window(monitor.start, monitor.stop, spec.dt)
         for part in parts(monitor.of, sizes):

@@ -161,7 +161,8 @@ def _sound_rates(per_step: Any, limit: float, path: Key) -> None:
 
 
 def _trains(spec: Spec, name: str, folder: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    population, path = spec.populations[name], ("populations", name, "times")
+    population: Any = spec.populations[name]
+    path = ("populations", name, "times")
     if isinstance(population.times, tuple):
         stamps = np.array([units.steps(time, spec.dt) for time in population.times], np.int64)
         return np.repeat(np.arange(population.size), len(stamps)), np.tile(stamps, population.size)
@@ -331,6 +332,7 @@ def _delay_steps(steps: NDArray[np.int64], path: Key) -> NDArray[np.int32]:
 
 def _file_edges(spec: Spec, name: str, folder: Path, both: connect.Sizes) -> Edges:
     entry, path = spec.projections[name], ("projections", name, "connect", "path")
+    assert isinstance(entry.connect, connect.File)
     file, population = folder / entry.connect.path, entry.connect.population
     try:
         there = tables.columns(file, population)

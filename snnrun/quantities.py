@@ -113,10 +113,11 @@ class _Selecting:
         return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
 
     def read(self, raw: object) -> tuple[str, ...]:
-        parts = raw if isinstance(raw, list | tuple) else [raw]
-        if not parts or not all(isinstance(part, str) for part in parts):
+        every = raw if isinstance(raw, list | tuple) else [raw]
+        parts = tuple(part for part in every if isinstance(part, str))
+        if not parts or len(parts) < len(every):
             raise fault("a population, a slice of one, or a list of these is wanted", 'like E, "E[:100]" or [E, I]')
-        return tuple(parts)
+        return parts
 
 
 Time = Annotated[float, Unit("time")]

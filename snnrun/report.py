@@ -91,7 +91,7 @@ def lines(plan: dict[str, list[dict[str, Any]]]) -> list[str]:
         f"{run['synapses']:,} synapses"
     )
     text.append(
-        f"{'memory':<13}about {run['peak_memory']} at most; samples take {run['output_per_second']} per second of the network's time"
+        f"{'memory':<13}about {run['peak_memory']} at most; samples take {run['output_per_second']} per second of network time"
     )
     return text
 

@@ -200,7 +200,7 @@ def _without(tree: dict[str, Any], entries: frozenset[Key]) -> dict[str, Any]:
     return kept
 
 
-def _mended(tree: dict[str, Any], locs: list[tuple[Any, ...]]) -> tuple[dict[str, Any], frozenset[Key]]:
+def _mended(tree: dict[Any, Any], locs: list[tuple[Any, ...]]) -> tuple[dict[str, Any], frozenset[Key]]:
     """The tree with sound values, or none, in place of the parts that were refused; and which parts these are."""
     mended = {key: dict(value) if key in _SECTIONS and isinstance(value, dict) else value for key, value in tree.items()}
     changed: set[Key] = set()

@@ -8,7 +8,7 @@ import csv
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,9 +103,11 @@ def _hdf5(path: Path, population: str | None, names_only: bool, wanted: list[str
     import h5py
 
     with h5py.File(path, "r") as file:
-        group, names = file, {}
+        group = cast(Any, file)
+        names: dict[str, str] = {}
         if isinstance(file.get("edges"), h5py.Group):
-            found = list(file["edges"])
+            edges: Any = file["edges"]
+            found = list(edges)
             if not found:
                 raise TableError(f"{path.name} has no edge population")
             if population is None and len(found) != 1:
@@ -113,7 +115,7 @@ def _hdf5(path: Path, population: str | None, names_only: bool, wanted: list[str
             name = population or found[0]
             if name not in found:
                 raise TableError(f"{path.name} has no edge population {name!r}", f"it has {', '.join(found)}")
-            group = file["edges"][name]
+            group = edges[name]
             if not isinstance(group, h5py.Group):
                 raise TableError(f"the edge population {name!r} of {path.name} is no group")
             names = {ours: theirs for theirs, ours in _SONATA.items() if theirs in group}
