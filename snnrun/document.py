@@ -319,6 +319,10 @@ def override(document: Document, overrides: Iterable[Override]) -> Document:
         parent, at = changed.tree, ()
         for part in item.path[:-1]:
             child = _child(parent, part)
+            if child is None and isinstance(parent, dict) and len(at) >= 2:
+                # within an entry an optional part may be missing; whether there is one of this name is checked later
+                child = part, parent.setdefault(part, {})
+                changed.overridden[(*at, part)] = item.label
             if child is None:
                 faults.append(Fault((*at, part), "there is no such part", _parts_of(parent, part), label=item.label))
                 break

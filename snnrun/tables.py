@@ -123,7 +123,7 @@ def _hdf5(path: Path, population: str | None, names_only: bool, wanted: list[str
             file.visititems(lambda n, item: names.update({n: n}) if isinstance(item, h5py.Dataset) else None)
         if names_only:
             return dict.fromkeys(names)
-        return {name: _vector(group[names[name]][()], path, name) for name in wanted}
+        return {name: _vector(cast(Any, group[names[name]])[()], path, name) for name in wanted}
 
 
 def _vector(values: NDArray[Any], path: Path, name: str) -> NDArray[Any]:

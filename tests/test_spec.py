@@ -703,3 +703,51 @@ def test_no_option_however_odd_is_answered_with_a_traceback(folder, path, seed, 
     rng = random.Random(seed)
     target = tuple(map(str, rng.choice(list(paths(TREES[path]))[1:]))) + (("x",) if rng.random() < 0.2 else ())
     assert_loads_or_explains(folder, TEXTS[path], [Override(target, value, "--set #1")])
+
+
+# ---- a faulty part does not hide what else is wrong ------------------------------------------------------------------
+
+MANY = """
+duration: 100
+populations:
+  N: {size: 40, model: lif, tau: 20, V_rest: -65 mV, V_reset: -40 mV, V_th: -50 mV, R: 1 MOhm}
+  M: {size: 4.5, model: lif, tau: 20 ms, V_rest: -65 mV, V_reset: -65 mV, V_th: -50 mV, R: 1 MOhm}
+projections:
+  a: {pre: "N[:50]", post: Q, connect: {rule: fixed_prob, p: 2}, weight: 5 mV, synapse: {model: expon, tau: 3 ms}}
+  b: {pre: "M[:50]", post: N, connect: {rule: one_to_one}, weight: 5 mV, synapse: {model: expn, tau: 3 ms}}
+monitors:
+  s: {model: state, of: N, variables: [U], every: 0.25 ms}
+"""
+
+
+def test_everything_else_is_checked_although_parts_are_faulty(tmp_path):
+    """Also what concerns a faulty population or projection, but nothing that hangs on the faulty value itself."""
+    (tmp_path / "net.yaml").write_text(MANY)
+    with pytest.raises(document.SpecError) as caught:
+        check.load(tmp_path / "net.yaml")
+    assert {document.dotted(fault.path) for fault in caught.value.faults} == {
+        "duration",
+        "populations.N.tau",
+        "populations.N.V_reset",
+        "populations.M.size",
+        "projections.a.pre",
+        "projections.a.post",
+        "projections.a.connect.p",
+        "projections.a.weight",
+        "projections.b.synapse.model",
+        "monitors.s.every",
+    }
+
+
+def test_set_reaches_an_optional_part_that_the_file_leaves_out(tmp_path):
+    (tmp_path / "net.yaml").write_text(MANY.split("projections:")[0].replace("100", "1 s").replace("tau: 20,", "tau: 20 ms,")
+                                       .replace("-40 mV", "-65 mV").replace("4.5", "4"))  # fmt: skip
+
+    def loaded(path: str, value: str):
+        return check.load(tmp_path / "net.yaml", [document.Override(tuple(path.split(".")), value, "--set #1")]).spec
+
+    assert loaded("populations.N.init.V", "-60 mV").populations["N"].init.V == -60.0
+    with pytest.raises(document.SpecError) as caught:
+        loaded("populations.N.inti.V", "-60 mV")
+    shown = document.render(caught.value.document, caught.value.faults)
+    assert "--set #1: populations.N.inti: unknown key: did you mean init?" in shown
