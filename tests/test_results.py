@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import h5py
@@ -21,14 +22,16 @@ NET = """
                I_e: {normal: {mean: 500 pA, std: 100 pA}}}
       B: {<<: *lif, size: 5}
       silent: {<<: *lif, I_e: 0 pA, size: 3}
+      clock: {model: spike_times, size: 1, times: [20 ms, 25 ms, 30 ms]}
     projections:
       p: {pre: A, post: B, connect: {rule: fixed_prob, p: 0.3}, weight: 30 pA, delay: 1 ms, synapse: {model: expon, tau: 2 ms}}
     monitors:
       spikes: {model: spikes, of: [A, B, silent]}
-      late: {model: spikes, of: ["A[:10]", "A[20:30]"], start: 20 ms, stop: 30 ms}
+      late: {model: spikes, of: ["A[:10]", "A[20:30]", clock], start: 20 ms, stop: 30 ms}
       V: {model: state, of: ["A[3:5]", "A[:2]"], variables: [V, ref], every: 0.5 ms, start: 1 ms}
       g: {model: state, of: B, variables: [p.x], every: 0.3 ms, stop: 20 ms}
       I: {model: input, of: B}
+      short: {model: state, of: B, variables: [V], stop: 4.3 ms}
       rate: {model: rate, of: [A, "B[:2]"], bin: 3 ms, start: 1 ms}
 """
 
@@ -76,7 +79,8 @@ def test_a_window_takes_stamps_after_its_start_up_to_its_stop(written, frames):
     stamp = step + 1
     keep = (stamp > 200) & (stamp <= 300) & ((neuron < 10) | ((neuron >= 20) & (neuron < 30)))
     with results.Results(written) as found:
-        train = found.spikes("late")["A"]
+        train, clock = found.spikes("late")["A"], found.spikes("late")["clock"]
+    assert clock.times.tolist() == [25.0, 30.0]
     np.testing.assert_array_equal(np.rint(train.times / 0.1).astype(int), stamp[keep])
     np.testing.assert_array_equal(train.neurons, neuron[keep])
 
@@ -106,7 +110,7 @@ def test_rates_are_counts_per_neuron_and_bin(written, frames):
 def test_chunks_of_any_length_write_the_same_file(tmp_path, written, frames, capacity):
     plan, _ = frames
     meta = results.Meta(
-        "", {"populations": {}, "monitors": {}}, [], {m: "x" for m in ("spikes", "late", "V", "g", "I", "rate")}, {}
+        "", {"populations": {}, "monitors": {}}, [], {m: "x" for m in ("spikes", "late", "V", "g", "I", "short", "rate")}, {}
     )
     with results.Writer(tmp_path / "again.h5", plan.structure, meta) as writer:
         engine.simulate(plan, engine.init(plan), plan.structure.steps, writer, capacity=capacity)
@@ -117,8 +121,10 @@ def test_chunks_of_any_length_write_the_same_file(tmp_path, written, frames, cap
 
 def test_the_number_of_frames_follows_from_start_stop_and_step(written):
     with h5py.File(written) as file:
-        start, stop, step = file["report/A/mapping/time"][()]
-        assert int((stop - start) / step) == file["report/A/data"].shape[0]
+        for name in ("report/A", "report/B", "snnrun/monitors/g/B/p.x", "snnrun/monitors/I/B/p"):
+            start, stop, step = file[f"{name}/mapping/time"][()]
+            assert int((stop - start) / step) == file[f"{name}/data"].shape[0]
+        assert file["report/B/data"].shape[0] == 43  # 43 * 0.1 comes out below 4.3
 
 
 def test_a_report_is_float32_also_in_a_run_of_float64(tmp_path):
@@ -172,18 +178,27 @@ def test_a_run_that_fails_leaves_a_readable_partial_file_and_no_results(tmp_path
         assert 10 < found.spikes("spikes")["A"].times[-1] <= 25
 
 
-def test_another_process_reads_a_file_while_it_is_written(tmp_path, frames):
-    plan, sink = frames
-    meta = results.Meta("", {"populations": {"A": {}}, "monitors": {"spikes": {}}}, [],
-                        {m: "spikes" for m in ("spikes", "late", "V", "g", "I", "rate")}, {})  # fmt: skip
-    with results.Writer(tmp_path / "r.h5", plan.structure, meta) as writer:
-        writer.write(sink[0])
-        program = (
-            "import sys, pathlib\nfrom snnrun.results import Results\n"
-            "with Results(pathlib.Path(sys.argv[1])) as found: print(found.complete, found.populations)"
-        )
-        reader = [sys.executable, "-c", program, str(tmp_path / "r.h5")]
-        assert subprocess.run(reader, capture_output=True, text=True).stdout == "False {'A': (70, 'lif')}\n"
+def test_a_killed_run_is_readable_up_to_its_last_chunk_and_so_is_one_that_goes_on(tmp_path):
+    """Frames are flushed as they are written: another process reads them, and kill -9 loses none of them."""
+    (tmp_path / "net.yaml").write_text(textwrap.dedent(NET.replace("PRECISION", "float32")))
+    program = """
+        import os, pathlib, signal, subprocess, sys
+        from snnrun import check, run
+        reader = "import sys, pathlib; from snnrun.results import Results; r = Results(pathlib.Path('r.h5'));"
+        reader += "print(r.complete, len(r.spikes('spikes')['A'].times) > 0)"
+        class Killer(run.Watcher):
+            def progress(self, step, steps):
+                if step >= 200:
+                    print(subprocess.run([sys.executable, "-c", reader], capture_output=True, text=True).stdout, flush=True)
+                    os.kill(os.getpid(), signal.SIGKILL)
+        from snnrun import engine
+        engine.MAX_CHUNK = 50
+        run.simulate(run.Request(check.load(pathlib.Path("net.yaml")), pathlib.Path("r.h5"), [], plot=False), Killer())
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == -9 and done.stdout.strip() == "False True", done.stderr
+    with results.Results(tmp_path / "r.h5") as found:
+        assert not found.complete and found.spikes("spikes")["A"].times[-1] > 10
 
 
 def test_the_file_says_what_was_run(written):
