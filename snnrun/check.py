@@ -1,6 +1,6 @@
 """Checks across the parts of a network file, without building anything: references, times, dimensions, sizes, files."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from snnrun import document, inputs, neurons, outputs, synapses, tables, units
 from snnrun.connect import Sizes
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
-from snnrun.quantities import Column, is_literal, leaves
+from snnrun.quantities import Column, Frozen, is_literal, leaves
 from snnrun.receptors import output_of, receptors, targets, weight_dimension
 from snnrun.spec import Part, Reading, SelectionError, Spec, parts, read
 
@@ -295,6 +295,8 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     c.drawable((*path, "delay"), entry.delay, "time")
     if isinstance(entry.delay, float):
         c.on_grid((*path, "delay"), entry.delay)
+        if c.duration is not None and entry.delay >= c.duration:
+            c.warn((*path, "delay"), "nothing arrives before the end of the run")
     rule = entry.connect
     from_file: set[str] = set()
     if rule.rule == "file":
@@ -394,6 +396,7 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any) -> None:
                     "monitor its spikes")  # fmt: skip
             continue
         known = variables(part.population, population.model, every_receptor)
+        _warn_of_sums(c, path, monitor, [r for r in every_receptor if r.population == part.population])
         if monitor.model == "state":
             for i, name in enumerate(monitor.variables):
                 if name not in known and complete:
@@ -407,6 +410,19 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any) -> None:
                     c.fault((*path, "receptors", i), message, nearest(name, feeding))
 
 
+def _warn_of_sums(c: _Checker, path: Key, monitor: Any, own: list[Any]) -> None:
+    """A receptor that several projections share shows their sum, whichever of them it is asked for by."""
+    key = "variables" if monitor.model == "state" else "receptors"
+    for i, label in enumerate(getattr(monitor, key) or ()):
+        name = label.partition(".")[0]
+        for receptor in own:
+            names = [source.name for source in receptor.sources]
+            if name in names and len(names) > 1 and (key == "receptors" or "." in label):
+                others = ", ".join(other for other in names if other != name)
+                c.warn((*path, key, i), f"{name} shares its receptor with {others}: what is recorded is their sum",
+                       "simulate --no-merge keeps them apart")  # fmt: skip
+
+
 def variables(population: str, model: str, every_receptor: list[Any]) -> dict[str, str]:
     """Names and units of a population's state variables: the model's, and `<projection>.<variable>` of its receptors."""
     known = dict(neurons.MODELS[model].VARIABLES)
@@ -415,3 +431,21 @@ def variables(population: str, model: str, every_receptor: list[Any]) -> dict[st
             for source in receptor.sources:
                 known |= {f"{source.name}.{name}": unit for name, unit in receptor.variables.items()}
     return known
+
+
+def referenced_files(spec: Spec) -> Iterator[str]:
+    """Every file that a network file refers to, relative to its folder."""
+
+    def walk(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            for entry in value.values():
+                yield from walk(entry)
+        elif isinstance(value, Frozen):
+            if isinstance(getattr(value, "file", None), str):
+                yield value.file  # type: ignore[attr-defined]
+            if getattr(value, "rule", None) == "file":
+                yield value.path  # type: ignore[attr-defined]
+            for name in type(value).model_fields:
+                yield from walk(getattr(value, name))
+
+    yield from dict.fromkeys(walk(spec))

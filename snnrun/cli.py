@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -193,8 +194,10 @@ def plot(
 
         if kind not in drawing.KINDS:
             _stop(f"--kind: {kind!r} is unknown", f"use {', '.join(drawing.KINDS)}", False)
-        target = output or results.with_suffix(".png")
+        if output is not None:
+            drawing.check_name(output)
         with Results(results) as found:
+            target = output or drawing.picture_of(results)
             view = drawing.View(
                 found, tuple(pop or ()), _time("--t0", t0), _time("--t1", t1), _range(neurons), _time("--bin", bin_)
             )  # fmt: skip
@@ -216,17 +219,21 @@ def info(
     with _reporting(as_json):
         from snnrun.results import Results
 
-        with Results(results) as found:
-            if yaml:
-                print(found.yaml, end="")
-            elif digest:
-                digests = found.digests()
-                if as_json:
-                    _print_json(digests)
+        try:
+            with Results(results) as found:
+                if yaml:
+                    print(found.yaml, end="")
+                elif digest:
+                    digests = found.digests()
+                    if as_json:
+                        _print_json(digests)
+                    else:
+                        print("\n".join(f"{value}  {name}" for name, value in sorted(digests.items())))
                 else:
-                    print("\n".join(f"{value}  {name}" for name, value in sorted(digests.items())))
-            else:
-                _print_info(found, as_json)
+                    _print_info(found, as_json)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read this has seen enough, like `head -1`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
 
 
 @app.command()
@@ -259,7 +266,7 @@ def _overrides(texts: list[str], options: dict[str, Any]) -> "list[Override]":
     for number, text in enumerate(texts, 1):
         path, equals, value = text.partition("=")
         if not equals or not path.strip():
-            _stop(f"--set: {text!r} has no '='", "write --set populations.N.size=100", False)
+            _stop(f"--set: {text!r} has no {'path' if equals else '='}", "write --set populations.N.size=100", False)
         found.append(Override(tuple(part.strip() for part in path.split(".")), value.strip(), f"--set #{number}"))
     return found + [Override((key,), str(value), f"--{key}") for key, value in options.items() if value is not None]
 
@@ -339,10 +346,15 @@ def _explained(error: Exception) -> tuple[str, list[dict[str, Any]] | None, str,
     if isinstance(error, document.SpecError) and error.document is not None:
         return document.render(error.document, error.faults), document.as_objects(error.document, error.faults), "", 2
     kind = type(error).__name__
+    if kind == "WriteError":
+        print(f"snnrun: {error}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(1)  # HDF5 would crash at exit over the file that it cannot flush
     if kind == "Refused":
         return error.message, None, error.hint, 2  # type: ignore[attr-defined]
     if kind == "Exists":
-        return str(error), None, "use --overwrite to replace it, or --output for another name", 2
+        busy = str(error).startswith("another run")
+        return str(error), None, f"{'' if busy else 'use --overwrite to replace it, or '}use --output for another name", 2
     if kind in ("ResultsError", "PlotError"):
         return str(error), None, "", 2
     if kind == "NumericalError":
@@ -385,28 +397,43 @@ def _print_summary(summary: Any, spec: Any, verbose: bool) -> None:
         print(summary.picture)
 
 
+def _duration(ms: float) -> str:
+    return f"{ms * 1e-3:g} s" if ms >= 1e3 else f"{ms:g} ms"
+
+
 def _print_info(found: Any, as_json: bool) -> None:
-    spikes = {name: len(train.times) for name, train in found.all_spikes().items()}
+    counts = found.spike_counts()
     facts = {
         "file": str(found.path),
-        "name": found.resolved.get("name"),
+        "name": found.name,
         "complete": found.complete,
         "duration_ms": found.duration,
+        "reached_ms": found.reached,
         "dt_ms": found.dt,
         "populations": {name: {"size": size, "model": model} for name, (size, model) in found.populations.items()},
         "monitors": found.monitors,
-        "spikes": spikes,
+        "spikes": {name: count.spikes for name, count in counts.items()},
+        "rates_hz": {name: count.rate for name, count in counts.items()},
         "provenance": found.provenance,
     }
     if as_json:
         _print_json(facts)
         return
-    state = "complete" if found.complete else "incomplete: the run is going on, or was stopped"
-    print(f"{found.path}: {facts['name']}, {found.duration:g} ms in steps of {found.dt:g} ms, {state}")
+    if found.complete:
+        length, state = _duration(found.duration), "complete"
+    else:
+        length = f"{_duration(found.reached)} of {_duration(found.duration)}"
+        state = "incomplete: the run is going on, or was stopped"
+    print(f"{found.path}: {facts['name']}, {length} in steps of {found.dt:g} ms, {state}")
     for name, (size, model) in found.populations.items():
-        count = spikes.get(name)
-        heard = "" if count is None else f"  {count:,} spikes  {count / size / (found.duration * 1e-3):.4g} Hz"
-        print(f"  population  {name}  {model}  {size:,} neurons{heard}")
+        count = counts.get(name)
+        heard = "" if count is None else f"  {count.spikes:,} spikes"
+        if count is not None and count.stop > count.start:
+            of = "" if count.size == size else f" of {count.size:,} neurons"
+            whole = count.start == 0 and count.stop == found.reached
+            window = "" if whole else f" from {_duration(count.start)} to {_duration(count.stop)}"
+            heard += f"{of}{window}  {count.rate:.4g} Hz"
+        print(f"  population  {name}  {model}  {size:,} neuron{'s' if size != 1 else ''}{heard}")
     for name, model in found.monitors.items():
         print(f"  monitor     {name}  {model}")
     for key, value in found.provenance.items():

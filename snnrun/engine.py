@@ -39,6 +39,7 @@ class State(NamedTuple):
     neurons: tuple[Any, ...]  # one per population
     receptors: tuple[Any, ...]
     history: History
+    row: Any  # uint32 [words]: who fired in the last step, which is not in the history yet
 
 
 class Frame(NamedTuple):
@@ -77,17 +78,21 @@ def init(plan: Plan) -> State:
     receptor_states = [synapses.MODELS[r.synapse].init(np.zeros(r.padded, dtype)) for r in s.receptors]
     words = np.zeros((s.depth, s.sources // 32), np.uint32)
     history = History(words, np.zeros(words.shape, np.int32))
-    return State(np.int64(0), tuple(population_states), tuple(receptor_states), history)
+    row = np.zeros(s.sources // 32, np.uint32)
+    return State(np.int64(0), tuple(population_states), tuple(receptor_states), history, row)
 
 
 def step(s: Structure, c: Constants, state: State) -> tuple[State, Any]:
     """One step of the network: the state after it, and the bits of the neurons that fired in it."""
     k = state.step
-    arrivals = _arrivals(s, c, state.history, k)
+    # The history is written before it is read: the other way round, XLA copies all of it in every step.
+    history = _recorded(state.history, state.row, k - 1)
+    arrivals = _arrivals(s, c, history, k)
     receptor_states = []
     for plan, const, receptor, arrived in zip(s.receptors, c.synapses, state.receptors, arrivals, strict=True):
         module = synapses.MODELS[plan.synapse]
-        receptor_states.append(module.arrive(const, module.advance(const, receptor), arrived))
+        advanced = module.advance(const, receptor)
+        receptor_states.append(advanced if arrived is None else module.arrive(const, advanced, arrived))
     population_states, rows = [], []
     for i, plan in enumerate(s.populations):
         if plan.model == "poisson":
@@ -102,21 +107,19 @@ def step(s: Structure, c: Constants, state: State) -> tuple[State, Any]:
         population_states.append(after)
         rows.append(_packed(fired))
     row = jnp.concatenate(rows)
-    history = _recorded(state.history, row, k)
     if s.instant:
-        sums = xla.deliver(c.instant, history, k)
+        sums = xla.deliver(c.instant, History(row[None], _running_count(row)[None]), k)
         for r, plan in enumerate(s.receptors):
-            if plan.output is not None:  # a delta synapse has no instant edges
+            if plan.instant:
                 module = synapses.MODELS[plan.synapse]
-                arrived = _in_units(s, c, r, sums)
-                receptor_states[r] = module.arrive(c.synapses[r], receptor_states[r], arrived)
-    return State(k + 1, tuple(population_states), tuple(receptor_states), history), row
+                receptor_states[r] = module.arrive(c.synapses[r], receptor_states[r], _in_units(s, c, r, sums, None))
+    return State(k + 1, tuple(population_states), tuple(receptor_states), history, row), row
 
 
 def _arrivals(s: Structure, c: Constants, history: History, k: Any) -> list[Any]:
-    """What arrives at the end of step k through each receptor, in its unit, one value per neuron."""
+    """What arrives at the end of step k through each receptor, in its unit, one value per neuron; None where nothing can."""
     sums = xla.deliver(c.due, history, k) if s.due else None
-    return [_in_units(s, c, r, sums, _noise(s, c, r, k)) for r in range(len(s.receptors))]
+    return [_in_units(s, c, r, sums if plan.due else None, _noise(s, c, r, k)) for r, plan in enumerate(s.receptors)]
 
 
 def _noise(s: Structure, c: Constants, r: int, k: Any) -> Any:
@@ -130,15 +133,13 @@ def _noise(s: Structure, c: Constants, r: int, k: Any) -> Any:
     return total
 
 
-def _in_units(s: Structure, c: Constants, r: int, sums: Any, noise: Any = None) -> Any:
+def _in_units(s: Structure, c: Constants, r: int, sums: Any, noise: Any) -> Any:
     """Integer sums of a receptor as floats: int64 -> float64, times the quantum, -> the run's precision."""
-    plan, dtype = s.receptors[r], jnp.dtype(s.precision)
+    plan = s.receptors[r]
     quanta = None if sums is None else sums[plan.first : plan.first + plan.padded]
     if noise is not None:
         quanta = noise if quanta is None else quanta + noise
-    if quanta is None:
-        return jnp.zeros(plan.padded, dtype)
-    return (quanta.astype(jnp.float64) * c.quantum[r]).astype(dtype)
+    return None if quanta is None else (quanta.astype(jnp.float64) * c.quantum[r]).astype(jnp.dtype(s.precision))
 
 
 def _drive(s: Structure, c: Constants, plan: PopulationPlan, i: int, state: State, after: list[Any]) -> Drive:
@@ -171,9 +172,13 @@ def _packed(fired: Any) -> Any:
 
 
 def _recorded(history: History, row: Any, k: Any) -> History:
-    place = k % history.words.shape[0]
-    count = jnp.cumsum(lax.population_count(row).astype(jnp.int32), dtype=jnp.int32)
-    return History(history.words.at[place].set(row), history.count.at[place].set(count))
+    place, put = k % history.words.shape[0], lax.dynamic_update_index_in_dim
+    return History(put(history.words, row, place, 0), put(history.count, _running_count(row), place, 0))
+
+
+def _running_count(row: Any) -> Any:
+    """Spikes in a row up to and including each word."""
+    return jnp.cumsum(lax.population_count(row).astype(jnp.int32), dtype=jnp.int32)
 
 
 # ---- chunks ----------------------------------------------------------------------------------------------------------

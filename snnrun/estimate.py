@@ -4,15 +4,16 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnrun import units
+from snnrun import tables, units
 from snnrun.check import connected, selection_sizes
+from snnrun.connect import File
 from snnrun.document import Fault
-from snnrun.quantities import is_literal
+from snnrun.quantities import is_literal, law_of, plain
 from snnrun.spec import Spec, parts
 
 # Bytes per synapse while a network is built and arranged, measured on networks of 10 to 20 million synapses: with one
 # weight and delay for all, and with individual ones.
-_PEAK_UNIFORM, _PEAK_DRAWN = 40, 90
+_PEAK_UNIFORM, _PEAK_DRAWN = 50, 115
 _PEAK_NEURON = 400
 _BASE = 350 * 2**20  # the libraries and the compiler
 
@@ -30,16 +31,22 @@ class Estimate(NamedTuple):
 
 
 def estimate(spec: Spec, folder: Path) -> Estimate:
-    """Expected sizes. A file of edges counts as one edge for every 8 bytes."""
-    sizes, synapses, peak = selection_sizes(spec), {}, float(_BASE)
+    """Expected sizes. Of files only the length is read."""
+    sizes, synapses, peak, longest = selection_sizes(spec), {}, float(_BASE), 0.0
     for name, projection in spec.projections.items():
         count = projection.connect.expected(connected(parts(projection.pre, sizes), parts(projection.post, sizes)))
-        if projection.connect.rule == "file":
-            count = (folder / projection.connect.path).stat().st_size / 8
+        if isinstance(projection.connect, File):
+            count = tables.length(folder / projection.connect.path, projection.connect.population)
         uniform = projection.weight is not None and is_literal(projection.weight) and is_literal(projection.delay)
         peak += count * (_PEAK_UNIFORM if uniform else _PEAK_DRAWN)
         synapses[name] = count
+        law = law_of(projection.delay)
+        delay = (
+            law.first + 5 * law.second if law is not None else plain(projection.delay) if is_literal(projection.delay) else 0.0
+        )
+        longest = max(longest, delay)
     neurons = sum(sizes.values())
+    peak += longest / spec.dt * neurons / 4  # the history: a bit per neuron, and a running count per word of 32
     return Estimate(
         neurons,
         synapses,
@@ -56,7 +63,7 @@ def _output(spec: Spec, sizes: dict[str, int]) -> float:
     for monitor in spec.monitors.values():
         size = sum(part.size for part in parts(monitor.of, sizes))
         if monitor.model in ("state", "input"):
-            labels = getattr(monitor, "variables", None) or getattr(monitor, "receptors", None) or (None,)
+            labels = getattr(monitor, "variables", None) or getattr(monitor, "receptors", None) or spec.feeding
             total += size * len(labels) * itemsize * 1e3 / (monitor.every or spec.dt)
         elif monitor.model == "rate":
             total += 8 * 1e3 / monitor.bin

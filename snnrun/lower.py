@@ -47,6 +47,7 @@ def lower(network: Network, merge: bool = True) -> Plan:
     receptor_plans, noise_of = _receptor_plans(spec, found, populations, by_name)
     quanta = _quanta(network, found, spec.precision)
     due, instant, reports = _pathways(network, found, receptor_plans, populations, by_name, quanta)
+    receptor_plans = _reached(spec, found, receptor_plans, reports)
     sources = sum(p.padded for p in populations)
     targets = sum(r.padded for r in receptor_plans)
     layouts = [xla.prepare(side, sources, targets) if side else None for side in (due, instant)]
@@ -62,7 +63,7 @@ def lower(network: Network, merge: bool = True) -> Plan:
         noise=tuple(NoisePlan(part.start, part.stop) for _, _, part in noise),
         sources=sources,
         targets=targets,
-        depth=longest + 1,
+        depth=max(longest, 1),
         due=layouts[0] is not None,
         instant=layouts[1] is not None,
         kernel="xla",
@@ -100,17 +101,9 @@ def place(spec: Spec, found: list[Receptor]) -> list[PopulationPlan]:
         if population.model not in neurons.SOURCES:
             conductances = any(found[i].output is not None and found[i].output.model == "coba" for i in own)
             method = neurons.MODELS[population.model].method(population, conductances)
-        currents = sum(part.population == name for _, part in _current_parts(spec))
-        plans.append(
-            PopulationPlan(name, population.model, population.size, padded(population.size), first, method, own, currents)
-        )
+        plans.append(PopulationPlan(name, population.model, population.size, padded(population.size), first, method, own))
         first += padded(population.size)
     return plans
-
-
-def _current_parts(spec: Spec) -> list[tuple[str, Part]]:
-    sizes = selection_sizes(spec)
-    return [(n, part) for n, entry in spec.inputs.items() if entry.model != "poisson" for part in parts(entry.to, sizes)]
 
 
 # ---- 2. merge --------------------------------------------------------------------------------------------------------
@@ -136,6 +129,8 @@ def _receptor_plans(spec: Spec, found: list[Receptor], populations: list[Populat
                 first,
                 population.padded,
                 tuple(range(noise, noise + len(items))),
+                due=False,
+                instant=False,
             )  # fmt: skip
         )
         first, noise = first + population.padded, noise + len(items)
@@ -277,7 +272,8 @@ def _neuron_const(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cas
     if plan.model == "spike_times":
         assert population.trains is not None
         return neurons.spike_times.lower(*population.trains, plan.size, plan.padded)
-    ref_steps = round_steps(population.parameters["tau_ref"], spec.dt).astype(np.int32)
+    ref_steps = round_steps(population.parameters["tau_ref"], spec.dt)
+    ref_steps = np.minimum(ref_steps, np.iinfo(np.int32).max).astype(np.int32)  # longer than any run: never again
     const = neurons.MODELS[plan.model].lower(population.parameters, ref_steps, spec.dt)
     return type(const)(*(None if value is None else cast(value, plan.padded) for value in const))
 
@@ -338,6 +334,18 @@ def _pathways(network: Network, found: list[Receptor], plans: list[ReceptorPlan]
         spread = (int(np.min(delay)), int(np.max(delay))) if np.size(delay) else (0, 0)
         reports.append(PathwayReport(name, len(edges.pre), spread, np.ndim(edges.weight) == 0))
     return due, instant, tuple(reports)
+
+
+def _reached(spec: Spec, found: list[Receptor], plans: list[ReceptorPlan], reports: Any) -> list[ReceptorPlan]:
+    """Receptors with the word whether edges with and without a delay reach them: what nothing reaches costs nothing."""
+    marked = list(plans)
+    for report in reports:
+        if report.synapses:
+            for feed in receptors.feeds(spec.projections[report.name], Source("projections", report.name), found, spec):
+                plan = marked[feed.receptor]
+                due, instant = plan.due or report.delays[1] > 0, plan.instant or report.delays[0] == 0
+                marked[feed.receptor] = plan._replace(due=due, instant=instant)
+    return marked
 
 
 def _places(selection: list[Part], firsts: list[int]) -> NDArray[np.int32]:

@@ -18,7 +18,6 @@ class PopulationPlan(NamedTuple):
     first: int  # place of neuron 0 on the axis of sources
     method: str | None  # how a lif is propagated
     receptors: tuple[int, ...]
-    currents: int  # piecewise constant inputs
 
 
 class ReceptorPlan(NamedTuple):
@@ -29,6 +28,8 @@ class ReceptorPlan(NamedTuple):
     first: int  # place of neuron 0 on the axis of targets
     padded: int
     noise: tuple[int, ...]  # Poisson inputs that it receives
+    due: bool  # whether edges with a delay reach it
+    instant: bool  # and without
 
 
 class NoisePlan(NamedTuple):
@@ -79,7 +80,7 @@ class Structure(NamedTuple):
     noise: tuple[NoisePlan, ...]
     sources: int
     targets: int
-    depth: int  # rows of the history
+    depth: int  # rows of the history: the longest delay in steps
     due: bool  # whether there are edges with a delay
     instant: bool  # and without
     kernel: str

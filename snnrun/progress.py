@@ -31,6 +31,10 @@ class Progress(run.Watcher):
             self.close()
             self._say(f"{name} ...")
 
+    def note(self, text: str) -> None:
+        self.close()
+        self._say(text)
+
     def begin(self, facts: dict[str, Any]) -> None:
         threads = f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
         self._say(

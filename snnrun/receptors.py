@@ -33,10 +33,6 @@ class Receptor(NamedTuple):
         unit = "nS" if self.output is not None and self.output.model == "coba" else "pA"
         return {name: unit + suffix for name, suffix in synapses.MODELS[self.synapse.model].VARIABLES.items()}
 
-    @property
-    def drawn(self) -> bool:
-        return not (_literal(self.synapse) and (self.output is None or _literal(self.output)))
-
 
 def targets(entry: Any) -> tuple[str, ...]:
     """The selection that a projection or input acts on."""

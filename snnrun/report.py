@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from snnrun import estimate, neurons, outputs, synapses, units
+from snnrun import estimate, neurons, outputs, synapses, tables, units
 from snnrun.quantities import Column, Frozen, is_literal, law_of, plain
 from snnrun.receptors import Receptor, receptors, weight_dimension
 from snnrun.spec import Spec
@@ -28,7 +28,7 @@ def describe(spec: Spec, folder: Path, merge: bool = True) -> dict[str, list[dic
             }
             for i, receptor in enumerate(found)
         ],
-        "pathways": [_pathway(name, entry, found, expected, spec.precision) for name, entry in spec.projections.items()],
+        "pathways": [_pathway(name, entry, found, expected, spec.precision, folder) for name, entry in spec.projections.items()],
         "monitors": [_monitor(name, entry, spec) for name, entry in spec.monitors.items()],
         "run": [
             {
@@ -142,9 +142,13 @@ def _input(name: str, entry: Any) -> dict[str, Any]:
     return {"name": name, "model": entry.model, "to": _selection(entry.to), "text": text}
 
 
-def _pathway(name: str, entry: Any, found: list[Receptor], expected: estimate.Estimate, precision: str) -> dict[str, Any]:
+def _pathway(
+    name: str, entry: Any, found: list[Receptor], expected: estimate.Estimate, precision: str, folder: Path
+) -> dict[str, Any]:
     own = [i for i, receptor in enumerate(found) if name in [s.name for s in receptor.sources if s.section == "projections"]]
-    uniform = entry.weight is not None and is_literal(entry.weight)
+    columns = tables.columns(folder / entry.connect.path, entry.connect.population) if entry.connect.rule == "file" else []
+    from_file = {"delay" if column == "delay_ms" else "weight" for column in columns if column not in ("pre", "post")}
+    uniform = entry.weight is not None and is_literal(entry.weight) and "weight" not in from_file
     per_synapse = 4 if uniform else 8 if precision == "float32" else 12
     return {
         "name": name,
@@ -153,9 +157,9 @@ def _pathway(name: str, entry: Any, found: list[Receptor], expected: estimate.Es
         "receptors": own,
         "rule": entry.connect.rule,
         "synapses": round(expected.synapses[name]),
-        "drawn": entry.connect.rule in ("fixed_prob", "file"),
-        "delay": value_text(entry.delay, "time"),
-        "weight": value_text(entry.weight, weight_dimension(entry)),
+        "drawn": entry.connect.rule == "fixed_prob",
+        "delay": "from the file" if "delay" in from_file else value_text(entry.delay, "time"),
+        "weight": "from the file" if "weight" in from_file else value_text(entry.weight, weight_dimension(entry)),
         "kernel": KERNEL,
         "size": estimate.size_text(per_synapse * expected.synapses[name]),
     }

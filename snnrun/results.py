@@ -18,13 +18,16 @@ Groups under /spikes and /report are hard links: nothing is stored twice, but a 
 because SONATA's readers refuse float64 there. A run writes `<name>.partial` and renames it when it is complete.
 """
 
+import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import h5py
 import numpy as np
@@ -48,6 +51,7 @@ class FrameLike(Protocol):
 class Meta(NamedTuple):
     """What a results file says of its run beside the recording."""
 
+    name: str
     yaml: str
     resolved: dict[str, Any]
     overrides: list[str]
@@ -57,6 +61,10 @@ class Meta(NamedTuple):
 
 class Exists(FileExistsError):
     """A file that would be overwritten."""
+
+
+class WriteError(OSError):
+    """A results file that cannot be written any further: a full disk, a quota, a lost file system."""
 
 
 def partial_path(path: Path) -> Path:
@@ -106,11 +114,11 @@ class Writer:
     """Streams frames to `<path>.partial`; `complete` renames it. A run that fails leaves a readable partial file."""
 
     def __init__(self, path: Path, structure: Any, meta: Meta, compress: bool = False) -> None:
-        self.path, self.dt = path, structure.dt
+        self.path, self.dt, self._steps = path, structure.dt, structure.steps
         self._compress = {"compression": "gzip", "shuffle": True} if compress else {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: Any = h5py.File(partial_path(path), "w", locking="best-effort")
-        self.spike_count = 0
+        self._file: Any = _created(partial_path(path))
+        self._failed = False
         self._describe(structure, meta)
         self._spikes = [self._open_spikes(*group) for group in _grouped(structure, "spikes", structure.taps)]
         self._rates = [self._open_rate(*group) for group in _grouped(structure, "rate", structure.taps)]
@@ -121,7 +129,7 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._file:
+        if self._file and not self._failed:
             self._file.close()
 
     def _describe(self, structure: Any, meta: Meta) -> None:
@@ -129,9 +137,10 @@ class Writer:
         for group in ("spikes", "report", "snnrun/populations", "snnrun/monitors"):
             self._file.require_group(group)
         config = self._file.create_group("snnrun/config")
+        config.attrs["name"] = meta.name
         config.attrs["yaml"], config.attrs["resolved"] = meta.yaml, json.dumps(meta.resolved)
         config.attrs["overrides"] = json.dumps(meta.overrides)
-        config.attrs["dt"], config.attrs["steps"] = structure.dt, structure.steps
+        config.attrs["dt"], config.attrs["steps"], config.attrs["reached"] = structure.dt, structure.steps, 0.0
         for population in structure.populations:
             group = self._file.create_group(f"snnrun/populations/{population.name}")
             group.attrs["size"], group.attrs["model"] = population.size, population.model
@@ -151,6 +160,8 @@ class Writer:
     def _open_spikes(self, monitor: str, population: str, taps: list[Any], wanted: NDArray[np.bool_]) -> _Spikes:
         group = self._file.create_group(f"snnrun/monitors/{monitor}/{population}")
         group.attrs.create("sorting", 2, dtype=_SORTING)
+        start, stop = taps[0].first_step, min(taps[0].last_step, self._steps)
+        group.attrs.update({"neurons": int(wanted.sum()), "start": start * self.dt, "stop": stop * self.dt})
         timestamps = self._series(group, "timestamps", np.float64)
         timestamps.attrs["units"] = "ms"
         node_ids = self._series(group, "node_ids", np.uint64)
@@ -194,7 +205,18 @@ class Writer:
         return _Samples([i for i, _ in items], data, report, mapping["time"], start, step)
 
     def write(self, frame: FrameLike) -> None:
-        """Append what a chunk of steps recorded, and flush: a killed run is complete up to its last chunk."""
+        """Append what a chunk of steps recorded, and flush: a killed run is complete up to its last chunk.
+
+        Raises WriteError. The file must then be left alone: HDF5 crashes when it closes a file that it could not flush.
+        """
+        try:
+            self._append_frame(frame)
+        except (OSError, RuntimeError) as error:
+            self._failed = True
+            reason = os.strerror(errno) if (errno := _errno(error)) else str(error).splitlines()[0]
+            raise WriteError(f"{partial_path(self.path)} cannot be written: {reason}") from None
+
+    def _append_frame(self, frame: FrameLike) -> None:
         fired: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         for target in (*self._spikes, *self._rates):
             if target.words not in fired:
@@ -205,6 +227,7 @@ class Writer:
             self._write_rate(target, frame, *fired[target.words])
         for target in self._samples:
             _write_samples(target, [frame.samples[i] for i in target.columns])
+        self._file["snnrun/config"].attrs["reached"] = (frame.first_step + frame.steps) * self.dt
         self._file.flush()
 
     def _write_spikes(self, target: _Spikes, frame: FrameLike, row: NDArray[Any], neuron: NDArray[Any]) -> None:
@@ -212,7 +235,6 @@ class Writer:
         keep = target.wanted[neuron] & (stamp > target.window[0]) & (stamp <= target.window[1])
         _append(target.timestamps, stamp[keep] * self.dt)
         _append(target.node_ids, neuron[keep].astype(np.uint64))
-        self.spike_count += int(np.count_nonzero(keep))
 
     def _write_rate(self, target: _Rate, frame: FrameLike, row: NDArray[Any], neuron: NDArray[Any]) -> None:
         begin = max(target.window[0], frame.first_step)
@@ -229,6 +251,14 @@ class Writer:
         target.count = int(summed[-1] - (summed[edges[-1]] if len(edges) else 0))
         target.steps = int(len(per_step) - edges[-1]) if len(edges) else target.steps + len(per_step)
 
+    def spikes_and_rate(self) -> tuple[int, float]:
+        """Spikes, and mean rate in Hz over neurons and windows, counting each population by its first spikes monitor."""
+        count, exposure = 0, 0.0
+        for group in self._file["spikes"].values():
+            count += group["timestamps"].shape[0]
+            exposure += group.attrs["neurons"] * max(group.attrs["stop"] - group.attrs["start"], 0.0) * 1e-3
+        return count, count / exposure if exposure else math.nan
+
     def complete(self, provenance: dict[str, Any]) -> None:
         """Write what is still open, and give the file its name."""
         for target in self._rates:
@@ -239,6 +269,28 @@ class Writer:
         self._file.attrs["status"] = "complete"
         self._file.close()
         partial_path(self.path).replace(self.path)
+
+
+def _created(path: Path) -> Any:
+    """A new file. Raises Exists where another run is writing it; what a dead run left has been given up by --overwrite."""
+    if path.exists():
+        try:
+            h5py.File(path, "r+", locking=True).close()
+        except BlockingIOError:
+            raise Exists(f"another run is writing {path}") from None
+        except OSError:
+            pass  # no HDF5 file, or a broken one
+        path.unlink()
+    try:
+        return h5py.File(path, "x", locking="best-effort")
+    except FileExistsError:
+        raise Exists(f"another run is writing {path}") from None
+
+
+def _errno(error: BaseException) -> int | None:
+    """The system's error number in what HDF5 says."""
+    found = re.search(r"errno = (\d+)", str(error))
+    return int(found.group(1)) if found else getattr(error, "errno", None)
 
 
 def _grouped(structure: Any, kind: str, taps: Iterable[Any]) -> list[tuple[str, str, list[Any], NDArray[np.bool_]]]:
@@ -296,14 +348,36 @@ def _write_samples(target: _Samples, blocks: list[NDArray[Any]]) -> None:
 
 
 class ResultsError(Exception):
-    """A file that is no readable results file."""
+    """A file that is no readable results file, or a monitor that it does not have."""
 
 
 class Train(NamedTuple):
-    """Spikes of one population."""
+    """Spikes of one population, as one monitor recorded them."""
 
-    times: NDArray[np.float64]  # ms
+    times: NDArray[np.float64]  # ms, ascending
     neurons: NDArray[np.int64]
+    size: int  # neurons that were recorded
+    start: float  # ms; recorded were times in (start, stop], up to what was simulated
+    stop: float
+
+    @property
+    def rate(self) -> float:
+        """Hz per recorded neuron; NaN where nothing was recorded yet."""
+        return mean_rate(len(self.times), self.size, self.stop - self.start)
+
+
+class Count(NamedTuple):
+    """How many spikes were recorded of one population; as Train, without the spikes."""
+
+    spikes: int
+    size: int
+    start: float  # ms
+    stop: float
+
+    @property
+    def rate(self) -> float:
+        """Hz per recorded neuron; NaN where nothing was recorded yet."""
+        return mean_rate(self.spikes, self.size, self.stop - self.start)
 
 
 class Series(NamedTuple):
@@ -315,31 +389,75 @@ class Series(NamedTuple):
     unit: str
 
 
+class Samples(NamedTuple):
+    """A sampled variable that still lies in the file: frame i is the state at start + i step."""
+
+    start: float  # ms
+    step: float  # ms
+    length: int  # frames
+    neurons: NDArray[np.int64]
+    unit: str
+    data: Any  # HDF5 dataset [frames, neurons]
+
+    def times(self, frames: slice) -> NDArray[np.float64]:
+        """Of some frames, in ms."""
+        return self.start + self.step * np.arange(self.length, dtype=np.float64)[frames]
+
+
 class Rate(NamedTuple):
     """A population rate."""
 
     times: NDArray[np.float64]  # ms, middles of the bins
     values: NDArray[np.float64]  # Hz per neuron
     bin: float  # ms
+    edges: NDArray[np.float64]  # ms, one more than there are bins; the end of the run may cut the last bin short
+    size: int | None  # neurons that were recorded; None in files that do not say
+
+
+def mean_rate(spikes: int, size: int, span: float) -> float:
+    """Hz per neuron, of the spikes of `size` neurons in a time of `span` ms."""
+    return spikes / (size * span) * 1e3 if size > 0 and span > 0 else float("nan")
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _readable(method: _Method) -> _Method:
+    """Let what a damaged file raises in a method of Results become a ResultsError that names the file."""
+
+    @functools.wraps(method)
+    def read(self: "Results", *arguments: Any) -> Any:
+        try:
+            return method(self, *arguments)
+        except (KeyError, OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            if not self._file:
+                raise ResultsError(f"{self.path} is closed") from None
+            reason = (str(error.args[0] if error.args else error).splitlines() or [type(error).__name__])[0]
+            raise ResultsError(f"{self.path} is damaged: {reason}") from error
+
+    return read  # type: ignore[return-value]
 
 
 class Results:
     """A results file, opened for reading: everything by the name of its monitor."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
+        path = Path(path)
         self.path = path
         if not path.exists() and partial_path(path).exists():
             self.path = partial_path(path)
+        if self.path.is_dir():
+            raise ResultsError(f"{self.path} is a folder")
         try:
             # a run that still writes holds a lock; what it has flushed can be read all the same
             self._file: Any = h5py.File(self.path, "r", locking=False)
         except FileNotFoundError:
             raise ResultsError(f"there is no file {path}") from None
         except OSError as error:
-            raise ResultsError(f"{path} is no readable HDF5 file ({str(error).splitlines()[0]})") from None
-        if self._file.attrs.get("schema") != SCHEMA:
+            raise ResultsError(f"{self.path} is no readable HDF5 file ({str(error).splitlines()[0]})") from None
+        if self._schema() != SCHEMA:
             self._file.close()
-            raise ResultsError(f"{path} is no results file of snnrun")
+            raise ResultsError(f"{self.path} is no results file of snnrun")
 
     def __enter__(self) -> "Results":
         return self
@@ -347,30 +465,52 @@ class Results:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
+    @_readable
+    def _schema(self) -> Any:
+        return self._file.attrs.get("schema")
+
     @property
+    @_readable
     def complete(self) -> bool:
         return self._file.attrs["status"] == "complete"
 
     @property
+    @_readable
+    def name(self) -> str:
+        """What the run is called; the file's stem where the file does not say."""
+        return str(self._config.get("name") or self.resolved.get("name") or Path(self.path.name.removesuffix(".partial")).stem)
+
+    @property
+    @_readable
     def resolved(self) -> dict[str, Any]:
         """The network file as it was run, with overrides."""
-        return json.loads(self._file["snnrun/config"].attrs["resolved"])
+        return json.loads(self._config["resolved"])
 
     @property
+    @_readable
     def yaml(self) -> str:
         """The text of the network file."""
-        return self._file["snnrun/config"].attrs["yaml"]
+        return self._config["yaml"]
 
     @property
+    @_readable
     def dt(self) -> float:
-        return float(self._file["snnrun/config"].attrs["dt"])
+        return float(self._config["dt"])
 
     @property
+    @_readable
     def duration(self) -> float:
         """Planned duration in ms."""
-        return int(self._file["snnrun/config"].attrs["steps"]) * self.dt
+        return int(self._config["steps"]) * self.dt
 
     @property
+    @_readable
+    def reached(self) -> float:
+        """How much was simulated, in ms: less than the duration where a run goes on or was stopped."""
+        return min(float(self._config.get("reached", self.duration)), self.duration)
+
+    @property
+    @_readable
     def populations(self) -> dict[str, tuple[int, str]]:
         """Size and model of each population, in the order of the file."""
         group = self._file["snnrun/populations"]
@@ -378,52 +518,69 @@ class Results:
         return {name: (int(group[name].attrs["size"]), group[name].attrs["model"]) for name in order}
 
     @property
+    @_readable
     def monitors(self) -> dict[str, str]:
         """Model of each monitor, in the order of the file."""
         group = self._file["snnrun/monitors"]
         return {name: group[name].attrs["model"] for name in self.resolved.get("monitors") or {} if name in group}
 
     @property
+    @_readable
     def provenance(self) -> dict[str, Any]:
         attributes = self._file["snnrun/provenance"].attrs
         return {key: value.item() if hasattr(value, "item") else value for key, value in attributes.items()}
 
+    @_readable
     def spikes(self, monitor: str) -> dict[str, Train]:
-        """Spikes by population."""
-        return {name: self._train(group) for name, group in self._file[f"snnrun/monitors/{monitor}"].items()}
+        """Spikes of a spikes monitor by population."""
+        return {name: self._train(name, group) for name, group in self._groups(monitor, "spikes")}
 
+    @_readable
     def all_spikes(self) -> dict[str, Train]:
         """Spikes of every recorded population, from the first monitor that recorded it."""
-        return {name: self._train(self._file["spikes"][name]) for name in self.populations if name in self._file["spikes"]}
+        return {name: self._train(name, group) for name, group in self._first()}
 
-    @staticmethod
-    def _train(group: Any) -> Train:
-        times, neurons = group["timestamps"], group["node_ids"]
-        length = min(len(times), len(neurons))  # a killed run may have flushed one of them only
-        return Train(times[:length], neurons[:length].astype(np.int64))
+    @_readable
+    def spike_counts(self) -> dict[str, Count]:
+        """Numbers of spikes of every recorded population, from the first monitor that recorded it; reads no spike."""
+        return {name: Count(_length(group), *self._window(name, group)) for name, group in self._first()}
 
+    @_readable
     def series(self, monitor: str) -> dict[tuple[str, str], Series]:
         """Samples of a state or input monitor by (population, variable or receptor)."""
         found = {}
-        for population, labels in self._file[f"snnrun/monitors/{monitor}"].items():
-            for label, group in labels.items():
-                start, _, step = group["mapping/time"][()]
-                data = group["data"]
-                times = start + step * np.arange(data.shape[0])
-                ids = group["mapping/node_ids"][()].astype(np.int64)
-                found[population, label] = Series(times, data[()], ids, data.attrs["units"])
+        for key, samples in self.samples(monitor).items():
+            every = slice(0, samples.length)
+            found[key] = Series(samples.times(every), samples.data[every], samples.neurons, samples.unit)
         return found
 
-    def rates(self, monitor: str) -> dict[str, Rate]:
-        """Rates by population."""
+    @_readable
+    def samples(self, monitor: str) -> dict[tuple[str, str], Samples]:
+        """The same, but left in the file: for recordings that are larger than the memory."""
         found = {}
-        for population, group in self._file[f"snnrun/monitors/{monitor}"].items():
-            data = group["rate"]
-            width = float(data.attrs["bin"])
-            times = data.attrs["start"] + width * (np.arange(data.shape[0]) + 0.5)
-            found[population] = Rate(times, data[()], width)
+        for population, labels in self._groups(monitor, "state", "input"):
+            for label, group in labels.items():
+                start, _, step = map(float, group["mapping/time"][()])
+                ids = group["mapping/node_ids"][()].astype(np.int64)
+                data = group["data"]
+                found[population, label] = Samples(start, step, data.shape[0], ids, data.attrs["units"], data)
         return found
 
+    @_readable
+    def rates(self, monitor: str) -> dict[str, Rate]:
+        """Rates of a rate monitor by population."""
+        found = {}
+        for population, group in self._groups(monitor, "rate"):
+            data = group["rate"]
+            width, size = float(data.attrs["bin"]), data.attrs.get("neurons")
+            edges = data.attrs["start"] + width * np.arange(data.shape[0] + 1)
+            if data.shape[0] and "last_bin" in data.attrs:
+                edges[-1] = edges[-2] + data.attrs["last_bin"]
+            middles = 0.5 * (edges[:-1] + edges[1:])
+            found[population] = Rate(middles, data[()], width, edges, None if size is None else int(size))
+        return found
+
+    @_readable
     def digests(self) -> dict[str, str]:
         """SHA-256 of every dataset of the recording (type, shape and values, no attributes): equal bits, equal digests."""
         found: dict[str, str] = {}
@@ -436,3 +593,37 @@ class Results:
 
         self._file["snnrun/monitors"].visititems(visit)
         return found
+
+    @property
+    def _config(self) -> Any:
+        return self._file["snnrun/config"].attrs
+
+    def _groups(self, monitor: str, *models: str) -> list[tuple[str, Any]]:
+        """What lies below a monitor of one of some models, by population."""
+        group = self._file["snnrun/monitors"]
+        known = [name for name in group if group[name].attrs["model"] in models]
+        if monitor not in known:
+            there = f"there are: {', '.join(known)}" if known else "the file has none"
+            raise ResultsError(f"there is no {' or '.join(models)} monitor {monitor!r}; {there}")
+        return list(group[monitor].items())
+
+    def _first(self) -> list[tuple[str, Any]]:
+        spikes = self._file["spikes"]
+        return [(name, spikes[name]) for name in self.populations if name in spikes]
+
+    def _train(self, population: str, group: Any) -> Train:
+        length = _length(group)
+        neurons = group["node_ids"][:length].astype(np.int64)
+        return Train(group["timestamps"][:length], neurons, *self._window(population, group))
+
+    def _window(self, population: str, group: Any) -> tuple[int, float, float]:
+        """How many neurons were recorded, and from when to when: no further than what was simulated."""
+        size = group.attrs.get("neurons")
+        if size is None:
+            size = self._file[f"snnrun/populations/{population}"].attrs["size"]
+        start, stop = float(group.attrs.get("start", 0.0)), float(group.attrs.get("stop", self.duration))
+        return int(size), start, max(start, min(stop, self.reached))
+
+
+def _length(group: Any) -> int:
+    return min(len(group["timestamps"]), len(group["node_ids"]))  # a killed run may have flushed one of them only

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import snnrun
-from snnrun import estimate, lower, network, results
+from snnrun import check, estimate, lower, network, results
 from snnrun.check import Loaded
 from snnrun.document import SpecError
 
@@ -49,7 +49,7 @@ class Summary(NamedTuple):
     synapses: int
     steps: int
     spikes: int
-    rate_hz: float  # mean over the recorded neurons; NaN where no spikes were recorded
+    rate_hz: float  # mean over the recorded neurons and windows; NaN where no spikes were recorded
     device: str
     kernel: str
     threads: int
@@ -63,6 +63,8 @@ class Watcher:
     def stage(self, name: str) -> None: ...
 
     def begin(self, facts: dict[str, Any]) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
     def progress(self, step: int, steps: int) -> None: ...
 
@@ -88,10 +90,14 @@ def simulate(request: Request, watcher: Watcher | None = None) -> Summary:
     """Build, run and write one network. Raises Refused, results.Exists, SpecError, engine.NumericalError."""
     watcher = watcher or Watcher()
     spec, folder = request.loaded.spec, request.loaded.document.folder
-    expected = estimate.estimate(spec, folder)
-    _refuse(request, expected)
-    seconds, created = {}, datetime.now(UTC)
+    if request.output.is_dir() or not request.output.name:
+        raise Refused(f"{request.output} is a folder", "name a file with --output")
     picture = picture_path(request.output) if request.plot else None
+    if request.output.is_symlink():  # results go where the link points; the partial file lies there, too
+        request = request._replace(output=request.output.resolve())
+    expected = estimate.estimate(spec, folder)
+    _refuse(request, picture, expected)
+    seconds, created = {}, datetime.now(UTC)
 
     watcher.stage("building the network")
     clock = time.perf_counter()
@@ -126,6 +132,7 @@ def simulate(request: Request, watcher: Watcher | None = None) -> Summary:
     }
     watcher.begin(facts)
     meta = results.Meta(
+        spec.name,
         request.loaded.document.text,
         request.loaded.document.tree,
         request.overrides,
@@ -146,7 +153,7 @@ def simulate(request: Request, watcher: Watcher | None = None) -> Summary:
         end = time.perf_counter()
         seconds["compile"], seconds["run"], seconds["write"] = compiled[0] - clock, end - compiled[0] - sink.seconds, sink.seconds
         peak = peak_memory()
-        recorded = sum(tap.stop - tap.start for tap in plan.structure.taps if tap.bin is None)
+        spikes, rate = writer.spikes_and_rate()
         writer.complete(
             {
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -158,13 +165,9 @@ def simulate(request: Request, watcher: Watcher | None = None) -> Summary:
         )
     if picture is not None:
         watcher.stage("drawing")
-        from snnrun import plot
-
-        with results.Results(request.output) as found:
-            plot.save(plot.summary(found), picture)
-    rate = writer.spike_count / recorded / (spec.duration * 1e-3) if recorded else float("nan")
+        picture = _draw(request.output, picture, watcher)
     return Summary(
-        request.output, picture, neurons, synapses, plan.structure.steps, writer.spike_count, rate, device,
+        request.output, picture, neurons, synapses, plan.structure.steps, spikes, rate, device,
         plan.structure.kernel, threads, {name: seconds[name] for name in ("import", "build", "lower", "compile", "run", "write")},
         peak,
     )  # fmt: skip
@@ -187,12 +190,34 @@ def _lap(since: float) -> tuple[float, float]:
     return now - since, now
 
 
-def _refuse(request: Request, expected: estimate.Estimate) -> None:
+def _draw(output: Path, picture: Path, watcher: Watcher) -> Path | None:
+    """The default figure; None, with a note, where it cannot be drawn: the results are there all the same."""
+    from snnrun import plot
+
+    try:
+        with results.Results(output) as found:
+            plot.save(plot.summary(found), picture)
+    except (plot.PlotError, OSError) as error:
+        watcher.note(f"no picture was drawn: {error}")
+        return None
+    return picture
+
+
+def _refuse(request: Request, picture: Path | None, expected: estimate.Estimate) -> None:
     """Everything that speaks against beginning, before anything is built."""
-    if request.output.is_dir() or not request.output.name:
-        raise Refused(f"{request.output} is a folder", "name a file with --output")
-    concerned = [request.output, results.partial_path(request.output)]
-    concerned += [picture_path(request.output)] if request.plot else []
+    concerned = [request.output, results.partial_path(request.output), *([picture] if picture is not None else [])]
+    if picture == request.output:
+        raise Refused(f"{request.output} would be both results and picture", "name the results *.h5, or use --no-plot")
+    document = request.loaded.document
+    sources = {
+        Path(document.name).resolve(),
+        *(((document.folder / file).resolve()) for file in check.referenced_files(request.loaded.spec)),
+    }
+    for path in concerned:
+        if path.resolve() in sources:
+            raise Refused(f"{path} is read by this network", "use --output")
+        if path.exists() and not path.is_file():
+            raise Refused(f"{path} is no regular file", "use --output")
     results.refuse_existing(concerned, request.overwrite)
     parent = request.output.parent
     while not parent.exists():
@@ -216,7 +241,7 @@ def _start_jax(device: str, threads: int) -> str:
     try:
         found = jax.devices("gpu" if device == "gpu" else None)[0]
     except RuntimeError:
-        hint = "install JAX with CUDA (pip install 'snnrun[cuda]'), or use --device cpu"
+        hint = "install JAX with CUDA (pip install 'jax[cuda12]'), or use --device cpu"
         raise Refused("no GPU was found that JAX can use", hint) from None
     jax.config.update("jax_default_device", found)
     return f"{found.platform} ({found.device_kind})" if found.platform != "cpu" else "cpu"

@@ -6,6 +6,7 @@ Everything here is checked part by part; what concerns several parts at once is 
 import re
 import types
 from collections.abc import Mapping
+from difflib import SequenceMatcher
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import Field, PrivateAttr, Tag, ValidationError, model_validator
@@ -354,7 +355,13 @@ def _nearest_field(loc: tuple[Any, ...], path: Key, tree: Any) -> str:
     found = _bare(_follow(Spec, loc[:-1]))
     fields = list(found.model_fields) if _is_model(found) else []
     free = nearest(str(loc[-1]), [name for name in fields if name not in tree])
-    return free if free.startswith("did you mean") else nearest(str(loc[-1]), fields)
+    best = nearest(str(loc[-1]), fields)
+    if not free.startswith("did you mean"):
+        return best
+    likeness = [
+        SequenceMatcher(None, str(loc[-1]), hint.removeprefix("did you mean ").rstrip("?")).ratio() for hint in (free, best)
+    ]
+    return free if likeness[0] > likeness[1] - 0.1 else best
 
 
 def _follows(detail: Any) -> bool:

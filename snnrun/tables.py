@@ -32,6 +32,15 @@ def columns(path: Path, population: str | None = None) -> list[str]:
     return list(_open(path, population, names_only=True))
 
 
+def length(path: Path, population: str | None = None) -> int:
+    """The number of rows of a table. Of a CSV file lines are counted, and no value is read. Raises TableError."""
+    if path.suffix.lower() == ".csv":
+        with path.open("rb") as stream:
+            return max(sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b"")) - 1, 0)
+    first = columns(path, population)[:1]
+    return len(read(path, first, population)[first[0]]) if first else 0
+
+
 def read(path: Path, wanted: list[str], population: str | None = None) -> dict[str, NDArray[Any]]:
     """The wanted columns of a table as float64 or int64 arrays of one length. Raises TableError."""
     table = _open(path, population, names_only=False, wanted=wanted)
@@ -44,7 +53,7 @@ def read(path: Path, wanted: list[str], population: str | None = None) -> dict[s
 def _open(path: Path, population: str | None, names_only: bool, wanted: list[str] | None = None) -> dict[str, Any]:
     kind = {".csv": _csv, ".npz": _npz, ".h5": _hdf5, ".hdf5": _hdf5}.get(path.suffix.lower())
     if kind is None:
-        raise TableError(f"{path.name} is of no known kind", "use .csv, .npz, .h5 or .hdf5")
+        raise TableError(f"{path} is of no known kind", "use .csv, .npz, .h5 or .hdf5")
     try:
         if not path.is_file():
             raise TableError(f"there is no file {path}", "paths are relative to the folder of the network file")

@@ -111,6 +111,9 @@ def test_validate_reports_every_file_and_fails_if_one_does(folder):
         (["simulate", "net.yaml", "--device", "abacus"], "use auto, cpu or gpu"),
         (["simulate", "net.yaml", "--set", "populations.M.size=3"], "--set #1: populations.M: there is no such part"),
         (["simulate", "net.yaml", "--set", "nonsense"], "write --set"),
+        (["simulate", "net.yaml", "--overwrite", "-o", "net.yaml"], "is read by this network"),
+        (["simulate", "net.yaml", "--overwrite", "-o", "x.png"], "would be both results and picture"),
+        (["simulate", "net.yaml", "--overwrite", "--no-plot", "-o", "/dev/null"], "is no regular file"),
         (["simulate", "net.yaml", "--duration", "5"], "--duration: duration: a time needs a unit: write 5 ms"),
         (["simulate", "net.yaml", "--precision", "float16"], "--precision"),
         (["plan", "none.yaml"], "there is no file none.yaml"),
@@ -139,6 +142,48 @@ def test_a_number_that_is_none_fails_the_run_with_code_1_and_names_the_time(fold
                   "--set", "populations.N.V_reset=0 mV")  # fmt: skip
     assert result.exit_code == 1 and "no finite number" in result.stderr
     assert not (folder / "results.h5").exists() and (folder / "results.h5.partial").exists()
+
+
+def test_a_run_without_anything_to_draw_succeeds_and_says_so(folder):
+    result = call("simulate", "net.yaml", "--set", "monitors={}")
+    assert result.exit_code == 0 and "no picture was drawn" in result.stderr
+    assert result.stdout.split() == ["results.h5"]
+
+
+def test_a_second_run_to_the_same_file_is_refused_and_does_no_harm_to_the_first(folder):
+    with h5py.File("results.h5.partial", "w", locking=True) as first:
+        first.attrs["mine"] = 1
+        first.flush()
+        program = "from snnrun.cli import app; app(['simulate', 'net.yaml', '--overwrite', '--no-plot'])"
+        second = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert second.returncode == 2 and "another run is writing" in second.stderr
+    with h5py.File("results.h5.partial") as first:
+        assert first.attrs["mine"] == 1
+
+
+def test_a_full_disk_ends_the_run_with_one_sentence(folder):
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
+        "from snnrun.cli import app; app(['simulate', 'net.yaml', '--no-plot', '--set', 'monitors.spikes.model=state',"
+        " '--set', 'monitors.spikes.variables=[V]', '--duration', '2 s'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1 and "cannot be written: File too large" in done.stderr and "Traceback" not in done.stderr
+    assert not (folder / "results.h5").exists()
+
+
+def test_a_link_is_followed(folder):
+    (folder / "far").mkdir()
+    (folder / "link.h5").symlink_to(folder / "far" / "real.h5")
+    assert call("simulate", "net.yaml", "-q", "--no-plot", "-o", "link.h5").exit_code == 0
+    assert (folder / "link.h5").is_symlink() and (folder / "far" / "real.h5").is_file()
+
+
+def test_the_mean_rate_is_that_of_the_recorded_neurons_and_window(folder):
+    window = ["--set", "monitors.spikes.of=N[:5]", "--set", "monitors.spikes.start=10 ms", "--json", "--no-plot"]
+    part = json.loads(call("simulate", "net.yaml", *window, "--duration", "100 ms").stdout)
+    whole = json.loads(call("simulate", "net.yaml", "--json", "--no-plot", "--duration", "100 ms", "-o", "b.h5").stdout)
+    assert part["spikes"] < whole["spikes"] and part["rate_hz"] == pytest.approx(whole["rate_hz"], rel=0.2)
 
 
 def test_drawn_faults_are_located_in_the_file(folder):

@@ -667,3 +667,22 @@ def test_the_balanced_network_with_currents_fires_at_its_rate(tmp_path):
     """NEST: 4.0 to 4.1 Hz over three seeds."""
     recorded = run(tmp_path, config("cuba"))
     assert 3.5 < rate(recorded, "E", 4000, 0, 1.0) + rate(recorded, "I", 4000, 0, 1.0) < 4.6
+
+
+def test_the_spike_history_is_not_copied_in_a_step(tmp_path):
+    """With a delay of 100 ms the history has 1,000 rows; a copy of it in every step would cost more than all the rest."""
+    plan = plan_of(
+        tmp_path,
+        """
+        duration: 10 ms
+        populations:
+          N: {size: 640, model: lif, tau: 10 ms, V_rest: 0 mV, V_reset: 0 mV, V_th: 20 mV, C: 1 nF, I_e: 3 nA}
+        projections:
+          far: {pre: N, post: N, connect: {rule: one_to_one}, weight: 1 pA, delay: 100 ms, synapse: {model: expon, tau: 2 ms}}
+          near: {pre: N, post: N, connect: {rule: one_to_one}, weight: 2 pA, delay: 0 ms, synapse: {model: expon, tau: 2 ms}}
+        """,
+    )
+    assert plan.structure.depth == 1000
+    program = engine.run_chunk.lower(plan.structure, plan.constants, engine.init(plan), np.int64(1), 10).compile().as_text()
+    assert "[1000,20]" in program
+    assert not [line for line in program.splitlines() if "[1000,20]" in line and " copy(" in line]

@@ -161,7 +161,9 @@ def test_libsonata_reads_spikes_and_report(written):
 def test_a_run_that_fails_leaves_a_readable_partial_file_and_no_results(tmp_path):
     loaded = load(tmp_path, NET.replace("PRECISION", "float32"))
     plan = lower.lower(network.build(loaded.spec, tmp_path))
-    meta = results.Meta(loaded.document.text, loaded.document.tree, [], {n: m.model for n, m in loaded.spec.monitors.items()}, {})
+    meta = results.Meta(
+        "small", loaded.document.text, loaded.document.tree, [], {n: m.model for n, m in loaded.spec.monitors.items()}, {}
+    )
 
     class Stop(Exception):
         pass
