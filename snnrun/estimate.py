@@ -13,7 +13,7 @@ from snnrun.spec import Spec, parts
 
 # Bytes per synapse while a network is built and arranged, measured on networks of 10 to 20 million synapses: with one
 # weight and delay for all, and with individual ones.
-_PEAK_UNIFORM, _PEAK_DRAWN = 50, 115
+_PEAK_UNIFORM, _PEAK_DRAWN = 36, 95
 _PEAK_NEURON = 400
 _BASE = 350 * 2**20  # the libraries and the compiler
 

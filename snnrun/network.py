@@ -128,7 +128,7 @@ def _hold(module: Any, values: dict[str, Any], path: Key) -> None:
             continue
         bad = ~np.asarray(rule.holds(*concerned))
         if bad.any():
-            which = "" if bad.ndim == 0 else f" ({np.count_nonzero(bad):,} of {bad.size:,} drawn values violate this)"
+            which = "" if bad.ndim == 0 else f" ({np.count_nonzero(bad):,} of {bad.size:,} neurons violate this)"
             raise _fail((*path, rule.fields[0]), rule.message + which, "bound the distribution with redraw: {min: ...}")
 
 

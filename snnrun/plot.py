@@ -58,7 +58,7 @@ class View:
             largest = max((self.sizes[name] for name in self.names), default=0)
             self.names = [name for name in self.names if max(neurons[0], 0) < min(neurons[1], self.sizes[name])]
             if not self.names:
-                raise PlotError(f"there are no neurons {neurons[0]}:{neurons[1]}: the largest population has {largest:,} neurons")
+                raise PlotError(f"no population has neurons {neurons[0]}:{neurons[1]}; the largest has {largest:,}")
         self.start, self.stop = self._window(start, stop)
         self.own_bin = bin is not None
         self.bin = self._usual_bin() if bin is None else self._checked_bin(bin)

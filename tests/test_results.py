@@ -110,7 +110,7 @@ def test_rates_are_counts_per_neuron_and_bin(written, frames):
 def test_chunks_of_any_length_write_the_same_file(tmp_path, written, frames, capacity):
     plan, _ = frames
     meta = results.Meta(
-        "", {"populations": {}, "monitors": {}}, [], {m: "x" for m in ("spikes", "late", "V", "g", "I", "short", "rate")}, {}
+        "", "", {"populations": {}, "monitors": {}}, [], {m: "x" for m in ("spikes", "late", "V", "g", "I", "short", "rate")}, {}
     )
     with results.Writer(tmp_path / "again.h5", plan.structure, meta) as writer:
         engine.simulate(plan, engine.init(plan), plan.structure.steps, writer, capacity=capacity)
