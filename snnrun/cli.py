@@ -287,7 +287,7 @@ def _range(text: str | None) -> tuple[int, int] | None:
         return None
     low, colon, high = text.partition(":")
     if not colon or not low.strip().isdigit() or not high.strip().isdigit() or int(low) >= int(high):
-        _stop(f"--neurons: {text!r} is no range", "write 0:100", False)
+        _stop(f"--neurons: {text!r} is not a range", "write 0:100", False)
     return int(low), int(high)
 
 

@@ -19,6 +19,5 @@ class Lazy:
         return value
 
 
-jax = Lazy("jax")
 jnp = Lazy("jax.numpy")
 lax = Lazy("jax.lax")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from snnrun import inputs, neurons, random, receptors, synapses, units
 from snnrun.check import selection_sizes, variables
-from snnrun.kernels import Pathway, xla
+from snnrun.kernels import CHOSEN, Pathway, xla
 from snnrun.network import Network, round_steps
 from snnrun.plan import (
     Constants,
@@ -66,7 +66,7 @@ def lower(network: Network, merge: bool = True) -> Plan:
         depth=max(longest, 1),
         due=layouts[0] is not None,
         instant=layouts[1] is not None,
-        kernel="xla",
+        kernel=CHOSEN,
         samples=samples,
         taps=taps,
         tapped=tapped,

@@ -69,8 +69,8 @@ class View:
         if low < 0:
             raise PlotError(f"a picture cannot begin at {low:g} ms: times are not negative")
         if not low < high:
-            wanted = "" if start is None and stop is None else f"between {low:g} ms and {reached if stop is None else stop:g} ms"
-            raise PlotError(f"there is nothing to draw {wanted or 'yet'}: {reached:g} ms were simulated")
+            where = f"between {low:g} ms and {stop:g} ms" if stop is not None and low < reached else f"after {low:g} ms"
+            raise PlotError(f"there is nothing to draw {where}: {reached:g} ms were simulated")
         return low, high
 
     def _usual_bin(self) -> float:

@@ -336,6 +336,6 @@ def poisson_table(mean: float) -> NDArray[np.uint32]:
     return np.array(table, np.uint32)
 
 
-def bernoulli_threshold(p: float) -> int:
-    """A uniform 32-bit word lies below this number with probability p, to 2**-33."""
-    return math.floor(p * 2.0**32 + 0.5)
+def bernoulli_threshold(p: Any) -> Any:
+    """A uniform 32-bit word lies below this number (uint64, up to 2**32) with probability p, to 2**-33."""
+    return np.floor(np.asarray(p) * 2.0**32 + 0.5).astype(np.uint64)

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from snnrun import estimate, neurons, outputs, synapses, tables, units
+from snnrun.kernels import CHOSEN
 from snnrun.quantities import Column, Frozen, is_literal, law_of, plain
 from snnrun.receptors import Receptor, receptors, weight_dimension
 from snnrun.spec import Spec
-
-KERNEL = "xla"
 
 
 def describe(spec: Spec, folder: Path, merge: bool = True) -> dict[str, list[dict[str, Any]]]:
@@ -160,7 +159,7 @@ def _pathway(
         "drawn": entry.connect.rule == "fixed_prob",
         "delay": "from the file" if "delay" in from_file else value_text(entry.delay, "time"),
         "weight": "from the file" if "weight" in from_file else value_text(entry.weight, weight_dimension(entry)),
-        "kernel": KERNEL,
+        "kernel": CHOSEN,
         "size": estimate.size_text(per_synapse * expected.synapses[name]),
     }
 

@@ -257,7 +257,8 @@ def test_strokes_begin_at_the_top_of_the_traces_and_late_monitors_are_left_out(f
     assert [(trace.population, trace.neuron) for trace in traces] == [("A", 0), ("A", 1), ("A", 2)]
     axis = plot.draw("voltage", found, view).axes[0]
     top = max(trace.values.max() for trace in traces)
-    assert [segment[0][1] for segment in axis.collections[0].get_segments()] == pytest.approx([top] * 2)
+    strokes = axis.collections[0].get_segments()
+    assert strokes and [stroke[0][1] for stroke in strokes] == pytest.approx([top] * len(strokes))
     assert {trace.population for trace in plot._traces(plot.View(found))} == {"A", "B"}
 
 

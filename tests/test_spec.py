@@ -751,3 +751,28 @@ def test_set_reaches_an_optional_part_that_the_file_leaves_out(tmp_path):
         loaded("populations.N.inti.V", "-60 mV")
     shown = document.render(caught.value.document, caught.value.faults)
     assert "--set #1: populations.N.inti: unknown key: did you mean init?" in shown
+
+
+SHARED = """
+duration: 10 ms
+populations:
+  N: {size: 4, model: lif, tau: 20 ms, V_rest: -65 mV, V_reset: -65 mV, V_th: -50 mV, R: 1 MOhm}
+projections:
+  exc: {pre: N, post: N, connect: {rule: all_to_all}, weight: 5 pA, delay: 1 s, synapse: &s {model: expon, tau: 3 ms}}
+  inh: {pre: N, post: N, connect: {rule: all_to_all}, weight: -5 pA, synapse: *s}
+  own: {pre: N, post: N, connect: {rule: all_to_all}, weight: -5 pA, synapse: {model: expon, tau: 4 ms}}
+monitors:
+  state: {model: state, of: N, variables: [V, inh.x, own.x]}
+  input: {model: input, of: N, receptors: [exc, own]}
+  all: {model: input, of: N}
+"""
+
+
+def test_a_monitor_of_one_of_several_that_share_a_receptor_is_warned_of(tmp_path):
+    (tmp_path / "net.yaml").write_text(SHARED)
+    warnings = {document.dotted(warning.path): warning.message for warning in check.load(tmp_path / "net.yaml").warnings}
+    assert warnings == {
+        "projections.exc.delay": "nothing arrives before the end of the run",
+        "monitors.state.variables[1]": "inh shares its receptor with exc: what is recorded is their sum",
+        "monitors.input.receptors[0]": "exc shares its receptor with inh: what is recorded is their sum",
+    }

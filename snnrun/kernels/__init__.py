@@ -17,6 +17,8 @@ What a step leaves behind is a History, which belongs to no kernel.
 
 from typing import Any, NamedTuple
 
+CHOSEN = "xla"  # the kernel that runs
+
 
 class Pathway(NamedTuple):
     """Edges on merged axes, in any order: a projection, or the part of it that is delivered together."""

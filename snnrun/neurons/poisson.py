@@ -43,9 +43,12 @@ class State(NamedTuple):
 
 
 def lower(rate: Any, start: int, stop: int, stream: random.Key, dt: float) -> Const:
-    p = np.minimum(np.asarray(rate) * dt, 1.0)
-    threshold = np.floor(p * 2.0**32 + 0.5).astype(np.uint64)
-    return Const(threshold, np.int64(start), np.int64(stop), np.array(stream, np.uint32))
+    return Const(
+        random.bernoulli_threshold(np.minimum(np.asarray(rate) * dt, 1.0)),
+        np.int64(start),
+        np.int64(stop),
+        np.array(stream, np.uint32),
+    )
 
 
 def step(const: Const, step: Any, size: int) -> Any:
