@@ -16,6 +16,7 @@ import snnrun
 from snnrun import check, estimate, lower, network, results
 from snnrun.check import Loaded
 from snnrun.document import SpecError
+from snnrun.plan import Plan
 
 
 class Refused(Exception):
@@ -87,46 +88,26 @@ def picture_path(output: Path) -> Path:
 
 
 def simulate(request: Request, watcher: Watcher | None = None) -> Summary:
-    """Build, run and write one network. Raises Refused, results.Exists, SpecError, engine.NumericalError."""
-    watcher = watcher or Watcher()
-    spec, folder = request.loaded.spec, request.loaded.document.folder
-    if request.output.is_dir() or not request.output.name:
-        raise Refused(f"{request.output} is a folder", "name a file with --output")
-    picture = picture_path(request.output) if request.plot else None
-    if request.output.is_symlink():  # results go where the link points; the partial file lies there, too
-        request = request._replace(output=request.output.resolve())
-    expected = estimate.estimate(spec, folder)
-    _refuse(request, picture, expected)
-    seconds, created = {}, datetime.now(UTC)
+    """Build, run and write one network.
 
+    Raises Refused, results.Exists, SpecError, results.WriteError, engine.NumericalError.
+    """
+    watcher, clock, created = watcher or Watcher(), _Clock(), datetime.now(UTC)
+    spec = request.loaded.spec
+    request, picture, expected = _accepted(request)
     watcher.stage("building the network")
-    clock = time.perf_counter()
-    try:
-        built = network.build(spec, folder)
-        seconds["build"], clock = _lap(clock)
-        plan = lower.lower(built, request.merge)
-    except SpecError as error:
-        raise SpecError(error.faults, request.loaded.document) from None
-    except MemoryError:
-        raise Refused(f"the network does not fit into memory (about {estimate.size_text(expected.peak_bytes)})") from None
-    synapses = sum(len(projection.edges.pre) for projection in built.projections.values())
-    del built
-    seconds["lower"], clock = _lap(clock)
-
+    plan = _plan(request, expected, clock)
+    structure = plan.structure
     watcher.stage("starting JAX")
-    neurons = sum(population.size for population in plan.structure.populations)
+    neurons = sum(population.size for population in structure.populations)
     threads = request.threads or (1 if neurons < SMALL else available_threads())
-    device = _start_jax(request.device, threads)
-    from snnrun import engine
-
-    seconds["import"], clock = _lap(clock)
     facts = {
-        "device": device,
+        "device": _start_jax(request.device, threads),
         "threads": threads,
-        "kernel": plan.structure.kernel,
+        "kernel": structure.kernel,
         "precision": spec.precision,
         "neurons": neurons,
-        "synapses": synapses,
+        "synapses": sum(pathway.synapses for pathway in plan.pathways),
         "estimated_peak_bytes": int(expected.peak_bytes),
         "output": str(request.output),
     }
@@ -139,38 +120,82 @@ def simulate(request: Request, watcher: Watcher | None = None) -> Summary:
         {name: monitor.model for name, monitor in spec.monitors.items()},
         _provenance(request, facts, created),
     )
-    with results.Writer(request.output, plan.structure, meta, request.compress) as writer:
-        watcher.stage("compiling")
-        sink = _Timed(writer)
-        compiled = []
-
-        def on_progress(step: int) -> None:
-            if not compiled:
-                compiled.append(time.perf_counter())
-            watcher.progress(step, plan.structure.steps)
-
-        engine.simulate(plan, engine.init(plan), plan.structure.steps, sink, progress=on_progress)
-        end = time.perf_counter()
-        seconds["compile"], seconds["run"], seconds["write"] = compiled[0] - clock, end - compiled[0] - sink.seconds, sink.seconds
-        peak = peak_memory()
+    with results.Writer(request.output, structure, meta, request.compress) as writer:
+        _run(plan, writer, watcher, clock)
         spikes, rate = writer.spikes_and_rate()
         writer.complete(
             {
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "peak_memory_bytes": peak,
+                "peak_memory_bytes": peak_memory(),
                 "connectivity_bytes": plan.connectivity_bytes,
-                "steps": plan.structure.steps,
-                **{f"seconds_{name}": value for name, value in seconds.items()},
+                "steps": structure.steps,
+                **{f"seconds_{name}": value for name, value in clock.seconds.items()},
             }
         )
     if picture is not None:
         watcher.stage("drawing")
         picture = _draw(request.output, picture, watcher)
-    return Summary(
-        request.output, picture, neurons, synapses, plan.structure.steps, spikes, rate, device,
-        plan.structure.kernel, threads, {name: seconds[name] for name in ("import", "build", "lower", "compile", "run", "write")},
-        peak,
-    )  # fmt: skip
+    seconds = {name: clock.seconds[name] for name in ("import", "build", "lower", "compile", "run", "write")}
+    return Summary(request.output, picture, neurons, facts["synapses"], structure.steps, spikes, rate, facts["device"],
+                   structure.kernel, threads, seconds, peak_memory())  # fmt: skip
+
+
+class _Clock:
+    """Seconds of each stage of a run."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage], self._since = now - self._since, now
+
+
+def _accepted(request: Request) -> tuple[Request, Path | None, estimate.Estimate]:
+    """The request with its output resolved, where its picture goes, and its expected size. Raises what speaks against it."""
+    if request.output.is_dir() or not request.output.name:
+        raise Refused(f"{request.output} is a folder", "name a file with --output")
+    picture = picture_path(request.output) if request.plot else None
+    if request.output.is_symlink():  # results go where the link points; the partial file lies there, too
+        request = request._replace(output=request.output.resolve())
+    expected = estimate.estimate(request.loaded.spec, request.loaded.document.folder)
+    _refuse(request, picture, expected)
+    return request, picture, expected
+
+
+def _plan(request: Request, expected: estimate.Estimate, clock: _Clock) -> Plan:
+    """Draw the network and lower it; needs no JAX."""
+    document = request.loaded.document
+    try:
+        built = network.build(request.loaded.spec, document.folder)
+        clock.lap("build")
+        plan = lower.lower(built, request.merge)
+    except SpecError as error:
+        raise SpecError(error.faults, document) from None
+    except MemoryError:
+        raise Refused(f"the network does not fit into memory (about {estimate.size_text(expected.peak_bytes)})") from None
+    clock.lap("lower")
+    return plan
+
+
+def _run(plan: Plan, writer: results.Writer, watcher: Watcher, clock: _Clock) -> None:
+    """Compile and simulate, with frames going to the writer."""
+    from snnrun import engine  # JAX has been set up by now
+
+    clock.lap("import")
+    watcher.stage("compiling")
+    sink, steps = _Timed(writer), plan.structure.steps
+
+    def on_progress(step: int) -> None:
+        if "compile" not in clock.seconds:
+            clock.lap("compile")
+        watcher.progress(step, steps)
+
+    engine.simulate(plan, engine.init(plan), steps, sink, progress=on_progress)
+    clock.lap("run")
+    clock.seconds["run"] -= sink.seconds
+    clock.seconds["write"] = sink.seconds
 
 
 class _Timed:
@@ -183,11 +208,6 @@ class _Timed:
         begin = time.perf_counter()
         self.sink.write(frame)
         self.seconds += time.perf_counter() - begin
-
-
-def _lap(since: float) -> tuple[float, float]:
-    now = time.perf_counter()
-    return now - since, now
 
 
 def _draw(output: Path, picture: Path, watcher: Watcher) -> Path | None:

@@ -287,6 +287,7 @@ def test_a_picture_that_cannot_be_written_is_named(found, tmp_path, monkeypatch)
 def test_a_name_is_no_formula(found, tmp_path, monkeypatch):
     monkeypatch.setattr(Results, "name", r"$\frac{" + "x" * 80)
     plot.save(plot.summary(found), tmp_path / "a.png", 30)
+    assert (tmp_path / "a.png").exists()
 
 
 # ---- the command line ------------------------------------------------------------------------------------------------

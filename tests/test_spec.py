@@ -463,7 +463,7 @@ def test_a_fault_in_a_rule_is_not_taken_for_one_in_its_namesake(folder):
     ],
 )
 def test_what_the_format_promises_is_accepted(folder, old, new):
-    load(folder, replaced(old, new))
+    assert load(folder, replaced(old, new)).spec.populations
 
 
 @pytest.mark.parametrize(

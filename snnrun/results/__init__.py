@@ -1,0 +1,39 @@
+"""HDF5 layout of a run: the only module that knows paths in a results file.
+
+One run writes one file, which is a SONATA spike file and report file as well (schema "snnrun-results/1"):
+
+    /                                    attrs magic, version (SONATA), schema, status: "partial" or "complete"
+    /spikes/<pop>                        timestamps (ms), node_ids: the first spikes monitor of the population
+    /report/<pop>                        data, mapping: the first state monitor that records V there
+    /snnrun/config                       attrs yaml, resolved (JSON), overrides
+    /snnrun/populations/<pop>            attrs size, model
+    /snnrun/monitors/<name>              attr model; below it, by population:
+        spikes   <pop>/{timestamps, node_ids}
+        state    <pop>/<variable>/{data, mapping}
+        input    <pop>/<receptor>/{data, mapping}
+        rate     <pop>/rate, in Hz per neuron; attrs start, bin (ms)
+    /snnrun/provenance                   attrs: versions, device, seed, timings ...
+
+Groups under /spikes and /report are hard links: nothing is stored twice, but a float32 copy of V in runs of float64,
+because SONATA's readers refuse float64 there. A run writes `<name>.partial` and renames it when it is complete.
+"""
+
+from snnrun.results.layout import partial_path
+from snnrun.results.reader import Rate, Results, ResultsError, Samples, Series, Train, mean_rate
+from snnrun.results.writer import Exists, Meta, WriteError, Writer, refuse_existing
+
+__all__ = [
+    "Exists",
+    "Meta",
+    "Rate",
+    "Results",
+    "ResultsError",
+    "Samples",
+    "Series",
+    "Train",
+    "WriteError",
+    "Writer",
+    "mean_rate",
+    "partial_path",
+    "refuse_existing",
+]
