@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnrun import document, inputs, neurons, outputs, synapses, tables, units
+from snnrun import connect, document, inputs, neurons, outputs, random, synapses, tables, units
 from snnrun.connect import Sizes
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
-from snnrun.quantities import Column, Frozen, is_literal, leaves
+from snnrun.quantities import Column, Frozen, is_literal, law_of, leaves
 from snnrun.receptors import output_of, receptors, targets, weight_dimension
 from snnrun.spec import Part, Reading, SelectionError, Spec, parts, read
 
@@ -318,12 +318,28 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     sizes = connected(pre, post)
     if (impossible := rule.impossible(sizes)) is not None:
         c.fault((*path, "connect"), *impossible)
+    if rule.storage == "procedural":
+        _check_procedural(c, path, entry)
     if rule.rule == "pairs":
         for i, pair in enumerate(rule.pairs):
             for j, (index, size, side) in enumerate(zip(pair, (sizes.pre, sizes.post), ("pre", "post"), strict=True)):
                 if index >= size:
                     c.fault((*path, "connect", "pairs", i, j), f"{side} has no neuron {index}",
                             f"indices count within the selection: 0 to {size - 1}")  # fmt: skip
+
+
+def _check_procedural(c: _Checker, path: Key, entry: Any) -> None:
+    """Edges that are never all drawn: what only the draw could show must be impossible."""
+    if not connect.may_be_procedural(entry.connect):
+        hint = "procedural goes with fixed_prob, fixed_outdegree and all_to_all; leave storage out"
+        c.fault((*path, "connect", "storage"), f"the edges of {entry.connect.rule} cannot be drawn source by source", hint)
+    weight, delay = law_of(entry.weight), law_of(entry.delay)
+    if weight is not None and c.sound((*path, "synapse")) and weight_dimension(entry) == "conductance":
+        if random.bounds(weight)[0] < 0:
+            c.fault((*path, "weight"), "drawn conductances may be negative", "add redraw: {min: 0 nS}")
+    if delay is not None and c.dt is not None and random.bounds(delay)[0] < -0.5 * c.dt:
+        hint = f"add redraw: {{min: {units.show(c.dt / 2, 'time')}}}"
+        c.fault((*path, "delay"), "drawn delays may be negative", hint)
 
 
 def _check_edges(c: _Checker, path: Key, entry: Any, file: Path, from_file: set[str]) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -35,6 +35,7 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Replace the seed.")]
 Duration = Annotated[str | None, typer.Option("--duration", metavar="TIME", help="Replace the duration, like '2 s'.")]
 Precision = Annotated[str | None, typer.Option("--precision", metavar="float32|float64", help="Replace the precision.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Kernel = Annotated[str, typer.Option("--kernel", metavar="auto|native|xla", help="Who delivers the spikes.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 NoMerge = Annotated[bool, typer.Option("--no-merge", help="Give every projection receptors of its own (for tests; slower).")]
@@ -49,6 +50,15 @@ def _version(wanted: bool) -> None:
     if wanted:
         print(f"snnrun {snnrun.__version__}")
         raise typer.Exit
+
+
+_VALUES = {"device": ("auto", "cpu", "gpu"), "kernel": ("auto", "native", "xla")}
+
+
+def _known(option: str, value: str, as_json: bool) -> None:
+    if value not in _VALUES[option]:
+        *others, last = _VALUES[option]
+        _stop(f"--{option}: {value!r} is unknown", f"use {', '.join(others)} or {last}", as_json)
 
 
 @app.callback()
@@ -66,8 +76,11 @@ def simulate(
     seed: Seed = None,
     duration: Duration = None,
     precision: Precision = None,
+    kernel: Kernel = "auto",
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|gpu", help="Where to run.")] = "auto",
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the simulation.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads; all there are if not given, and one for a small network.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
     no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no picture beside the results.")] = False,
     compress: Annotated[bool, typer.Option("--compress", help="Compress the results; some SONATA readers then fail.")] = False,
@@ -78,12 +91,12 @@ def simulate(
 ) -> None:
     """Run a network: results go to an HDF5 file, a picture beside it."""
     with _reporting(as_json):
-        if device not in ("auto", "cpu", "gpu"):
-            _stop(f"--device: {device!r} is unknown", "use auto, cpu or gpu", as_json)
+        _known("device", device, as_json)
+        _known("kernel", kernel, as_json)
         loaded, texts = _load(file, set_, seed, duration, precision, quiet)
         from snnrun import progress, run
 
-        request = run.Request(loaded, output, texts, overwrite, device, threads, not no_plot, not no_merge, compress)
+        request = run.Request(loaded, output, texts, overwrite, kernel, device, threads, not no_plot, not no_merge, compress)
         watcher = run.Watcher() if quiet else progress.Progress(loaded.spec, verbose)
         try:
             summary = run.simulate(request, watcher)
@@ -152,6 +165,7 @@ def plan(
     seed: Seed = None,
     duration: Duration = None,
     precision: Precision = None,
+    kernel: Kernel = "auto",
     no_merge: NoMerge = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -159,10 +173,14 @@ def plan(
 ) -> None:
     """Show what a network becomes: receptors and what was merged, pathways, delays, kernels, sizes."""
     with _reporting(as_json):
+        _known("kernel", kernel, as_json)
         loaded, _ = _load(file, set_, seed, duration, precision, quiet)
-        from snnrun import report
+        from snnrun import kernels, report
 
-        described = report.describe(loaded.spec, loaded.document.folder, not no_merge)
+        try:
+            described = report.describe(loaded.spec, loaded.document.folder, not no_merge, kernel)
+        except kernels.Unavailable as reason:
+            _stop(f"the native kernel {reason}", "use --kernel xla", as_json)
         if as_json:
             _print_json(described)
         else:
@@ -291,7 +309,7 @@ def _range(text: str | None) -> tuple[int, int] | None:
     return int(low), int(high)
 
 
-def _stop(message: str, hint: str, as_json: bool, code: int = 2) -> Any:
+def _stop(message: str, hint: str, as_json: bool, code: int = 2) -> NoReturn:
     if as_json:
         _print_json({"valid": False, "errors": [{"message": message, "hint": hint}]})
     else:

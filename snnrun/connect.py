@@ -3,9 +3,15 @@
 Indices count within the selections that a projection connects (N_pre and N_post neurons). Every edge carries the pair
 (entity, number) under which its weight and delay are drawn: entity is the row that drew the edge (the source for rules
 drawn source by source, the target for fixed_indegree, the draw itself for fixed_total) and number its place in that row.
+
+A Connectivity says how the edges of a projection come about, with their weights and delays; drawing them is left to who
+arranges them, as often as they need them: native code (native/connect.hpp, the twin of this file) or `edges`.
 """
 
+import math
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -13,15 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from snnrun import random
-from snnrun.quantities import Frozen
+from snnrun import random, units
+from snnrun.document import Fault, SpecError
+from snnrun.quantities import Frozen, Law
 
 Indices = NDArray[np.int64]
 
 _CHUNK = 1 << 17  # edges drawn at a time: the intermediates then stay in the second-level cache
 
 
-class Edges(NamedTuple):
+class Drafts(NamedTuple):
     """Some edges: pre and post index, and where their weight and delay are drawn."""
 
     pre: Indices
@@ -54,8 +61,8 @@ class Sizes(NamedTuple):
 class _Rule(Frozen):
     autapses: bool = True
     """Whether a neuron may connect to itself."""
-    storage: Literal["stored", "auto"] = "auto"
-    """Edges are drawn once and stored."""
+    storage: Literal["stored", "procedural", "auto"] = "auto"
+    """Edges are drawn once and stored, or drawn again whenever their source has fired: the same edges, without memory."""
 
 
 class OneToOne(_Rule):
@@ -201,7 +208,7 @@ def _too_many(rule: _Drawn, n: int, there: int, what: str, side: str, sizes: Siz
 # ---- drawing ---------------------------------------------------------------------------------------------------------
 
 
-Chunks = Iterator[Callable[[], Edges]]
+Chunks = Iterator[Callable[[], Drafts]]
 
 
 def chunks(rule: Any, sizes: Sizes, stream: random.Key) -> Chunks:
@@ -219,24 +226,24 @@ def _one_to_one(rule: OneToOne, sizes: Sizes, stream: random.Key) -> Chunks:
     i = np.arange(sizes.pre)
     if not rule.autapses:
         i = i[sizes.post_of_pre()[i] != i]
-    yield lambda: Edges(i, i, i, np.zeros_like(i))
+    yield lambda: Drafts(i, i, i, np.zeros_like(i))
 
 
 def _all_to_all(rule: AllToAll, sizes: Sizes, stream: random.Key) -> Chunks:
     own = sizes.post_of_pre()
 
-    def targets_of(sources: Indices) -> Edges:
+    def targets_of(sources: Indices) -> Drafts:
         pre = np.repeat(sources, sizes.post)
         post = np.tile(np.arange(sizes.post), len(sources))
-        chunk = Edges(pre, post, pre, post)
+        chunk = Drafts(pre, post, pre, post)
         return chunk if rule.autapses else _kept(chunk, own[pre] != post)
 
     for sources in _row_chunks(sizes.pre, sizes.post):
         yield partial(targets_of, sources)
 
 
-def _kept(chunk: Edges, keep: NDArray[Any]) -> Edges:
-    return Edges(*(part[keep] for part in chunk))
+def _kept(chunk: Drafts, keep: NDArray[Any]) -> Drafts:
+    return Drafts(*(part[keep] for part in chunk))
 
 
 def _fixed_prob(rule: FixedProb, sizes: Sizes, stream: random.Key) -> Chunks:
@@ -251,7 +258,7 @@ def _fixed_prob(rule: FixedProb, sizes: Sizes, stream: random.Key) -> Chunks:
     mean = sizes.post * rule.p
     batch = 2 * int(mean / 2 + 3.0 * np.sqrt(mean) / 2 + 4)  # one batch does for nearly all rows
 
-    def targets_of(sources: Indices) -> Edges:
+    def targets_of(sources: Indices) -> Drafts:
         parts = []
         open_, last, done = sources, np.full(len(sources), -1, np.int64), 0
         while len(open_):
@@ -260,10 +267,10 @@ def _fixed_prob(rule: FixedProb, sizes: Sizes, stream: random.Key) -> Chunks:
             targets = last[:, None] + np.cumsum(gaps + 1, axis=1)
             inside = targets < sizes.post
             row, number = np.nonzero(inside)
-            parts.append(Edges(open_[row], targets[inside], open_[row], number + done))
+            parts.append(Drafts(open_[row], targets[inside], open_[row], number + done))
             more = inside[:, -1]
             open_, last, done = open_[more], targets[more, -1], done + batch
-        chunk = Edges(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        chunk = Drafts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
         if len(parts) > 1:  # rows that needed another batch are put together
             chunk = _kept(chunk, np.argsort(chunk.pre, kind="stable"))
         return chunk if rule.autapses else _kept(chunk, own[chunk.pre] != chunk.post)
@@ -322,9 +329,9 @@ def _distinct(stream: random.Key, entities: Indices, candidates: int, n: int) ->
 def _fixed_indegree(rule: FixedIndegree, sizes: Sizes, stream: random.Key) -> Chunks:
     own = sizes.pre_of_post()
 
-    def sources_of(targets: Indices) -> Edges:
+    def sources_of(targets: Indices) -> Drafts:
         target, source, number = _partners(rule.n, rule, sizes.pre, own, stream, targets)
-        return Edges(source, target, target, number)
+        return Drafts(source, target, target, number)
 
     for targets in _row_chunks(sizes.post, rule.n):
         yield partial(sources_of, targets)
@@ -333,9 +340,9 @@ def _fixed_indegree(rule: FixedIndegree, sizes: Sizes, stream: random.Key) -> Ch
 def _fixed_outdegree(rule: FixedOutdegree, sizes: Sizes, stream: random.Key) -> Chunks:
     own = sizes.post_of_pre()
 
-    def targets_of(sources: Indices) -> Edges:
+    def targets_of(sources: Indices) -> Drafts:
         source, target, number = _partners(rule.n, rule, sizes.post, own, stream, sources)
-        return Edges(source, target, source, number)
+        return Drafts(source, target, source, number)
 
     for sources in _row_chunks(sizes.pre, rule.n):
         yield partial(targets_of, sources)
@@ -347,9 +354,9 @@ def _fixed_total(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Chunks:
         return
     own = sizes.post_of_pre()
 
-    def pairs_of(draws: Indices) -> Edges:
+    def pairs_of(draws: Indices) -> Drafts:
         pre, post = _pairs_of(draws, rule, sizes, own, stream)
-        return Edges(pre, post, draws, np.zeros_like(draws))
+        return Drafts(pre, post, draws, np.zeros_like(draws))
 
     for draws in _row_chunks(rule.n, 1):
         yield partial(pairs_of, draws)
@@ -368,7 +375,7 @@ def _pairs_of(draws: Indices, rule: FixedTotal, sizes: Sizes, own: Indices, stre
     return pre, post
 
 
-def _distinct_pairs(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Edges:
+def _distinct_pairs(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Drafts:
     """The first n different pairs of the sequence of draws; beyond half of all pairs, those that it leaves out."""
     own = sizes.post_of_pre()
     possible = sizes.pre * sizes.post - _own_pairs(rule, sizes)
@@ -389,13 +396,13 @@ def _distinct_pairs(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Edges
             keep[np.flatnonzero(inside) * sizes.post + own[inside]] = False
         codes = np.flatnonzero(keep)
     number = np.arange(len(codes))
-    return Edges(codes // sizes.post, codes % sizes.post, number, np.zeros_like(number))
+    return Drafts(codes // sizes.post, codes % sizes.post, number, np.zeros_like(number))
 
 
 def _pairs(rule: Pairs, sizes: Sizes, stream: random.Key) -> Chunks:
     listed = np.array(rule.pairs, np.int64).reshape(-1, 2)
     number = np.arange(len(listed))
-    chunk = Edges(listed[:, 0], listed[:, 1], number, np.zeros_like(number))
+    chunk = Drafts(listed[:, 0], listed[:, 1], number, np.zeros_like(number))
     yield lambda: chunk if rule.autapses else _kept(chunk, sizes.post_of_pre()[chunk.pre] != chunk.post)
 
 
@@ -408,3 +415,191 @@ _RULES: dict[str, Any] = {
     "fixed_total": _fixed_total,
     "pairs": _pairs,
 }
+
+
+# ---- edges with weights and delays -----------------------------------------------------------------------------------
+
+
+class Drawn(NamedTuple):
+    """A value that is drawn for each edge."""
+
+    law: Law
+    stream: random.Key
+
+
+class Connectivity(NamedTuple):
+    """How the edges of a projection come about."""
+
+    name: str  # of the projection
+    rule: Any  # None where the edges are listed
+    sizes: Sizes
+    stream: random.Key
+    weight: Any  # mV, pA or nS: one number, Drawn, or one per listed edge
+    delay: Any  # one number in steps, Drawn (in ms), or one per listed edge in steps
+    dt: float
+    positive: bool = False  # whether weights must not be negative: they are conductances
+    listed: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None  # pre and post of every edge
+
+
+class Edges(NamedTuple):
+    """Edges with indices within the pre and post selections of their projection."""
+
+    pre: NDArray[np.int32]
+    post: NDArray[np.int32]
+    weight: Any  # one number, or one per edge
+    delay: Any  # whole steps; one number, or one per edge
+
+
+def edges(connectivity: Connectivity) -> Iterator[Callable[[], Edges]]:
+    """All edges in chunks, each drawn when it is called: they may be called side by side."""
+    c = connectivity
+    if c.listed is not None:
+        yield lambda: Edges(*c.listed, c.weight, c.delay)  # type: ignore[misc]
+        return
+
+    def drawn(chunk: Callable[[], Drafts]) -> Edges:
+        drafts = chunk()
+        weight = drawn_weights(c, drafts) if isinstance(c.weight, Drawn) else c.weight
+        delay = drawn_delays(c, drafts) if isinstance(c.delay, Drawn) else c.delay
+        return Edges(drafts.pre.astype(np.int32), drafts.post.astype(np.int32), weight, delay)
+
+    for chunk in chunks(c.rule, c.sizes, c.stream):
+        yield partial(drawn, chunk)
+
+
+def collect(connectivity: Connectivity) -> Edges:
+    """All edges at once."""
+    with ThreadPoolExecutor(_threads()) as pool:  # an edge depends on no other, so their order does not matter
+        found = list(pool.map(lambda chunk: chunk(), edges(connectivity)))
+    pre, post, weight, delay = zip(*found, strict=True) if found else ((), (), (), ())
+    return Edges(
+        _joined(pre, np.int32),
+        _joined(post, np.int32),
+        _joined(weight, np.float64) if isinstance(connectivity.weight, Drawn) else connectivity.weight,
+        _joined(delay, np.int32) if isinstance(connectivity.delay, Drawn) else connectivity.delay,
+    )
+
+
+def _threads() -> int:
+    """As many as there are cores for this process; more than eight would wait for one another."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
+
+
+def _joined(chunks: Any, dtype: Any) -> NDArray[Any]:
+    return np.concatenate(chunks).astype(dtype, copy=False) if len(chunks) else np.empty(0, dtype)
+
+
+def drawn_weights(c: Connectivity, drafts: Drafts) -> NDArray[np.float64]:
+    """The weights of some edges in mV, pA or nS."""
+    weights = _draw(c, "weight", drafts)
+    if c.positive and (weights < 0).any():
+        raise negative_weights(c, int(np.count_nonzero(weights < 0)))
+    return weights
+
+
+def drawn_delays(c: Connectivity, drafts: Drafts) -> NDArray[np.int32]:
+    """The delays of some edges in steps, half away from zero."""
+    steps = np.floor(_draw(c, "delay", drafts) / c.dt + 0.5)
+    if (steps < 0).any():
+        raise negative_delays(c, int(np.count_nonzero(steps < 0)))
+    if len(steps) and steps.max() > np.iinfo(np.int32).max:
+        raise delay_too_long(c.name, int(steps.max()))
+    return steps.astype(np.int32)
+
+
+def _draw(c: Connectivity, field: str, drafts: Drafts) -> NDArray[np.float64]:
+    drawn = getattr(c, field)
+    try:
+        return random.draw(drawn.stream, drawn.law, drafts.entity, drafts.number)
+    except random.DrawError:
+        raise unmet(c, field) from None
+
+
+def drawable(c: Connectivity, field: str) -> None:
+    """Raise SpecError where a weight or delay has bounds that some draws do not meet."""
+    if isinstance(getattr(c, field), Drawn):
+        number = np.arange(64)
+        _draw(c, field, Drafts(number, number, number, number))
+
+
+def unmet(c: Connectivity, field: str) -> SpecError:
+    law = getattr(c, field).law
+    return SpecError([Fault(("projections", c.name, field, law.kind), str(random.DrawError()), "widen the bounds")])
+
+
+def negative_weights(c: Connectivity, count: int) -> SpecError:
+    fault = Fault(("projections", c.name, "weight"), f"{count:,} drawn conductances are negative", "add redraw: {min: 0 nS}")
+    return SpecError([fault])
+
+
+def negative_delays(c: Connectivity, count: int) -> SpecError:
+    hint = f"add redraw: {{min: {units.show(c.dt / 2, 'time')}}}"
+    return SpecError([Fault(("projections", c.name, "delay"), f"{count:,} drawn delays are negative", hint)])
+
+
+def too_long(steps: int) -> tuple[str, str]:
+    """What is wrong with a delay, and what to do."""
+    return f"a delay of {steps:,} steps is too long", "delays are in ms and below 2**31 steps"
+
+
+def delay_too_long(name: str, steps: int) -> SpecError:
+    return SpecError([Fault(("projections", name, "delay"), *too_long(steps))])
+
+
+def weight_bounds(c: Connectivity) -> tuple[float, float]:
+    """No weight lies outside of these."""
+    return _bounds(c.weight)
+
+
+def delay_bounds(c: Connectivity) -> tuple[int, int]:
+    """No delay lies outside of these, in steps."""
+    low, high = _bounds(c.delay)
+    if isinstance(c.delay, Drawn):
+        low, high = math.floor(low / c.dt + 0.5), math.floor(min(high / c.dt, 2.0**62) + 0.5)
+    return int(low), int(high)
+
+
+def _bounds(value: Any) -> tuple[float, float]:
+    if isinstance(value, Drawn):
+        return random.bounds(value.law)
+    return (float(np.min(value)), float(np.max(value))) if np.size(value) else (0.0, 0.0)
+
+
+_PROCEDURAL = ("all_to_all", "fixed_prob", "fixed_outdegree")
+
+
+def may_be_procedural(rule: Any) -> bool:
+    """Whether the rows of a rule are sources, each drawn by itself, so that edges can be drawn again when they are needed."""
+    return rule.rule in _PROCEDURAL
+
+
+def procedural(c: Connectivity, spare: bool) -> bool:
+    """Whether edges are to be drawn again instead of stored: as the file says, or to spare memory where it leaves it open."""
+    if c.listed is not None or not may_be_procedural(c.rule):
+        return False
+    return c.rule.storage == "procedural" or (spare and c.rule.storage == "auto" and _never_negative(c))
+
+
+def _never_negative(c: Connectivity) -> bool:
+    return delay_bounds(c)[0] >= 0 and not (c.positive and weight_bounds(c)[0] < 0)
+
+
+def most_inputs(c: Connectivity) -> Any:
+    """How many edges a target has at most, for each target of the projection or for all.
+
+    Where degrees are random this is ten standard deviations and more above the mean, which never happens.
+    """
+    sizes, rule = c.sizes, c.rule
+    if c.listed is not None:
+        return np.bincount(c.listed[1], minlength=sizes.post)
+    if rule.rule in ("fixed_indegree", "all_to_all"):
+        return rule.n if rule.rule == "fixed_indegree" else sizes.pre
+    if rule.rule == "fixed_prob":
+        mean = rule.p * sizes.pre
+    elif rule.rule == "fixed_outdegree":  # a source that bars itself leaves one target less
+        mean = rule.n * sizes.pre / max(sizes.post - bool(_own_pairs(rule, sizes)), 1)
+    else:
+        mean = rule.n * sizes.pre / max(sizes.pre * sizes.post - _own_pairs(rule, sizes), 1)
+    most = mean + 10.0 * math.sqrt(mean) + 40.0
+    return min(most, sizes.pre) if rule.rule == "fixed_prob" or not rule.multapses else most

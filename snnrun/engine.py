@@ -21,15 +21,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from snnrun import inputs, neurons, synapses
-from snnrun.kernels import History, xla
-from snnrun.neurons.drive import Drive
+from snnrun import kernels, neurons, synapses
+from snnrun.kernels import History, Reached
+from snnrun.neurons.drive import Crossing, Drive
 from snnrun.plan import Constants, Plan, PopulationPlan, Sample, Structure
 
 MAX_CHUNK = 1000  # steps
 FRAME_BYTES = 32 * 2**20  # what the frames of a chunk may take
 FIRST_CHUNK = 16  # steps; chunks then grow until one takes a while
 CHUNK_SECONDS = 0.25
+COMPILER = {"xla_cpu_prefer_vector_width": 512}  # a tenth faster on a CPU that has such vectors, and of no effect on others
 
 
 class State(NamedTuple):
@@ -39,7 +40,6 @@ class State(NamedTuple):
     neurons: tuple[Any, ...]  # one per population
     receptors: tuple[Any, ...]
     history: History
-    row: Any  # uint32 [words]: who fired in the last step, which is not in the history yet
 
 
 class Frame(NamedTuple):
@@ -76,70 +76,46 @@ def init(plan: Plan) -> State:
             ref = np.zeros(population.padded, np.int32)
             population_states.append(neurons.MODELS[population.model].init(const, V, ref))
     receptor_states = [synapses.MODELS[r.synapse].init(np.zeros(r.padded, dtype)) for r in s.receptors]
-    words = np.zeros((s.depth, s.sources // 32), np.uint32)
-    history = History(words, np.zeros(words.shape, np.int32))
-    row = np.zeros(s.sources // 32, np.uint32)
-    return State(np.int64(0), tuple(population_states), tuple(receptor_states), history, row)
+    history = kernels.module(s.kernel).history(s, plan.arranged)
+    return State(np.int64(0), tuple(population_states), tuple(receptor_states), history)
 
 
-def step(s: Structure, c: Constants, state: State) -> tuple[State, Any]:
-    """One step of the network: the state after it, and the bits of the neurons that fired in it."""
-    k = state.step
-    # The history is written before it is read: the other way round, XLA copies all of it in every step.
-    history = _recorded(state.history, state.row, k - 1)
-    arrivals = _arrivals(s, c, history, k)
-    receptor_states = []
-    for plan, const, receptor, arrived in zip(s.receptors, c.synapses, state.receptors, arrivals, strict=True):
+def step(s: Structure, c: Constants, state: State, frames: Any, frame: Any) -> tuple[State, Any]:
+    """One step of the network: the state after it; who fired in it is written into row `frame` of the frames."""
+    k, kernel = state.step, kernels.module(s.kernel)
+    history, jumps, waiting = kernel.jumps(s, c.delivery, state.history, k)
+    advanced = []
+    for plan, const, receptor, jump in zip(s.receptors, c.synapses, state.receptors, jumps, strict=True):
         module = synapses.MODELS[plan.synapse]
-        advanced = module.advance(const, receptor)
-        receptor_states.append(advanced if arrived is None else module.arrive(const, advanced, arrived))
-    population_states, rows = [], []
+        after = module.advance(const, receptor)
+        advanced.append(after if jump is None else module.arrive(const, after, jump))
+    population_states, fired = [], []
     for i, plan in enumerate(s.populations):
         if plan.model == "poisson":
-            after, fired = state.neurons[i], neurons.poisson.step(c.neurons[i], k, plan.padded)
+            after, who = state.neurons[i], neurons.poisson.step(c.neurons[i], k, plan.padded, kernel.words)
         elif plan.model == "spike_times":
-            after, fired = neurons.spike_times.step(c.neurons[i], state.neurons[i], k)
+            after, who = neurons.spike_times.step(c.neurons[i], state.neurons[i], k)
         else:
-            drive = _drive(s, c, plan, i, state, receptor_states)
-            after, fired = neurons.MODELS[plan.model].step(c.neurons[i], state.neurons[i], drive, plan.method)
-        if plan.padded > plan.size:
-            fired = fired & (np.arange(plan.padded) < plan.size)
+            drive = _drive(s, c, plan, i, state, advanced)
+            after, who = neurons.MODELS[plan.model].step(c.neurons[i], state.neurons[i], drive, plan.method)
         population_states.append(after)
-        rows.append(_packed(fired))
-    row = jnp.concatenate(rows)
-    if s.instant:
-        sums = xla.deliver(c.instant, History(row[None], _running_count(row)[None]), k)
-        for r, plan in enumerate(s.receptors):
-            if plan.instant:
-                module = synapses.MODELS[plan.synapse]
-                receptor_states[r] = module.arrive(c.synapses[r], receptor_states[r], _in_units(s, c, r, sums, None))
-    return State(k + 1, tuple(population_states), tuple(receptor_states), history, row), row
+        fired.append(who)
+    leaves, tree = jax.tree.flatten(population_states)
+    fired = [Reached(_index(leaves, who.value), who.threshold) if isinstance(who, Crossing) else who for who in fired]
+    history, arrivals, leaves, frames = kernel.arrive(s, c.delivery, history, waiting, k, fired, leaves, frames, frame)
+    population_states = [
+        neurons.MODELS[plan.model].reset(const, after) if plan.model not in neurons.SOURCES else after
+        for plan, const, after in zip(s.populations, c.neurons, jax.tree.unflatten(tree, leaves), strict=True)
+    ]
+    receptor_states = [
+        after if arrived is None else synapses.MODELS[plan.synapse].arrive(const, after, arrived)
+        for plan, const, after, arrived in zip(s.receptors, c.synapses, advanced, arrivals, strict=True)
+    ]
+    return State(k + 1, tuple(population_states), tuple(receptor_states), history), frames
 
 
-def _arrivals(s: Structure, c: Constants, history: History, k: Any) -> list[Any]:
-    """What arrives at the end of step k through each receptor, in its unit, one value per neuron; None where nothing can."""
-    sums = xla.deliver(c.due, history, k) if s.due else None
-    return [_in_units(s, c, r, sums if plan.due else None, _noise(s, c, r, k)) for r, plan in enumerate(s.receptors)]
-
-
-def _noise(s: Structure, c: Constants, r: int, k: Any) -> Any:
-    """Sum of the Poisson inputs of a receptor, in quanta; None where it has none."""
-    plan, total = s.receptors[r], None
-    for i in plan.noise:
-        part = s.noise[i]
-        counts = inputs.poisson.arrivals(c.noise[i], k, part.start, part.stop)
-        counts = jnp.pad(counts, (part.start, plan.padded - part.stop))
-        total = counts if total is None else total + counts
-    return total
-
-
-def _in_units(s: Structure, c: Constants, r: int, sums: Any, noise: Any) -> Any:
-    """Integer sums of a receptor as floats: int64 -> float64, times the quantum, -> the run's precision."""
-    plan = s.receptors[r]
-    quanta = None if sums is None else sums[plan.first : plan.first + plan.padded]
-    if noise is not None:
-        quanta = noise if quanta is None else quanta + noise
-    return None if quanta is None else (quanta.astype(jnp.float64) * c.quantum[r]).astype(jnp.dtype(s.precision))
+def _index(leaves: list[Any], value: Any) -> int:
+    return next(i for i, leaf in enumerate(leaves) if leaf is value)
 
 
 def _drive(s: Structure, c: Constants, plan: PopulationPlan, i: int, state: State, after: list[Any]) -> Drive:
@@ -165,22 +141,6 @@ def _drive(s: Structure, c: Constants, plan: PopulationPlan, i: int, state: Stat
     return Drive(**total)
 
 
-def _packed(fired: Any) -> Any:
-    """Bits of a mask, 32 to a word, the first neuron in the lowest bit."""
-    bits = fired.reshape(-1, 32).astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)
-    return jnp.sum(bits, axis=1, dtype=jnp.uint32)
-
-
-def _recorded(history: History, row: Any, k: Any) -> History:
-    place, put = k % history.words.shape[0], lax.dynamic_update_index_in_dim
-    return History(put(history.words, row, place, 0), put(history.count, _running_count(row), place, 0))
-
-
-def _running_count(row: Any) -> Any:
-    """Spikes in a row up to and including each word."""
-    return jnp.cumsum(lax.population_count(row).astype(jnp.int32), dtype=jnp.int32)
-
-
 # ---- chunks ----------------------------------------------------------------------------------------------------------
 
 
@@ -202,7 +162,7 @@ def _frames(sample: Sample, step: Any) -> Any:
     return (jnp.maximum(step - sample.first_step, 0) + sample.every - 1) // sample.every
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4), donate_argnums=(2,))
+@functools.partial(jax.jit, static_argnums=(0, 4), donate_argnums=(2,), compiler_options=COMPILER)
 def run_chunk(s: Structure, c: Constants, state: State, steps: Any, capacity: int) -> tuple[State, Any, tuple[Any, ...], Any]:
     """`steps` steps (traced, at most `capacity`): the state after them, rows of fired bits, samples, and a flag for NaN."""
     begin = state.step
@@ -215,9 +175,7 @@ def run_chunk(s: Structure, c: Constants, state: State, steps: Any, capacity: in
             due = (k >= sample.first_step) & (k < sample.last_step) & ((k - sample.first_step) % sample.every == 0)
             slot = jnp.where(due, _frames(sample, k) - _frames(sample, begin), buffer.shape[0] - 1)
             taken.append(buffer.at[slot].set(_take(s, c, sample, state)))
-        state, row = step(s, c, state)
-        if s.tapped:
-            rows = rows.at[i].set(jnp.concatenate([row[a:b] for a, b in s.tapped]))
+        state, rows = step(s, c, state, rows, i)
         return state, rows, tuple(taken)
 
     rows = jnp.zeros((capacity, sum(b - a for a, b in s.tapped)), jnp.uint32)
@@ -237,7 +195,7 @@ def capacity_of(s: Structure) -> int:
     """Steps per chunk that the frames' memory allows."""
     per_step = 4 * sum(b - a for a, b in s.tapped)
     per_step += sum(8 * (sample.stop - sample.start) / sample.every for sample in s.samples)
-    return int(max(1, min(MAX_CHUNK, FRAME_BYTES // max(per_step, 1), s.steps)))
+    return int(max(1, min(MAX_CHUNK, FRAME_BYTES // max(per_step, 1))))
 
 
 def simulate(plan: Plan, state: State, steps: int, sink: Sink, capacity: int | None = None,

@@ -4,16 +4,18 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnrun import tables, units
+from snnrun import connect, kernels, tables, units
 from snnrun.check import connected, selection_sizes
 from snnrun.connect import File
 from snnrun.document import Fault
 from snnrun.quantities import is_literal, law_of, plain
 from snnrun.spec import Spec, parts
 
-# Bytes per synapse while a network is built and arranged, measured on networks of 10 to 20 million synapses: with one
-# weight and delay for all, and with individual ones.
-_PEAK_UNIFORM, _PEAK_DRAWN = 36, 95
+# Bytes per synapse while a network is built and arranged, measured on networks of 10 to 20 million synapses. The native kernel:
+# with one weight for all, and what a weight of its own adds per byte of a float; edges from a file are held beside. The XLA
+# kernel: with one weight and delay for all, and with individual ones.
+_NATIVE, _NATIVE_WEIGHT, _NATIVE_LISTED = 2.1, 1.03, 24.0
+_XLA_UNIFORM, _XLA_DRAWN = 36.0, 95.0
 _PEAK_NEURON = 400
 _BASE = 350 * 2**20  # the libraries and the compiler
 
@@ -30,21 +32,28 @@ class Estimate(NamedTuple):
         return sum(self.synapses.values())
 
 
-def estimate(spec: Spec, folder: Path) -> Estimate:
-    """Expected sizes. Of files only the length is read."""
+def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int = 1, procedural: bool = False) -> Estimate:
+    """Expected sizes with a kernel, the one that would run if none is given. Of files only the length is read.
+
+    With `procedural`, edges that may be drawn again when they are needed are not stored where `storage` is auto.
+    """
+    kernel = kernels.choose().name if kernel is None else kernel
     sizes, synapses, peak, longest = selection_sizes(spec), {}, float(_BASE), 0.0
     for name, projection in spec.projections.items():
         count = projection.connect.expected(connected(parts(projection.pre, sizes), parts(projection.post, sizes)))
         if isinstance(projection.connect, File):
             count = tables.length(folder / projection.connect.path, projection.connect.population)
-        uniform = projection.weight is not None and is_literal(projection.weight) and is_literal(projection.delay)
-        peak += count * (_PEAK_UNIFORM if uniform else _PEAK_DRAWN)
         synapses[name] = count
-        law = law_of(projection.delay)
-        delay = (
-            law.first + 5 * law.second if law is not None else plain(projection.delay) if is_literal(projection.delay) else 0.0
-        )
-        longest = max(longest, delay)
+        delays = _delays(projection, spec.dt)
+        stored = not (connect.may_be_procedural(projection.connect) and (
+            projection.connect.storage == "procedural" or (procedural and projection.connect.storage == "auto")))  # fmt: skip
+        if kernel == "xla":
+            uniform = projection.weight is not None and is_literal(projection.weight) and is_literal(projection.delay)
+            peak += count * (_XLA_UNIFORM if uniform else _XLA_DRAWN)
+        elif stored:
+            rows = sum(part.size for part in parts(projection.pre, sizes)) * threads
+            peak += count * _native_bytes(projection, spec) + rows * (8 if delays <= 1 else 4 * delays)
+        longest = max(longest, delays * spec.dt)
     neurons = sum(sizes.values())
     peak += longest / spec.dt * neurons / 4  # the history: a bit per neuron, and a running count per word of 32
     return Estimate(
@@ -54,6 +63,20 @@ def estimate(spec: Spec, folder: Path) -> Estimate:
         peak + _PEAK_NEURON * neurons,
         _output(spec, sizes),
     )
+
+
+def _delays(projection: Any, dt: float) -> float:
+    """About how many delays a projection has, in steps from none."""
+    law = law_of(projection.delay)
+    if law is not None:
+        return (law.first + 5 * law.second) / dt
+    return plain(projection.delay) / dt if is_literal(projection.delay) else 1.0
+
+
+def _native_bytes(projection: Any, spec: Spec) -> float:
+    own = projection.weight is None or not is_literal(projection.weight)
+    listed = projection.connect.rule in ("file", "pairs", "one_to_one") or not getattr(projection.connect, "multapses", True)
+    return _NATIVE + own * _NATIVE_WEIGHT * (8 if spec.precision == "float64" else 4) + listed * _NATIVE_LISTED
 
 
 def _output(spec: Spec, sizes: dict[str, int]) -> float:

@@ -19,5 +19,7 @@ class Lazy:
         return value
 
 
+jax = Lazy("jax")
 jnp = Lazy("jax.numpy")
 lax = Lazy("jax.lax")
+ffi = Lazy("jax.ffi")

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnrun import inputs, neurons, random, receptors, synapses, units
+from snnrun import connect, inputs, kernels, neurons, random, receptors, synapses, units
 from snnrun.check import selection_sizes, variables
-from snnrun.kernels import CHOSEN, Pathway, xla
+from snnrun.kernels import Pathway
 from snnrun.network import Network, round_steps
 from snnrun.plan import (
     Constants,
@@ -38,20 +38,25 @@ LANES = 64  # a large odd length costs XLA on a CPU a factor of four; words of t
 END = np.iinfo(np.int64).max
 
 
-def lower(network: Network, merge: bool = True) -> Plan:
-    """The plan of a network. Without `merge` every projection has receptors of its own, to test that it makes no difference."""
-    spec = network.spec
+def lower(network: Network, merge: bool = True, kernel: str = "xla", threads: int = 1, spare: bool = False) -> Plan:
+    """The plan of a network for a kernel and a number of threads; `spare` spares the memory of edges that can be drawn again.
+
+    Without `merge` every projection has receptors of its own, to test that it makes no difference.
+    """
+    spec, how = network.spec, kernels.module(kernel)
     found = receptors.receptors(spec, merge)
     populations = place(spec, found)
     by_name = {population.name: i for i, population in enumerate(populations)}
     receptor_plans, noise_of = _receptor_plans(spec, found, populations, by_name)
     quanta = _quanta(network, found, spec.precision)
-    due, instant, reports = _pathways(network, found, receptor_plans, populations, by_name, quanta)
+    sources, targets = (sum(axis.padded for axis in axes) for axes in (populations, receptor_plans))
+    pathways = _pathways(network, found, receptor_plans, populations, by_name, quanta, kernel == "native", spare)
+    arranged = how.arrange(pathways, sources, targets, threads)
+    reports = tuple(
+        PathwayReport(p.connectivity.name, f.synapses, (f.shortest, f.longest), f.stored)
+        for p, f in zip(pathways, arranged.found, strict=True)
+    )
     receptor_plans = _reached(spec, found, receptor_plans, reports)
-    sources = sum(p.padded for p in populations)
-    targets = sum(r.padded for r in receptor_plans)
-    layouts = [xla.prepare(side, sources, targets) if side else None for side in (due, instant)]
-    longest = max((report.delays[1] for report in reports), default=0)
     samples, taps, tapped = _monitors(spec, found, populations, by_name)
     noise = [item for items in noise_of for item in items]
     structure = Structure(
@@ -63,16 +68,14 @@ def lower(network: Network, merge: bool = True) -> Plan:
         noise=tuple(NoisePlan(part.start, part.stop) for _, _, part in noise),
         sources=sources,
         targets=targets,
-        depth=max(longest, 1),
-        due=layouts[0] is not None,
-        instant=layouts[1] is not None,
-        kernel=CHOSEN,
+        depth=max((report.delays[1] for report in reports), default=0) or 1,
+        kernel=kernel,
         samples=samples,
         taps=taps,
         tapped=tapped,
     )
-    return Plan(structure, _constants(network, found, structure, noise, quanta, layouts), reports,
-                sum(xla.nbytes(layout) for layout in layouts if layout is not None))  # fmt: skip
+    delivery = how.bind(arranged, structure, _noise(network, structure, noise, quanta), tuple(quanta))
+    return Plan(structure, _constants(network, found, structure, delivery), reports, arranged)
 
 
 def _steps(time: float, dt: float) -> int:
@@ -144,57 +147,51 @@ def _quanta(network: Network, found: list[Receptor], precision: str) -> list[flo
     """The quantum of each receptor: a power of two, the same for all receptors of a group.
 
     float32: weights are whole numbers up to 2**30, which is finer than a float32 weight. float64: the sum of |w| over all
-    that can reach a target in a step stays below 2**62. A neuron spikes at most once per step, so that bound is exact.
+    that can reach a target in a step stays below 2**62. A neuron spikes at most once per step, so that bound is exact. Both
+    follow from what a distribution can yield, not from what was drawn, so that edges that are never stored have the same.
     """
     spec = network.spec
     sizes = selection_sizes(spec)
-    groups = max((receptor.group for receptor in found), default=-1) + 1
-    largest = np.zeros(groups)
-    total = [np.zeros(sizes[population]) for population in _population_of_group(found, groups)]
+    largest: dict[int, float] = {}
+    total = {(receptor.group, receptor.population): np.zeros(sizes[receptor.population]) for receptor in found}
+
+    def add(feed: receptors.Feed, largest_weight: float, sums: Any) -> None:
+        receptor = found[feed.receptor]
+        largest[receptor.group] = max(largest.get(receptor.group, 0.0), largest_weight)
+        total[receptor.group, receptor.population][feed.part.start : feed.part.stop] += sums
+
     for name, projection in network.projections.items():
-        edges = projection.edges
-        weight = np.abs(edges.weight)
+        largest_weight, sums = _weight_sums(projection.connectivity)
         for feed in receptors.feeds(spec.projections[name], Source("projections", name), found, spec):
-            group = found[feed.receptor].group
-            if not len(edges.pre):
-                continue
-            largest[group] = max(largest[group], float(np.max(weight)))
-            if precision == "float64":
-                inside = (edges.post >= feed.offset) & (edges.post < feed.offset + feed.part.size)
-                weights = np.broadcast_to(weight, edges.post.shape)[inside]
-                sums = np.bincount(edges.post[inside] - feed.offset, weights=weights, minlength=feed.part.size)
-                total[group][feed.part.start : feed.part.stop] += sums
+            add(feed, largest_weight, sums[feed.offset : feed.offset + feed.part.size] if np.ndim(sums) else sums)
     for name, entry in spec.inputs.items():
         if entry.model != "poisson":
             continue
         for feed, values in zip(
             receptors.feeds(entry, Source("inputs", name), found, spec), network.inputs[name].values, strict=True
         ):
-            group, weight = found[feed.receptor].group, np.abs(values["weight"])
-            largest[group] = max(largest[group], float(np.max(weight)))
-            if precision == "float64":
-                most = len(inputs.poisson.table(float(np.max(values["rate"])), spec.dt))
-                total[group][feed.part.start : feed.part.stop] += most * weight
-    if precision == "float64":
-        return [_power(float(total[receptor.group].max()), 62) for receptor in found]
-    return [_power(float(largest[receptor.group]), 30) for receptor in found]
+            most = len(inputs.poisson.table(float(np.max(values["rate"])), spec.dt))
+            add(feed, float(np.max(np.abs(values["weight"]))), most * np.abs(values["weight"]))
+    if precision == "float32":
+        return [_power(largest[receptor.group], 30) for receptor in found]
+    bound: dict[int, float] = {}
+    for (group, _), sums in total.items():
+        bound[group] = max(bound.get(group, 0.0), float(sums.max()))
+    return [_power(bound[receptor.group], 62) for receptor in found]
 
 
-def _population_of_group(found: list[Receptor], groups: int) -> list[str]:
-    names = [""] * groups
-    for receptor in found:
-        names[receptor.group] = receptor.population
-    return names
+def _weight_sums(c: connect.Connectivity) -> tuple[float, Any]:
+    """Bounds of |w|, and of the sum of |w| over the edges of each target."""
+    if c.listed is not None and np.ndim(c.weight):
+        weight = np.abs(c.weight)
+        return float(np.max(weight, initial=0.0)), np.bincount(c.listed[1], weights=weight, minlength=c.sizes.post)
+    largest = float(np.max(np.abs(connect.weight_bounds(c))))
+    return largest, largest * connect.most_inputs(c)
 
 
 def _power(bound: float, bits: int) -> float:
     """The smallest power of two q with bound / q < 2**bits, or one where there is nothing to bound."""
     return math.ldexp(1.0, math.frexp(bound)[1] - bits) if bound > 0 else 1.0
-
-
-def _quantised(weight: Any, quantum: float, precision: str) -> Any:
-    """Weights as whole multiples of a quantum, half to even."""
-    return np.rint(np.asarray(weight, np.float64) / quantum).astype(np.int32 if precision == "float32" else np.int64)
 
 
 # ---- 4. constants ----------------------------------------------------------------------------------------------------
@@ -216,8 +213,7 @@ class _Cast:
         return np.concatenate([value, np.repeat(value[-1:], length - len(value))])
 
 
-def _constants(network: Network, found: list[Receptor], structure: Structure, noise: list[tuple[str, int, Part]],
-               quanta: list[float], layouts: list[Any]) -> Constants:  # fmt: skip
+def _constants(network: Network, found: list[Receptor], structure: Structure, delivery: Any) -> Constants:
     spec, cast = network.spec, _Cast(structure.precision)
     neuron_consts, V0, currents = [], [], []
     for plan in structure.populations:
@@ -239,26 +235,30 @@ def _constants(network: Network, found: list[Receptor], structure: Structure, no
         else:
             gains.append(None)
         reversal.append(cast(kinetics["E"], plan.padded) if plan.output == "coba" else None)
-    noises = []
+    return Constants(
+        tuple(neuron_consts), tuple(currents), tuple(synapse_consts), tuple(gains), tuple(reversal), delivery, tuple(V0)
+    )
+
+
+def _noise(network: Network, structure: Structure, noise: list[tuple[str, int, Part]], quanta: list[float]) -> tuple[Any, ...]:
+    """Constants of the Poisson inputs, part by part."""
+    spec, constants = network.spec, []
     for name, i, part in noise:
         entry: Any = spec.inputs[name]
         values = network.inputs[name].values[i]
-        receptor = next(r for r, plan in enumerate(structure.receptors) if len(noises) in plan.noise)
+        receptor = next(r for r, plan in enumerate(structure.receptors) if len(constants) in plan.noise)
         start, stop = _window(entry.start, entry.stop, spec.dt)
-        noises.append(
+        constants.append(
             inputs.poisson.Const(
                 inputs.poisson.table(values["rate"], spec.dt),
-                np.asarray(_quantised(values["weight"], quanta[receptor], structure.precision), np.int64),
+                kernels.quantised(values["weight"], quanta[receptor], wide=True),
                 np.int64(_steps(entry.delay, spec.dt)),
                 np.int64(start),
                 np.int64(stop),
                 np.array(random.key(spec.seed, f"input/{name}/{part.population}"), np.uint32),
             )
         )
-    return Constants(
-        tuple(neuron_consts), tuple(currents), tuple(synapse_consts), tuple(gains), tuple(reversal),
-        tuple(np.float64(q) for q in quanta), tuple(noises), layouts[0], layouts[1], tuple(V0),
-    )  # fmt: skip
+    return tuple(constants)
 
 
 def _neuron_const(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cast) -> Any:
@@ -274,15 +274,41 @@ def _neuron_const(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cas
         return neurons.spike_times.lower(*population.trains, plan.size, plan.padded)
     ref_steps = round_steps(population.parameters["tau_ref"], spec.dt)
     ref_steps = np.minimum(ref_steps, np.iinfo(np.int32).max).astype(np.int32)  # longer than any run: never again
-    const = neurons.MODELS[plan.model].lower(population.parameters, ref_steps, spec.dt)
+    parameters = population.parameters | {"I_e": population.parameters["I_e"] + _steady_current(network, plan, spec)}
+    const = neurons.MODELS[plan.model].lower(parameters, ref_steps, spec.dt)
     return type(const)(*(None if value is None else cast(value, plan.padded) for value in const))
 
 
+def _is_steady(entry: Any) -> bool:
+    """Whether an input is a constant current all the time: it is then a part of I_e."""
+    return entry.model == "constant" and entry.start == 0 and entry.stop is None
+
+
+def _steady_current(network: Network, plan: PopulationPlan, spec: Spec) -> Any:
+    """Sum of the constant currents on a population that are never switched, in pA: one for all, or one per neuron."""
+    total: Any = 0.0
+    for name, entry in spec.inputs.items():
+        if _is_steady(entry):
+            for part, values in zip(network.inputs[name].parts, network.inputs[name].values, strict=True):
+                if part.population == plan.name:
+                    total = total + _profile(values["current"], part, plan.size)
+    return total
+
+
+def _profile(current: Any, part: Part, size: int) -> Any:
+    """A current on a part of a population as one number for all neurons, or one for each."""
+    if part.size == size and np.ndim(current) == 0:
+        return float(current)
+    whole = np.zeros(size)
+    whole[part.start : part.stop] = current
+    return whole
+
+
 def _currents(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cast) -> list[tuple[Any, Any, Any]]:
-    """Piecewise constant currents on a population: (steps of change, factors between them, pA per neuron or for all)."""
+    """Currents on a population that change in time: (steps of change, factors between them, pA per neuron or for all)."""
     found = []
     for name, entry in spec.inputs.items():
-        if entry.model == "poisson":
+        if entry.model == "poisson" or _is_steady(entry):
             continue
         start, stop = _window(entry.start, entry.stop, spec.dt)
         if entry.model == "steps":
@@ -292,11 +318,7 @@ def _currents(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cast) -
         for part, values in zip(network.inputs[name].parts, network.inputs[name].values, strict=True):
             if part.population != plan.name:
                 continue
-            profile: Any = np.float64(1.0) if entry.model == "steps" else np.asarray(values["current"], np.float64)
-            if part.size < plan.size or profile.ndim:
-                whole = np.zeros(plan.padded)
-                whole[part.start : part.stop] = profile
-                profile = whole
+            profile = _profile(1.0 if entry.model == "steps" else values["current"], part, plan.size)
             found.append(
                 (np.array(changes, np.int64), cast(np.array(factors, np.float64), len(factors)), cast(profile, plan.padded))
             )
@@ -307,33 +329,28 @@ def _currents(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cast) -
 
 
 def _pathways(network: Network, found: list[Receptor], plans: list[ReceptorPlan], populations: list[PopulationPlan],
-              by_name: dict[str, int], quanta: list[float]):  # fmt: skip
-    """All edges on the merged axes: those with a delay, those without, and a report per projection.
+              by_name: dict[str, int], quanta: list[float], again: bool, spare: bool) -> list[Pathway]:  # fmt: skip
+    """All projections on the merged axes.
 
-    A delta synapse without delay acts one step later, because the threshold of this instant has been tested already.
+    A delta synapse without delay acts one step later, because the threshold of this instant has been tested already. `again`
+    says whether the kernel can draw edges again.
     """
-    spec = network.spec
-    due: list[Pathway] = []
-    instant: list[Pathway] = []
-    reports = []
+    spec, pathways = network.spec, []
     for name, projection in network.projections.items():
-        edges, entry = projection.edges, spec.projections[name]
-        delay = np.maximum(edges.delay, 1) if output_of(entry) is None else edges.delay
-        source = _places(projection.pre, [populations[by_name[p.population]].first for p in projection.pre])[edges.pre]
+        entry, connectivity = spec.projections[name], projection.connectivity
         feeds = receptors.feeds(entry, Source("projections", name), found, spec)
-        place_of = _places([feed.part for feed in feeds], [plans[feed.receptor].first for feed in feeds])
-        target = place_of[edges.post]
-        for run, quantum in _runs_of_one_quantum(feeds, quanta, edges.post):
-            weight = _quantised(_pick(edges.weight, run), quantum, spec.precision)
-            whole = Pathway(_pick(source, run), _pick(target, run), weight, _pick(delay, run))
-            for side, chosen in ((due, np.asarray(whole.delay) > 0), (instant, np.asarray(whole.delay) == 0)):
-                if chosen.ndim == 0 and chosen and len(whole.source):
-                    side.append(whole)
-                elif chosen.ndim and chosen.any():
-                    side.append(Pathway(*(_pick(part, chosen) for part in whole)))
-        spread = (int(np.min(delay)), int(np.max(delay))) if np.size(delay) else (0, 0)
-        reports.append(PathwayReport(name, len(edges.pre), spread, np.ndim(edges.weight) == 0))
-    return due, instant, tuple(reports)
+        pathways.append(
+            Pathway(
+                connectivity,
+                _places(projection.pre, [populations[by_name[p.population]].first for p in projection.pre]),
+                _places([feed.part for feed in feeds], [plans[feed.receptor].first for feed in feeds]),
+                quanta[feeds[0].receptor],
+                spec.precision == "float64",
+                output_of(entry) is None,
+                again and connect.procedural(connectivity, spare),
+            )
+        )
+    return pathways
 
 
 def _reached(spec: Spec, found: list[Receptor], plans: list[ReceptorPlan], reports: Any) -> list[ReceptorPlan]:
@@ -351,19 +368,6 @@ def _reached(spec: Spec, found: list[Receptor], plans: list[ReceptorPlan], repor
 def _places(selection: list[Part], firsts: list[int]) -> NDArray[np.int32]:
     """Place on a merged axis of each neuron of a selection."""
     return np.concatenate([np.arange(f + p.start, f + p.stop, dtype=np.int32) for p, f in zip(selection, firsts, strict=True)])
-
-
-def _runs_of_one_quantum(feeds: list[receptors.Feed], quanta: list[float], post: Any) -> list[tuple[Any, float]]:
-    """Edges grouped by the quantum of the receptor that they reach: (mask or None for all, quantum)."""
-    distinct = dict.fromkeys(quanta[feed.receptor] for feed in feeds)
-    if len(distinct) == 1:
-        return [(None, next(iter(distinct)))]
-    of_target = np.concatenate([np.full(feed.part.size, quanta[feed.receptor]) for feed in feeds])[post]
-    return [(of_target == quantum, quantum) for quantum in distinct]
-
-
-def _pick(values: Any, mask: Any) -> Any:
-    return values if mask is None or np.ndim(values) == 0 else values[mask]
 
 
 # ---- 6. monitors -----------------------------------------------------------------------------------------------------

@@ -4,9 +4,7 @@ Every draw depends on the seed, the name of what it is for and the neuron or edg
 when something unrelated is added to it.
 """
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +19,6 @@ from snnrun.receptors import output_of, targets, weight_dimension
 from snnrun.spec import Part, Spec, parts
 
 Values = float | NDArray[np.float64]
-INT = NDArray[np.int32]
 
 
 class Population(NamedTuple):
@@ -32,19 +29,10 @@ class Population(NamedTuple):
     trains: tuple[NDArray[np.int64], NDArray[np.int64]] | None  # (neuron, stamp) of spike_times
 
 
-class Edges(NamedTuple):
-    """Edges of a projection, with indices within its pre and post selections."""
-
-    pre: INT
-    post: INT
-    weight: Any  # one number, or one per edge
-    delay: Any  # whole steps; one number, or one per edge
-
-
 class Projection(NamedTuple):
     pre: list[Part]
     post: list[Part]
-    edges: Edges
+    connectivity: connect.Connectivity  # its edges, which are drawn when they are arranged
 
 
 class Input(NamedTuple):
@@ -63,8 +51,8 @@ class Network(NamedTuple):
     kinetics: dict[tuple[str, str, str], dict[str, Any]]
 
 
-def build(spec: Spec, folder: Path, progress: Callable[[str, int], None] | None = None) -> Network:
-    """Draw a network. Raises SpecError for what only drawn or loaded values can show."""
+def build(spec: Spec, folder: Path) -> Network:
+    """Draw a network, all but its edges. Raises SpecError for what only drawn or loaded values can show."""
     sizes = selection_sizes(spec)
     populations = {name: _population(spec, name, folder) for name in spec.populations}
     network_inputs = {name: _input(spec, name, folder, sizes) for name in spec.inputs}
@@ -72,11 +60,7 @@ def build(spec: Spec, folder: Path, progress: Callable[[str, int], None] | None 
     for section, name, entry in spec.feeding:
         for population in dict.fromkeys(part.population for part in parts(targets(entry), sizes)):
             kinetics[section, name, population] = _kinetics(spec, section, name, entry, population, folder)
-    projections = {}
-    for name in spec.projections:
-        projections[name] = _projection(spec, name, folder, sizes)
-        if progress is not None:
-            progress(name, len(projections[name].edges.pre))
+    projections = {name: _projection(spec, name, folder, sizes) for name in spec.projections}
     return Network(spec, populations, projections, network_inputs, kinetics)
 
 
@@ -111,9 +95,7 @@ def _values(spec: Spec, stream: str, value: Any, entities: NDArray[Any], path: K
 
 def _draw(spec: Spec, stream: str, value: Any, entity: Any, number: Any, path: Key) -> NDArray[np.float64]:
     law = law_of(value)
-    if law is None:
-        hint = "edges from a file may have weights and delays of their own: connect: {rule: file, path: ...}"
-        raise _fail((*path, "file"), "a column has one value per neuron, and one per edge is wanted here", hint)
+    assert law is not None
     try:
         return random.draw(random.key(spec.seed, stream), law, entity, number)
     except random.DrawError as error:
@@ -258,80 +240,52 @@ def _kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, 
 # ---- edges -----------------------------------------------------------------------------------------------------------
 
 
+_LISTED = ("one_to_one", "pairs")  # rules whose edges are few: they are listed at once
+
+
 def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Projection:
     entry = spec.projections[name]
     pre, post = parts(entry.pre, sizes), parts(entry.post, sizes)
-    both = connected(pre, post)
-    if entry.connect.rule == "file":
-        return Projection(pre, post, _file_edges(spec, name, folder, both))
-    stream = random.key(spec.seed, f"projection/{name}/connect")
-    weight, delay = _constant_weight(entry), _constant_delay(entry, spec.dt)
-
-    def drawn(chunk: Callable[[], connect.Edges]) -> tuple[Any, ...]:
-        edges = chunk()
-        weights = _drawn_weights(spec, name, edges) if weight is None else None
-        delays = _drawn_delays(spec, name, edges) if delay is None else None
-        return edges.pre.astype(np.int32), edges.post.astype(np.int32), weights, delays
-
-    with ThreadPoolExecutor(_threads()) as pool:  # an edge depends on no other, so their order does not matter
-        collected = list(pool.map(drawn, connect.chunks(entry.connect, both, stream)))
-    columns = list(zip(*collected, strict=True)) if collected else [[], [], [], []]
-    return Projection(
-        pre,
-        post,
-        Edges(
-            _joined(columns[0], np.int32),
-            _joined(columns[1], np.int32),
-            weight if weight is not None else _joined(columns[2], np.float64),
-            delay if delay is not None else _joined(columns[3], np.int32),
-        ),
+    connectivity = connect.Connectivity(
+        name,
+        entry.connect,
+        connected(pre, post),
+        random.key(spec.seed, f"projection/{name}/connect"),
+        _per_edge(spec, name, "weight", float),
+        _per_edge(spec, name, "delay", lambda time: units.steps(time, spec.dt)),
+        spec.dt,
+        weight_dimension(entry) == "conductance",
     )
+    rule = entry.connect
+    if rule.rule == "file":
+        connectivity = _from_file(spec, connectivity, folder)
+    elif rule.rule in _LISTED or (rule.rule == "fixed_total" and not rule.multapses):
+        connectivity = _listed(connectivity, connect.collect(connectivity))
+    return Projection(pre, post, connectivity)
 
 
-def _threads() -> int:
-    """As many as there are cores for this process; more than eight would wait for one another."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 8)
+def _per_edge(spec: Spec, name: str, field: str, convert: Callable[[float], Any]) -> Any:
+    """A weight or delay: one number, what is drawn for each edge, or None where a file is to say it."""
+    value = getattr(spec.projections[name], field)
+    if value is None:
+        return None
+    if is_literal(value):
+        return convert(plain(value))
+    law = law_of(value)
+    if law is None:
+        hint = "edges from a file may have weights and delays of their own: connect: {rule: file, path: ...}"
+        path = ("projections", name, field, "file")
+        raise _fail(path, "a column has one value per neuron, and one per edge is wanted here", hint)
+    return connect.Drawn(law, random.key(spec.seed, f"projection/{name}/{field}"))
 
 
-def _joined(chunks: Any, dtype: Any) -> NDArray[Any]:
-    return np.concatenate(chunks).astype(dtype, copy=False) if len(chunks) else np.empty(0, dtype)
+def _listed(connectivity: connect.Connectivity, edges: connect.Edges) -> connect.Connectivity:
+    return connectivity._replace(rule=None, listed=(edges.pre, edges.post), weight=edges.weight, delay=edges.delay)
 
 
-def _constant_weight(entry: Any) -> float | None:
-    return float(plain(entry.weight)) if entry.weight is not None and is_literal(entry.weight) else None
-
-
-def _constant_delay(entry: Any, dt: float) -> int | None:
-    return units.steps(entry.delay, dt) if is_literal(entry.delay) else None
-
-
-def _drawn_weights(spec: Spec, name: str, chunk: connect.Edges) -> NDArray[np.float64]:
-    entry, path = spec.projections[name], ("projections", name)
-    weight = _draw(spec, f"projection/{name}/weight", entry.weight, chunk.entity, chunk.number, (*path, "weight"))
-    _sound_weight(entry, weight, path)
-    return weight
-
-
-def _drawn_delays(spec: Spec, name: str, chunk: connect.Edges) -> NDArray[np.int32]:
-    """Drawn delays in steps."""
-    path = ("projections", name, "delay")
-    times = _draw(spec, f"projection/{name}/delay", spec.projections[name].delay, chunk.entity, chunk.number, path)
-    if len(times) and times.min() < 0:
-        count = np.count_nonzero(times < 0)
-        hint = f"add redraw: {{min: {units.show(spec.dt / 2, 'time')}}}"
-        raise _fail(path, f"{count:,} drawn delays are negative", hint)
-    return _delay_steps(round_steps(times, spec.dt), path)
-
-
-def _delay_steps(steps: NDArray[np.int64], path: Key) -> NDArray[np.int32]:
-    if len(steps) and steps.max() > np.iinfo(np.int32).max:
-        raise _fail(path, f"a delay of {steps.max():,} steps is too long", "delays are in ms and below 2**31 steps")
-    return steps.astype(np.int32)
-
-
-def _file_edges(spec: Spec, name: str, folder: Path, both: connect.Sizes) -> Edges:
-    entry, path = spec.projections[name], ("projections", name, "connect", "path")
+def _from_file(spec: Spec, c: connect.Connectivity, folder: Path) -> connect.Connectivity:
+    """The edges that a file lists, with the weights and delays that it has or that the projection draws."""
+    entry, path = spec.projections[c.name], ("projections", c.name, "connect", "path")
     assert isinstance(entry.connect, connect.File)
     file, population = folder / entry.connect.path, entry.connect.population
     try:
@@ -341,25 +295,28 @@ def _file_edges(spec: Spec, name: str, folder: Path, both: connect.Sizes) -> Edg
         table = tables.read(file, wanted, population)
     except tables.TableError as error:
         raise _fail(path, error.message, error.hint) from None
-    pre = _indices(table["pre"], both.pre, "pre", path)
-    post = _indices(table["post"], both.post, "post", path)
+    pre = _indices(table["pre"], c.sizes.pre, "pre", path)
+    post = _indices(table["post"], c.sizes.post, "post", path)
     number = np.arange(len(pre))
-    chunk = connect.Edges(pre, post, number, np.zeros_like(number))
-    keep = np.ones(len(pre), bool) if entry.connect.autapses else both.post_of_pre()[pre] != post
-    weight, delay = _constant_weight(entry), _constant_delay(entry, spec.dt)
+    drafts = connect.Drafts(pre, post, number, np.zeros_like(number))
+    weight, delay = c.weight, c.delay
     if weights:
         values = table[weights[0]].astype(np.float64)
         weight = values if weights[0] == "syn_weight" else tables.to_internal(values, weights[0])
         if not np.isfinite(weight).all():
             raise _fail(path, f"{weights[0]} has values that are no finite numbers")
-        if weight_dimension(entry) == "conductance" and np.any(weight < 0):
+        if c.positive and np.any(weight < 0):
             message = f"{weights[0]} has {np.count_nonzero(weight < 0):,} negative conductances"
             raise _fail(path, message, "inhibition is a matter of the reversal potential E")
-    elif weight is None:
-        weight = _drawn_weights(spec, name, chunk)
+    elif isinstance(weight, connect.Drawn):
+        weight = connect.drawn_weights(c, drafts)
     if "delay_ms" in table:
-        delay = _delay_steps(_grid(table["delay_ms"], spec.dt, path, "delay_ms"), path)
-    elif delay is None:
-        delay = _drawn_delays(spec, name, chunk)
+        steps = _grid(table["delay_ms"], spec.dt, path, "delay_ms")
+        if len(steps) and steps.max() > np.iinfo(np.int32).max:
+            raise _fail(path, *connect.too_long(int(steps.max())))
+        delay = steps.astype(np.int32)
+    elif isinstance(delay, connect.Drawn):
+        delay = connect.drawn_delays(c, drafts)
+    keep = np.ones(len(pre), bool) if entry.connect.autapses else c.sizes.post_of_pre()[pre] != post
     pick: Callable[[Any], Any] = lambda values: values[keep] if isinstance(values, np.ndarray) else values  # noqa: E731
-    return Edges(pre[keep].astype(np.int32), post[keep].astype(np.int32), pick(weight), pick(delay))
+    return _listed(c, connect.Edges(pre[keep].astype(np.int32), post[keep].astype(np.int32), pick(weight), pick(delay)))

@@ -81,8 +81,6 @@ class Structure(NamedTuple):
     sources: int
     targets: int
     depth: int  # rows of the history: the longest delay in steps
-    due: bool  # whether there are edges with a delay
-    instant: bool  # and without
     kernel: str
     samples: tuple[Sample, ...]
     taps: tuple[SpikeTap, ...]
@@ -97,10 +95,7 @@ class Constants(NamedTuple):
     synapses: tuple[Any, ...]
     gains: tuple[Any, ...]
     reversal: tuple[Any, ...]
-    quantum: tuple[Any, ...]
-    noise: tuple[Any, ...]
-    due: Any
-    instant: Any
+    delivery: Any  # a kernel's Layout
     V: tuple[Any, ...]  # initial potentials
 
 
@@ -110,11 +105,15 @@ class PathwayReport(NamedTuple):
     name: str
     synapses: int
     delays: tuple[int, int]
-    uniform: bool
+    stored: bool
 
 
 class Plan(NamedTuple):
     structure: Structure
     constants: Constants
     pathways: tuple[PathwayReport, ...]
-    connectivity_bytes: int
+    arranged: Any  # what a kernel keeps of the edges beside its constants
+
+    @property
+    def connectivity_bytes(self) -> int:
+        return self.arranged.nbytes

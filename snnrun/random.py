@@ -35,6 +35,9 @@ Key = tuple[int, int]
 class DrawError(ValueError):
     """Bounds that draws hardly ever meet."""
 
+    def __init__(self) -> None:
+        super().__init__("the bounds of redraw are hardly ever met by this distribution")
+
 
 def key(seed: int, stream: str) -> Key:
     """The Philox key of a stream: the seed mixed with the CRC-32 of the stream's name (SplitMix64's finaliser)."""
@@ -233,7 +236,7 @@ def _draw(stream: Key, law: Law, entity: Words, number: Words) -> Floats:
             return values
         again = ~accepted
         open_, entity, number = open_[again], entity[again], number[again]
-    raise DrawError("the bounds of redraw are hardly ever met by this distribution")
+    raise DrawError
 
 
 Attempt = tuple[Floats, NDArray[np.bool_]]
@@ -252,9 +255,13 @@ def _uniform(law: Law, stream: Key, entity: Words, number: Words) -> Attempt:
 def _lognormal(law: Law, stream: Key, entity: Words, number: Words) -> Attempt:
     """Mean and standard deviation are those of the variable: its logarithm has variance log(1 + (std / mean)**2)."""
     words, _ = blocks(stream, entity, number)
+    mu, sigma = _of_logarithm(law)
+    return exp(mu + sigma * normal_quantile(uniform(words))), np.ones(words.shape, bool)
+
+
+def _of_logarithm(law: Law) -> tuple[float, float]:
     variance = log1p((law.second / law.first) ** 2)
-    mu = float(log(law.first)) - 0.5 * variance
-    return exp(mu + math.sqrt(variance) * normal_quantile(uniform(words))), np.ones(words.shape, bool)
+    return float(log(law.first)) - 0.5 * variance, math.sqrt(variance)
 
 
 def _exponential(law: Law, stream: Key, entity: Words, number: Words) -> Attempt:
@@ -268,7 +275,7 @@ def _gamma(law: Law, stream: Key, entity: Words, number: Words) -> Attempt:
     For k < 1 a variable of shape k + 1 is multiplied by u**(1 / k), with u from a block of its own.
     """
     first, second = blocks(stream, entity, number)
-    k, scale = (law.first / law.second) ** 2, law.second**2 / law.first
+    k, scale = _shape_and_scale(law)
     d = (k + 1.0 if k < 1.0 else k) - 1.0 / 3.0
     x, u = normal_quantile(uniform(first)), uniform(second)
     root = 1.0 + x / (3.0 * math.sqrt(d))
@@ -281,6 +288,39 @@ def _gamma(law: Law, stream: Key, entity: Words, number: Words) -> Attempt:
         extra, _ = blocks(stream, entity, number | np.uint64(1 << (_ATTEMPT - 1)))
         values = values * exp(np.maximum(log(uniform(extra)) / k, -690.0))
     return values, accepted
+
+
+def _shape_and_scale(law: Law) -> tuple[float, float]:
+    return (law.first / law.second) ** 2, law.second**2 / law.first
+
+
+def coefficients(law: Law) -> tuple[float, float]:
+    """The two numbers by which a law is drawn: of a lognormal variable those of its logarithm, of a gamma shape and scale."""
+    of = {"lognormal": _of_logarithm, "gamma": _shape_and_scale}
+    return of[law.kind](law) if law.kind in of else (law.first, law.second)
+
+
+def bounds(law: Law) -> tuple[float, float]:
+    """No draw lies outside of these: uniform numbers have 53 bits, so that even a normal variable is bounded."""
+    first, second = coefficients(law)
+    least, most = uniform(np.array([0, 2**64 - 1], np.uint64))
+    z = normal_quantile(np.array([least, most]))
+    if law.kind == "normal":
+        low, high = (first + second * float(value) for value in z)
+    elif law.kind == "uniform":
+        low, high = first, second
+    elif law.kind == "lognormal":
+        low, high = (float(exp(first + second * value)) for value in z)
+    elif law.kind == "exponential":
+        low, high = -first * float(log(most)), -first * float(log(least))
+    else:
+        d = (first + 1.0 if first < 1.0 else first) - 1.0 / 3.0
+        low, high = 0.0, d * (1.0 + float(z[1]) / (3.0 * math.sqrt(d))) ** 3 * second
+    if law.redraw is not None:
+        low, high = max(low, law.redraw[0]), min(high, law.redraw[1])
+    if law.clip is not None:
+        low, high = (min(max(value, law.clip[0]), law.clip[1]) for value in (low, high))
+    return low, high
 
 
 _LAWS: dict[str, Callable[[Law, Key, Words, Words], Attempt]] = {

@@ -25,7 +25,7 @@ class Receptor(NamedTuple):
     synapse: Any
     output: Any  # None for delta
     sources: tuple[Source, ...]
-    group: int  # receptors of one group have one quantum, merged or not
+    group: int  # receptors of one group have one quantum, merged or not: all that a projection reaches are of one
 
     @property
     def variables(self) -> dict[str, str]:
@@ -56,20 +56,34 @@ def receptors(spec: Spec, merge: bool = True) -> list[Receptor]:
     """All receptors in the order of the file. Without `merge` every projection and input has its own."""
     sizes = {name: population.size for name, population in spec.populations.items()}
     found: dict[Any, Receptor] = {}
-    groups: dict[Any, int] = {}
+    group_of: dict[Any, int] = {}  # by what is shared when merged
+    same: list[int] = []  # for each group, another one that is the same, or itself
     for section, name, entry in spec.feeding:
         source = Source(section, name)
         output = output_of(entry)
         literal = _literal(entry.synapse) and (output is None or _literal(output))
+        first: int | None = None
         for population in dict.fromkeys(part.population for part in parts(targets(entry), sizes)):
             shared = (population, entry.synapse, output, None if literal else source)
-            group = groups.setdefault(shared, len(groups))
+            if shared not in group_of:
+                group_of[shared] = len(same)
+                same.append(len(same))
+            group = group_of[shared]
+            if section == "projections":
+                first = group if first is None else first
+                same[_root(same, group)] = _root(same, first)
             key = shared if merge else (shared, source)
             if key in found:
                 found[key] = found[key]._replace(sources=(*found[key].sources, source))
             else:
                 found[key] = Receptor(name, population, entry.synapse, output, (source,), group)
-    return list(found.values())
+    return [receptor._replace(group=_root(same, receptor.group)) for receptor in found.values()]
+
+
+def _root(same: list[int], group: int) -> int:
+    while same[group] != group:
+        group = same[group]
+    return group
 
 
 def _literal(part: Frozen) -> bool:

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from snnrun import estimate, neurons, outputs, synapses, tables, units
-from snnrun.kernels import CHOSEN
+from snnrun import connect, estimate, kernels, neurons, outputs, synapses, tables, units
 from snnrun.quantities import Column, Frozen, is_literal, law_of, plain
 from snnrun.receptors import Receptor, receptors, weight_dimension
 from snnrun.spec import Spec
 
 
-def describe(spec: Spec, folder: Path, merge: bool = True) -> dict[str, list[dict[str, Any]]]:
+def describe(spec: Spec, folder: Path, merge: bool = True, kernel: str = "auto") -> dict[str, list[dict[str, Any]]]:
     """The rows of a plan as plain data. Synapse numbers are expected ones: nothing is drawn."""
     found = receptors(spec, merge)
-    expected = estimate.estimate(spec, folder)
+    kernel = kernels.choose(kernel).name
+    expected = estimate.estimate(spec, folder, kernel)
     return {
         "populations": [_population(name, entry, found) for name, entry in spec.populations.items()],
         "inputs": [_input(name, entry) for name, entry in spec.inputs.items()],
@@ -27,7 +27,7 @@ def describe(spec: Spec, folder: Path, merge: bool = True) -> dict[str, list[dic
             }
             for i, receptor in enumerate(found)
         ],
-        "pathways": [_pathway(name, entry, found, expected, spec.precision, folder) for name, entry in spec.projections.items()],
+        "pathways": [_pathway(name, entry, found, expected, spec, kernel, folder) for name, entry in spec.projections.items()],
         "monitors": [_monitor(name, entry, spec) for name, entry in spec.monitors.items()],
         "run": [
             {
@@ -142,13 +142,16 @@ def _input(name: str, entry: Any) -> dict[str, Any]:
 
 
 def _pathway(
-    name: str, entry: Any, found: list[Receptor], expected: estimate.Estimate, precision: str, folder: Path
+    name: str, entry: Any, found: list[Receptor], expected: estimate.Estimate, spec: Spec, kernel: str, folder: Path
 ) -> dict[str, Any]:
     own = [i for i, receptor in enumerate(found) if name in [s.name for s in receptor.sources if s.section == "projections"]]
     columns = tables.columns(folder / entry.connect.path, entry.connect.population) if entry.connect.rule == "file" else []
     from_file = {"delay" if column == "delay_ms" else "weight" for column in columns if column not in ("pre", "post")}
     uniform = entry.weight is not None and is_literal(entry.weight) and "weight" not in from_file
-    per_synapse = 4 if uniform else 8 if precision == "float32" else 12
+    wide = 8 if spec.precision == "float64" else 4
+    per_synapse = (2 if kernel == "native" else 4) + (0 if uniform else wide)
+    if kernel == "native" and connect.may_be_procedural(entry.connect) and entry.connect.storage == "procedural":
+        per_synapse = 0
     return {
         "name": name,
         "pre": _selection(entry.pre),
@@ -159,8 +162,8 @@ def _pathway(
         "drawn": entry.connect.rule == "fixed_prob",
         "delay": "from the file" if "delay" in from_file else value_text(entry.delay, "time"),
         "weight": "from the file" if "weight" in from_file else value_text(entry.weight, weight_dimension(entry)),
-        "kernel": CHOSEN,
-        "size": estimate.size_text(per_synapse * expected.synapses[name]),
+        "kernel": kernel,
+        "size": estimate.size_text(per_synapse * expected.synapses[name]) if per_synapse else "drawn again",
     }
 
 

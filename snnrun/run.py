@@ -5,6 +5,7 @@ import platform
 import resource
 import sys
 import time
+import zlib
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import snnrun
-from snnrun import check, estimate, lower, network, results
+from snnrun import check, estimate, kernels, lower, network, results
 from snnrun.check import Loaded
 from snnrun.document import SpecError
 from snnrun.plan import Plan
@@ -34,6 +35,7 @@ class Request(NamedTuple):
     output: Path
     overrides: list[str]
     overwrite: bool = False
+    kernel: str = "auto"  # auto, native, xla
     device: str = "auto"  # auto, cpu, gpu
     threads: int | None = None
     plot: bool = True
@@ -72,7 +74,8 @@ class Watcher:
     def close(self) -> None: ...
 
 
-SMALL = 2**16  # neurons: below this many, one thread outruns several in XLA's loop over the neurons
+KEPT_PROGRAMS = 400  # files in the cache of compiled programs
+SMALL = 2**16, 2**21  # neurons and synapses: with fewer of both, one thread outruns several
 
 
 def available_threads() -> int:
@@ -94,15 +97,17 @@ def simulate(request: Request, watcher: Watcher | None = None) -> Summary:
     """
     watcher, clock, created = watcher or Watcher(), _Clock(), datetime.now(UTC)
     spec = request.loaded.spec
-    request, picture, expected = _accepted(request)
-    watcher.stage("building the network")
-    plan = _plan(request, expected, clock)
-    structure = plan.structure
+    picture = _accepted(request := _resolved(request))
     watcher.stage("starting JAX")
+    device, kernel, threads = _machine(request, watcher)
+    expected, spare = _expected(request, kernel, threads, watcher)
+    clock.lap("import")
+    watcher.stage("building the network")
+    plan = _plan(request, expected, kernel, threads, spare, clock)
+    structure = plan.structure
     neurons = sum(population.size for population in structure.populations)
-    threads = request.threads or (1 if neurons < SMALL else available_threads())
     facts = {
-        "device": _start_jax(request.device, threads),
+        "device": device,
         "threads": threads,
         "kernel": structure.kernel,
         "precision": spec.precision,
@@ -152,25 +157,58 @@ class _Clock:
         self.seconds[stage], self._since = now - self._since, now
 
 
-def _accepted(request: Request) -> tuple[Request, Path | None, estimate.Estimate]:
-    """The request with its output resolved, where its picture goes, and its expected size. Raises what speaks against it."""
+def _resolved(request: Request) -> Request:
+    """The request with its output resolved."""
     if request.output.is_dir() or not request.output.name:
         raise Refused(f"{request.output} is a folder", "name a file with --output")
-    picture = picture_path(request.output) if request.plot else None
     if request.output.is_symlink():  # results go where the link points; the partial file lies there, too
-        request = request._replace(output=request.output.resolve())
-    expected = estimate.estimate(request.loaded.spec, request.loaded.document.folder)
-    _refuse(request, picture, expected)
-    return request, picture, expected
+        return request._replace(output=request.output.resolve())
+    return request
 
 
-def _plan(request: Request, expected: estimate.Estimate, clock: _Clock) -> Plan:
+def _accepted(request: Request) -> Path | None:
+    """Where the picture of a request goes. Raises what speaks against beginning."""
+    picture = picture_path(request.output) if request.plot else None
+    _refuse(request, picture)
+    return picture
+
+
+def _machine(request: Request, watcher: Watcher) -> tuple[str, str, int]:
+    """Device in words, kernel and threads of a run; loads JAX."""
+    small = estimate.estimate(request.loaded.spec, request.loaded.document.folder, "xla")
+    many = small.neurons >= SMALL[0] or small.total_synapses >= SMALL[1]
+    threads = request.threads or (available_threads() if many else 1)
+    # XLA's own threads make its loops over the neurons slower; the native kernel has threads of its own
+    own = request.kernel == "xla" or request.device == "gpu" or kernels.choose().name == "xla"
+    device = start_jax(request.device, threads if own else 1)
+    try:
+        kernel, reason = kernels.choose(request.kernel, device.split()[0])
+    except kernels.Unavailable as error:
+        raise Refused(f"the native kernel {error}", "use --kernel xla") from None
+    if reason is not None:
+        watcher.note(f"XLA's kernel is used, which is slower: the native one {reason}")
+    return device, kernel, threads
+
+
+def _expected(request: Request, kernel: str, threads: int, watcher: Watcher) -> tuple[estimate.Estimate, bool]:
+    """The expected size of a run that fits into memory, and whether edges must be drawn again for it to fit."""
+    spec, folder = request.loaded.spec, request.loaded.document.folder
+    for spare in (False, True):
+        expected = estimate.estimate(spec, folder, kernel, threads, spare)
+        if (problem := estimate.too_large(expected)) is None:
+            if spare:
+                watcher.note("edges are drawn again whenever their source has fired, because they do not fit into memory")
+            return expected, spare
+    raise Refused(problem.message, problem.hint)
+
+
+def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: int, spare: bool, clock: _Clock) -> Plan:
     """Draw the network and lower it; needs no JAX."""
     document = request.loaded.document
     try:
         built = network.build(request.loaded.spec, document.folder)
         clock.lap("build")
-        plan = lower.lower(built, request.merge)
+        plan = lower.lower(built, request.merge, kernel, threads, spare)
     except SpecError as error:
         raise SpecError(error.faults, document) from None
     except MemoryError:
@@ -183,7 +221,6 @@ def _run(plan: Plan, writer: results.Writer, watcher: Watcher, clock: _Clock) ->
     """Compile and simulate, with frames going to the writer."""
     from snnrun import engine  # JAX has been set up by now
 
-    clock.lap("import")
     watcher.stage("compiling")
     sink, steps = _Timed(writer), plan.structure.steps
 
@@ -223,7 +260,7 @@ def _draw(output: Path, picture: Path, watcher: Watcher) -> Path | None:
     return picture
 
 
-def _refuse(request: Request, picture: Path | None, expected: estimate.Estimate) -> None:
+def _refuse(request: Request, picture: Path | None) -> None:
     """Everything that speaks against beginning, before anything is built."""
     concerned = [request.output, results.partial_path(request.output), *([picture] if picture is not None else [])]
     if picture == request.output:
@@ -244,11 +281,9 @@ def _refuse(request: Request, picture: Path | None, expected: estimate.Estimate)
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise Refused(f"{request.output} cannot be written: {parent} is no folder that may be written to", "use --output")
-    if (problem := estimate.too_large(expected)) is not None:
-        raise Refused(problem.message, problem.hint)
 
 
-def _start_jax(device: str, threads: int) -> str:
+def start_jax(device: str, threads: int) -> str:
     """Load JAX for a device; returns the device in words. The number of threads counts from the first use in a process."""
     if "jax" not in sys.modules:
         os.environ["NPROC"] = str(threads)  # what XLA sizes its pool by; an affinity would pile up runs on one processor
@@ -256,6 +291,7 @@ def _start_jax(device: str, threads: int) -> str:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    _keep_programs(jax)
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
     try:
@@ -265,6 +301,35 @@ def _start_jax(device: str, threads: int) -> str:
         raise Refused("no GPU was found that JAX can use", hint) from None
     jax.config.update("jax_default_device", found)
     return f"{found.platform} ({found.device_kind})" if found.platform != "cpu" else "cpu"
+
+
+def _keep_programs(jax: Any) -> None:
+    """Compiled programs are kept in the user's cache folder, apart for each kind of processor: code is not the same for all."""
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return
+    try:
+        own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+        folder = Path(own) / "snnrun" / f"{version('jaxlib')}-{_processor():08x}"
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+        for path in kept[:-KEPT_PROGRAMS]:
+            path.unlink(missing_ok=True)
+    except (OSError, RuntimeError):  # also a user without a home
+        return
+    if os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _processor() -> int:
+    """A number that tells processors with different instructions apart."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        described = "".join(dict.fromkeys(line for line in lines if line.startswith(("flags", "model name", "Features"))))
+    except OSError:
+        described = platform.processor()
+    return zlib.crc32(f"{platform.machine()} {described}".encode())
 
 
 def _provenance(request: Request, facts: dict[str, Any], created: datetime) -> dict[str, Any]:

@@ -30,9 +30,10 @@ def load(tmp_path: Path, text: str, name: str = "net.yaml"):
     return check.load(path)
 
 
-def plan_of(tmp_path: Path, text: str, merge: bool = True):
+def plan_of(tmp_path: Path, text: str, merge: bool = True, **options):
+    """The plan of a network; `options` are those of `lower`: kernel, threads, spare."""
     spec = load(tmp_path, text).spec
-    return lower.lower(network.build(spec, tmp_path), merge)
+    return lower.lower(network.build(spec, tmp_path), merge, **options)
 
 
 def run_plan(plan, capacity: int | None = None, lengths: list[int] | None = None) -> Recording:

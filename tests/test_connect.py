@@ -29,7 +29,7 @@ def edges(of, sizes, stream=STREAM):
     """All edges of a rule, in order."""
     found = [chunk() for chunk in connect.chunks(of, sizes, stream)]
     columns = zip(*found, strict=True) if found else [[np.empty(0, int)]] * 4
-    return connect.Edges(*(np.concatenate(column) for column in columns))
+    return connect.Drafts(*(np.concatenate(column) for column in columns))
 
 
 def selected(pre, post, **sizes):
@@ -445,3 +445,43 @@ def test_own_indices_are_those_of_the_same_neuron(pre, post):
 def test_the_expected_number_of_edges_is_met(of):
     sizes = Sizes(100, 100, ((0, 0, 100),))
     assert abs(len(edges(of, sizes).pre) - of.expected(sizes)) <= 4 * math.sqrt(10_000 * 0.25)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_no_target_has_more_inputs_than_the_bound_says(data):
+    """It is what keeps integer sums from overflowing."""
+    pre, post = data.draw(selections()), data.draw(selections())
+    sizes, _, _ = selected(pre, post, A=8, B=8, C=8)
+    name = data.draw(st.sampled_from(["all_to_all", "fixed_prob", "fixed_indegree", "fixed_outdegree", "fixed_total"]))
+    options = {"autapses": data.draw(st.booleans())}
+    if name == "fixed_prob":
+        options["p"] = data.draw(st.sampled_from([0.0, 0.01, 0.5, 0.99, 1.0]))
+    elif name != "all_to_all":
+        options["n"] = data.draw(st.sampled_from([0, 1, 5, 50, 5000]))
+    of = rule(name, **options)
+    if of.impossible(sizes) is None:
+        c = connect.Connectivity("x", of, sizes, random.key(data.draw(st.integers(0, 2**32)), "x"), 1.0, 1, 0.1)
+        assert in_degrees(connect.collect(c), sizes).max(initial=0) <= np.max(connect.most_inputs(c))
+
+
+def test_the_bound_on_inputs_is_not_far_above_them():
+    """A bit at most, where in-degrees are large; exact where they are fixed or listed."""
+    sizes = Sizes(2000, 300)
+    for of in (rule("fixed_prob", p=0.5), rule("fixed_outdegree", n=150), rule("fixed_total", n=300_000)):
+        c = connect.Connectivity("x", of, sizes, STREAM, 1.0, 1, 0.1)
+        assert connect.most_inputs(c) < 2 * in_degrees(connect.collect(c), sizes).max()
+    fixed = connect.Connectivity("x", rule("fixed_indegree", n=7), sizes, STREAM, 1.0, 1, 0.1)
+    assert connect.most_inputs(fixed) == 7
+    listed = fixed._replace(rule=None, listed=(np.array([1, 1, 2], np.int32), np.array([0, 0, 3], np.int32)))
+    assert connect.most_inputs(listed)[:5].tolist() == [2, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("of", [rule("fixed_outdegree", n=5000, autapses=False), rule("fixed_total", n=5000, autapses=False)],
+                         ids=described)  # fmt: skip
+def test_the_bound_holds_where_autapses_leave_one_target_of_two(of):
+    """One source, which is one of the two targets: the other one gets everything."""
+    sizes, _, _ = selected(["A[0]"], ["A[0]", "B[0]"], A=1, B=1)
+    c = connect.Connectivity("x", of, sizes, STREAM, 1.0, 1, 0.1)
+    assert in_degrees(connect.collect(c), sizes).tolist() == [0, 5000]
+    assert np.max(connect.most_inputs(c)) >= 5000

@@ -669,20 +669,50 @@ def test_the_balanced_network_with_currents_fires_at_its_rate(tmp_path):
     assert 3.5 < rate(recorded, "E", 4000, 0, 1.0) + rate(recorded, "I", 4000, 0, 1.0) < 4.6
 
 
-def test_the_spike_history_is_not_copied_in_a_step(tmp_path):
+def copies(program, shape):
+    """The instructions of a compiled program that copy an array of a shape."""
+    return [line for line in program.splitlines() if " copy(" in line and f"{shape}{{" in line.partition(" copy(")[0]]
+
+
+@pytest.mark.parametrize("storage", ["stored", "procedural"])
+def test_neither_the_spike_history_nor_what_waits_is_copied_in_a_step(tmp_path, kernel, storage):
     """With a delay of 100 ms the history has 1,000 rows; a copy of it in every step would cost more than all the rest."""
     plan = plan_of(
         tmp_path,
-        """
+        f"""
         duration: 10 ms
         populations:
-          N: {size: 640, model: lif, tau: 10 ms, V_rest: 0 mV, V_reset: 0 mV, V_th: 20 mV, C: 1 nF, I_e: 3 nA}
+          N: {{size: 640, model: lif, tau: 10 ms, V_rest: 0 mV, V_reset: 0 mV, V_th: 20 mV, C: 1 nF, I_e: 3 nA}}
         projections:
-          far: {pre: N, post: N, connect: {rule: one_to_one}, weight: 1 pA, delay: 100 ms, synapse: {model: expon, tau: 2 ms}}
-          near: {pre: N, post: N, connect: {rule: one_to_one}, weight: 2 pA, delay: 0 ms, synapse: {model: expon, tau: 2 ms}}
+          far:
+            pre: N
+            post: N
+            connect: {{rule: fixed_outdegree, n: 9, storage: {storage}}}
+            weight: 1 pA
+            delay: {{uniform: {{low: 1 ms, high: 100 ms}}}}
+            synapse: {{model: expon, tau: 2 ms}}
+          near: {{pre: N, post: N, connect: &own {{rule: one_to_one}}, weight: 2 pA, synapse: {{model: expon, tau: 2 ms}}}}
+          kick: {{pre: N, post: N, connect: *own, weight: 1 mV, delay: 0.5 ms, synapse: {{model: delta}}}}
+        monitors:
+          spikes: {{model: spikes, of: N}}
         """,
+        kernel=kernel,
     )
-    assert plan.structure.depth == 1000
-    program = engine.run_chunk.lower(plan.structure, plan.constants, engine.init(plan), np.int64(1), 10).compile().as_text()
-    assert "[1000,20]" in program
-    assert not [line for line in program.splitlines() if "[1000,20]" in line and " copy(" in line]
+    state = engine.init(plan)
+    program = engine.run_chunk.lower(plan.structure, plan.constants, state, np.int64(1), 10).compile().as_text()
+    kept = [np.asarray(part) for part in state.history if np.ndim(part) == 2 and part.shape[0]]
+    assert all(990 <= len(part) <= 1001 for part in kept)
+    assert len(kept) == (3 if (kernel, storage) == ("native", "procedural") else 2)
+    names = {np.uint32: "u32", np.int32: "s32", np.int64: "s64"}
+    shapes = [f"{names[part.dtype.type]}[{part.shape[0]},{part.shape[1]}]" for part in kept]
+    for shape in [*shapes, "u32[10,20]"]:  # the last one is that of the frames
+        assert shape in program
+        assert not copies(program, shape)
+
+
+def test_the_test_above_sees_a_copy():
+    """A program that must keep an array which it changes copies it."""
+    import jax
+
+    program = jax.jit(lambda a: (a, a.at[0].set(1))).lower(np.zeros((10, 20), np.uint32)).compile().as_text()
+    assert copies(program, "u32[10,20]")

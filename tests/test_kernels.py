@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnrun.kernels import History, Pathway, reference, xla
+from snnrun.kernels import Edges, History, reference, xla
 
 deliver = jax.jit(xla.deliver)
 
@@ -20,13 +20,13 @@ def history_of(fired):
     bits[:, :sources] = fired
     words = np.packbits(bits, axis=1, bitorder="little").view(np.uint32)
     count = np.cumsum(bits.reshape(depth, -1, 32).sum(axis=2), axis=1)
-    return History(words, count.astype(np.int32))
+    return History(words, count.astype(np.int32), np.zeros((0, 0), np.int64))
 
 
 def pathway(edges, dtype=np.int32):
     """From rows (source, target, weight, delay)."""
     source, target, weight, delay = np.array(edges, np.int64).reshape(-1, 4).T
-    return Pathway(source.astype(np.int32), target.astype(np.int32), weight.astype(dtype), delay.astype(np.int32))
+    return Edges(source.astype(np.int32), target.astype(np.int32), weight.astype(dtype), delay.astype(np.int32))
 
 
 def edges_of(pathways):

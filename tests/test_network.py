@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from networks import load
 
-from snnrun import connect, network, random, tables
+from snnrun import connect, lower, network, random, tables
 from snnrun.document import SpecError
 from snnrun.quantities import Law
 
@@ -28,11 +28,28 @@ def build(tmp_path, text):
     return network.build(spec, tmp_path)
 
 
+def edges_of(built, name="x"):
+    """All edges of a projection, drawn."""
+    return connect.collect(built.projections[name].connectivity)
+
+
 def refused(tmp_path, text):
     """Where and how a network is refused that passed all checks before anything was drawn."""
     spec = load(tmp_path, HEAD + textwrap.dedent(text)).spec
     with pytest.raises(SpecError) as caught:
         network.build(spec, tmp_path)
+    return fault_of(caught)
+
+
+def refused_for_its_edges(tmp_path, text, kernel):
+    """The same of a network whose edges show it: they are drawn when they are arranged."""
+    built = build(tmp_path, text)
+    with pytest.raises(SpecError) as caught:
+        lower.lower(built, kernel=kernel, threads=2)
+    return fault_of(caught)
+
+
+def fault_of(caught):
     (fault,) = caught.value.faults
     return ".".join(map(str, fault.path)), fault.message, fault.hint
 
@@ -115,6 +132,7 @@ def test_something_unrelated_changes_no_draw(tmp_path, section, place):
     for part in ("populations", "projections", "inputs", "kinetics"):
         drawn = getattr(plain, part)
         assert equal(drawn, {name: getattr(more, part)[name] for name in drawn})
+    assert equal(edges_of(plain), edges_of(more))
 
 
 def test_the_seed_changes_every_draw(tmp_path):
@@ -125,8 +143,8 @@ def test_the_seed_changes_every_draw(tmp_path):
         (first.populations["A"].parameters["I_e"], second.populations["A"].parameters["I_e"]),
         (first.populations["A"].V, second.populations["A"].V),
         (first.inputs["drive"].values[0]["current"], second.inputs["drive"].values[0]["current"]),
-        (first.projections["x"].edges.pre[:50], second.projections["x"].edges.pre[:50]),
-        (first.projections["x"].edges.weight[:50], second.projections["x"].edges.weight[:50]),
+        (edges_of(first).pre[:50], edges_of(second).pre[:50]),
+        (edges_of(first).weight[:50], edges_of(second).weight[:50]),
     ):
         assert not np.array_equal(a, b)
 
@@ -149,7 +167,7 @@ def test_fields_and_sections_have_streams_of_their_own(tmp_path):
 def test_weights_and_delays_are_drawn_by_the_row_and_number_of_their_edge(tmp_path):
     for rule in ("{rule: fixed_prob, p: 0.3}", "{rule: fixed_indegree, n: 4}", "{rule: fixed_total, n: 99, multapses: false}"):
         weight, delay = "{normal: {mean: 1 mV, std: 1 mV}}", "{uniform: {low: 1 ms, high: 9 ms}}"
-        edges = build(tmp_path, projection(rule, weight=weight, delay=delay)).projections["x"].edges
+        edges = edges_of(build(tmp_path, projection(rule, weight=weight, delay=delay)))
         spec = load(tmp_path, HEAD + projection(rule)).spec
         chunks = connect.chunks(spec.projections["x"].connect, connect.Sizes(30, 20), random.key(7, "projection/x/connect"))
         drawn = next(iter(chunks))()
@@ -165,11 +183,11 @@ def test_weights_and_delays_are_drawn_by_the_row_and_number_of_their_edge(tmp_pa
 @pytest.mark.parametrize("rule", ["{rule: fixed_prob, p: 0.3}", "{rule: fixed_total, n: 400}", "{rule: fixed_indegree, n: 9}"])
 def test_threads_and_chunks_change_no_bit(tmp_path, rule, monkeypatch):
     text = projection(rule, weight="{gamma: {mean: 1 mV, std: 2 mV}}", delay="{uniform: {low: 1 ms, high: 9 ms}}")
-    whole = build(tmp_path, text)
+    whole = edges_of(build(tmp_path, text))
     monkeypatch.setattr(connect, "_CHUNK", 40)
     for threads in (1, 5):
-        monkeypatch.setattr(network, "_threads", lambda threads=threads: threads)
-        assert equal(whole.projections["x"].edges, build(tmp_path, text).projections["x"].edges)
+        monkeypatch.setattr(connect, "_threads", lambda threads=threads: threads)
+        assert equal(whole, edges_of(build(tmp_path, text)))
 
 
 def test_values_of_an_input_belong_to_the_neuron_not_to_the_slice(tmp_path):
@@ -264,7 +282,7 @@ FILE = "{{rule: file, path: {}}}"
 @pytest.mark.parametrize("file", ["e.csv", "e.npz", "e.h5"])
 def test_edges_from_a_file_have_its_weights_and_delays(tmp_path, file):
     write(tmp_path / file, {"delay_ms": [1.0, 0.3], "pre": [29, 0], "weight_uV": [500.0, -2.0], "post": [0, 19]})
-    edges = build(tmp_path, projection(FILE.format(file), weight=None)).projections["x"].edges
+    edges = edges_of(build(tmp_path, projection(FILE.format(file), weight=None)))
     assert (edges.pre.tolist(), edges.post.tolist()) == ([29, 0], [0, 19])
     assert edges.weight.tolist() == [0.5, -0.002]
     assert edges.delay.tolist() == [10, 3]
@@ -275,7 +293,7 @@ def test_a_file_of_edges_may_leave_weight_or_delay_to_the_projection(tmp_path, h
     more = {"weight": {"weight_mV": [3.0, 4.0]}, "delay": {"delay_ms": [1.0, 2.0]}, "neither": {}}[has]
     write(tmp_path / "e.csv", {"pre": [1, 2], "post": [3, 4]} | more)
     weight = None if has == "weight" else "0.5 mV"
-    edges = build(tmp_path, projection(FILE.format("e.csv"), weight=weight, delay="1.5 ms")).projections["x"].edges
+    edges = edges_of(build(tmp_path, projection(FILE.format("e.csv"), weight=weight, delay="1.5 ms")))
     assert np.broadcast_to(edges.weight, 2).tolist() == ([3.0, 4.0] if has == "weight" else [0.5, 0.5])
     assert np.broadcast_to(edges.delay, 2).tolist() == ([10, 20] if has == "delay" else [15, 15])
 
@@ -284,10 +302,10 @@ def test_weights_and_delays_of_listed_edges_are_drawn_by_their_place_in_the_list
     drawn = {"weight": "{normal: {mean: 1 mV, std: 1 mV}}", "delay": "{uniform: {low: 1 ms, high: 9 ms}}"}
     pairs = [[1, 1], [2, 3], [0, 0], [5, 2]]
     write(tmp_path / "e.csv", dict(zip(("pre", "post"), zip(*pairs, strict=True), strict=True)))
-    inline = build(tmp_path, projection(f"{{rule: pairs, pairs: {pairs}}}", **drawn)).projections["x"].edges
-    assert equal(inline, build(tmp_path, projection(FILE.format("e.csv"), **drawn)).projections["x"].edges)
+    inline = edges_of(build(tmp_path, projection(f"{{rule: pairs, pairs: {pairs}}}", **drawn)))
+    assert equal(inline, edges_of(build(tmp_path, projection(FILE.format("e.csv"), **drawn))))
     fewer = projection("{rule: file, path: e.csv, autapses: false}", **drawn, post="A")
-    kept = build(tmp_path, fewer).projections["x"].edges
+    kept = edges_of(build(tmp_path, fewer))
     assert equal(kept, [column[[1, 3]] for column in inline])
 
 
@@ -299,7 +317,7 @@ def test_edges_of_sonata_are_read(tmp_path):
             group["edge_type_id"], group["edge_group_id"] = [0] * 3, [0] * 3
             group["0/syn_weight"], group["0/delay"] = np.float32(weight), [1.0, 2.0, 1.5]
     rule = "{rule: file, path: edges.h5, population: a_to_b}"
-    edges = build(tmp_path, projection(rule, weight=None)).projections["x"].edges
+    edges = edges_of(build(tmp_path, projection(rule, weight=None)))
     assert equal(edges, ([1, 2, 3], [4, 5, 6], [1.0, 2.0, 3.0], [10, 20, 15]))
 
 
@@ -307,7 +325,7 @@ def test_edges_of_sonata_are_read(tmp_path):
 def test_a_file_without_edges_connects_nothing(tmp_path, file):
     write(tmp_path / file, {"pre": np.array([], int), "post": np.array([], int)})
     weight, delay = "{normal: {mean: 1 mV, std: 1 mV}}", "{uniform: {low: 1 ms, high: 2 ms}}"
-    edges = build(tmp_path, projection(FILE.format(file), weight=weight, delay=delay)).projections["x"].edges
+    edges = edges_of(build(tmp_path, projection(FILE.format(file), weight=weight, delay=delay)))
     assert [len(column) for column in edges] == [0, 0, 0, 0]
     assert edges.pre.dtype == edges.post.dtype == edges.delay.dtype == np.int32
 
@@ -378,18 +396,19 @@ def test_drawn_delays_are_rounded_half_away_from_zero():
     assert network.round_steps([0.0, 0.24, 0.25, 0.26, 0.5, 1.25], 0.5).tolist() == [0, 0, 1, 1, 1, 3]
 
 
-def test_a_drawn_negative_delay_asks_for_redraw(tmp_path):
-    where, message, hint = refused(tmp_path, projection(ALL, delay="{normal: {mean: 1 ms, std: 1 ms}}"))
+def test_a_drawn_negative_delay_asks_for_redraw(tmp_path, kernel):
+    text = projection(ALL, delay="{normal: {mean: 1 ms, std: 1 ms}}")
+    where, message, hint = refused_for_its_edges(tmp_path, text, kernel)
     assert where == "projections.x.delay"
     assert "negative" in message and "redraw" in hint
     bounded = "{normal: {mean: 1 ms, std: 1 ms, redraw: {min: 0.05 ms}}}"
-    assert build(tmp_path, projection(ALL, delay=bounded)).projections["x"].edges.delay.min() == 1
+    assert edges_of(build(tmp_path, projection(ALL, delay=bounded))).delay.min() == 1
 
 
-def test_a_drawn_negative_conductance_asks_for_redraw(tmp_path):
+def test_a_drawn_negative_conductance_asks_for_redraw(tmp_path, kernel):
     coba = {"synapse": "{model: expon, tau: 5 ms}", "output": "{model: coba, E: 0 mV}"}
     weight = "{normal: {mean: 1 nS, std: 1 nS}}"
-    where, message, hint = refused(tmp_path, projection(ALL, weight=weight, **coba))
+    where, message, hint = refused_for_its_edges(tmp_path, projection(ALL, weight=weight, **coba), kernel)
     assert where == "projections.x.weight"
     assert "negative" in message and "redraw" in hint
     noise = f"inputs:\n  n: {{model: poisson, to: A, rate: 1 Hz, weight: {weight}, synapse: {{model: expon, tau: 5 ms}}, "
@@ -397,12 +416,12 @@ def test_a_drawn_negative_conductance_asks_for_redraw(tmp_path):
     assert where == "inputs.n.weight"
     assert "redraw" in hint
     bounded = weight.replace("std: 1 nS", "std: 1 nS, redraw: {min: 0 nS}")
-    assert build(tmp_path, projection(ALL, weight=bounded, **coba)).projections["x"].edges.weight.min() >= 0
+    assert edges_of(build(tmp_path, projection(ALL, weight=bounded, **coba))).weight.min() >= 0
 
 
 def test_a_drawn_negative_current_is_a_current_like_any_other(tmp_path):
     weight, synapse = "{normal: {mean: 0 pA, std: 1 pA}}", "{model: expon, tau: 5 ms}"
-    assert build(tmp_path, projection(ALL, weight=weight, synapse=synapse)).projections["x"].edges.weight.min() < 0
+    assert edges_of(build(tmp_path, projection(ALL, weight=weight, synapse=synapse))).weight.min() < 0
 
 
 @pytest.mark.parametrize(
@@ -427,10 +446,10 @@ def test_a_drawn_time_constant_of_a_synapse_obeys_its_rule(tmp_path):
 
 
 @pytest.mark.parametrize("field", ["weight", "delay"])
-def test_bounds_that_are_never_met_are_refused_at_the_distribution(tmp_path, field):
+def test_bounds_that_are_never_met_are_refused_at_the_distribution(tmp_path, field, kernel):
     unit = {"weight": "mV", "delay": "ms"}[field]
     law = f"{{normal: {{mean: 1 {unit}, std: 1 {unit}, redraw: {{min: 99 {unit}}}}}}}"
-    where, _, hint = refused(tmp_path, projection(ALL, **{field: law}))
+    where, _, hint = refused_for_its_edges(tmp_path, projection(ALL, **{field: law}), kernel)
     assert where == f"projections.x.{field}.normal"
     assert "widen" in hint
 

@@ -312,6 +312,68 @@ def test_a_draw_of_nothing_is_empty():
     assert random.draw(STREAM, law("normal", 0.0, 1.0), np.arange(0)).shape == (0,)
 
 
+# ---- bounds ----------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def laws(draw):
+    """Any law with any bounds that contain something of it."""
+    kind = draw(st.sampled_from(["normal", "uniform", "lognormal", "exponential", "gamma"]))
+    first, second = draw(st.floats(1e-3, 1e3)), draw(st.floats(1e-3, 1e3))
+    if kind == "normal":
+        first *= draw(st.sampled_from([-1.0, 0.0, 1.0]))
+    if kind == "uniform":
+        first, second = first - 500, first - 500 + second
+    some = random.draw(STREAM, law(kind, first, second), np.arange(9))
+    bounds = st.sampled_from([None, (some.min(), math.inf), (-math.inf, some.max()), (some.min(), some.max())])
+    return law(kind, first, second, draw(bounds), draw(bounds))
+
+
+def assert_within_bounds(of, values):
+    low, high = random.bounds(of)
+    assert low <= values.min() and values.max() <= high, (of, low, high, values.min(), values.max())
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(laws(), st.integers(0, 2**64 - 1))
+def test_no_draw_lies_outside_of_the_bounds_of_its_law(of, seed):
+    assert_within_bounds(of, random.draw(random.key(seed, "x"), of, np.arange(2000)))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(laws(), st.lists(words64, max_size=3))
+def test_not_even_the_most_extreme_words_lead_outside(of, more):
+    """Every pair of words from the ends and from between, and for a gamma of small shape a third one."""
+    words = np.array([0, 1, 2**11, 2**63, 2**64 - 2**11, 2**64 - 1, *more], np.uint64)
+    pairs = [side.ravel() for side in np.meshgrid(words, words)]
+    for third in words:
+        calls = []
+
+        def chosen(stream, entity, number, calls=calls, third=third):
+            calls.append(number)
+            return tuple(pairs) if len(calls) == 1 else (np.full(entity.shape, third), None)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(random, "blocks", chosen)
+            values, accepted = random._LAWS[of.kind](of, STREAM, pairs[0], pairs[0] * np.uint64(0))
+        if of.redraw is not None:
+            accepted &= (values >= of.redraw[0]) & (values <= of.redraw[1])
+        values = values if of.clip is None else np.clip(values, *of.clip)
+        if accepted.any():
+            assert_within_bounds(of, values[accepted])
+
+
+def test_bounds_are_no_wider_than_they_must_be():
+    """Of a normal variable some eight standard deviations; a bound of the user's holds exactly."""
+    low, high = random.bounds(law("normal", 10.0, 2.0))
+    assert 10 - 2 * 8.5 < low < 10 - 2 * 8 and 10 + 2 * 8 < high < 10 + 2 * 8.5
+    assert random.bounds(law("normal", 10.0, 2.0, redraw=(9.0, math.inf)))[0] == 9.0
+    assert random.bounds(law("normal", 10.0, 2.0, clip=(-1.0, 11.0))) == (-1.0, 11.0)
+    assert random.bounds(law("uniform", -3.0, 4.0)) == (-3.0, 4.0)
+    assert 36 < random.bounds(law("exponential", 1.0))[1] < 38
+    assert random.bounds(law("gamma", 1.0, 1.0))[0] == 0.0
+
+
 # ---- noise inside the step -------------------------------------------------------------------------------------------
 
 MEANS = [*np.geomspace(1e-9, 64, 60), 0.5, 1.0, 2.0, 2.32, 10.0, 63.999]

@@ -19,11 +19,11 @@ STEPS, DT = 5_000, 0.1
 
 
 def graph(target: str) -> None:
-    from snnrun import check, network
+    from snnrun import check, connect, network
 
     file = Path(__file__).parents[2] / "configs" / "einet.yaml"
     built = network.build(check.load(file).spec, file.parent)
-    parts = {name: built.projections[name].edges for name in ("exc", "inh")}
+    parts = {name: connect.collect(built.projections[name].connectivity) for name in ("exc", "inh")}
     arrays = {f"{name}_{side}": getattr(edges, side) for name, edges in parts.items() for side in ("pre", "post")}
     np.savez_compressed(target, V=built.populations["N"].V, **arrays)
 

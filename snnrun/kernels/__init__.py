@@ -1,6 +1,7 @@
 """The delivery primitive and its implementations.
 
-**deliver**: for every edge e whose source fired `delay_e` steps ago, sums[target_e] += weight_e, in integers.
+**deliver**: for every edge e whose source fired `delay_e` steps ago, sums[target_e] += weight_e, in integers; and for every
+Poisson input, sums[target] += weight times the number of its spikes.
 
 Sources and targets are places on merged axes. A source is a neuron's place on the axis of all populations; a target is a
 place on the axis of all receptors, one for each neuron of the receptor's population. Weights are whole multiples of the
@@ -8,20 +9,48 @@ receptor's quantum, so a sum has no order and every implementation gives the sam
 
 A kernel is a module with
 
-    prepare(pathways, sources, targets) -> layout   on the host, once: its own arrangement of the edges
-    deliver(layout, history, step) -> sums          int64 [targets]
-    nbytes(layout) -> int
+    arrange(pathways, sources, targets, threads) -> Arranged       on the host, once: its own arrangement of the edges
+    bind(arranged, structure, noise, quanta) -> Layout              what its calls in a step need; a tree of arrays
+    history(structure, arranged) -> History                         with nobody having fired yet
+    jumps(structure, layout, history, step) -> (history, jumps, waiting)
+    arrive(structure, layout, history, waiting, step, fired, passed, frames, frame) -> (history, arrivals, passed, frames)
+    words(key, step, first, size) -> words                          one random word per neuron
 
-What a step leaves behind is a History, which belongs to no kernel.
+`jumps` says what moves V through delta synapses at the end of a step, before the threshold is tested. `arrive` takes who fired
+then (for each population a mask, or what has reached its threshold), writes it into the history and the frames, and says what
+reaches the other receptors. Both are one array per receptor, in the unit of its weights, or None where nothing can arrive.
+`waiting` is handed from one to the other. `passed` are arrays that come out as they go in: a compiler must have them ready by
+then, and does not compute them again for every later use.
 """
 
+from types import ModuleType
 from typing import Any, NamedTuple
 
-CHOSEN = "xla"  # the kernel that runs
+import numpy as np
+
+from snnrun.connect import Connectivity, collect
+
+KERNELS = ("native", "xla")
+
+
+class Unavailable(RuntimeError):
+    """The native kernel cannot run here: what is to be said of it, as in `was not built`."""
 
 
 class Pathway(NamedTuple):
-    """Edges on merged axes, in any order: a projection, or the part of it that is delivered together."""
+    """The edges of a projection with their places on the merged axes."""
+
+    connectivity: Connectivity
+    source: Any  # int32 [pre]: place of each neuron of pre
+    target: Any  # int32 [post]
+    quantum: float  # a power of two
+    wide: bool  # whether weights take 64 bits
+    delta: bool  # whether it moves V itself: a spike without delay then acts one step later
+    procedural: bool = False  # whether edges are drawn again instead of stored
+
+
+class Edges(NamedTuple):
+    """Edges on merged axes, in any order."""
 
     source: Any  # int32 [edges]
     target: Any  # int32 [edges]
@@ -29,8 +58,81 @@ class Pathway(NamedTuple):
     delay: Any  # whole steps: int, or int32 [edges]
 
 
+class Found(NamedTuple):
+    """What became of a pathway."""
+
+    synapses: int
+    shortest: int  # delays in steps; 0 where there is no edge
+    longest: int
+    stored: bool
+
+
+class Arranged(NamedTuple):
+    """Edges as a kernel wants them, before it is known what else its calls need."""
+
+    edges: Any
+    found: tuple[Found, ...]  # per pathway
+    nbytes: int
+
+
 class History(NamedTuple):
-    """Who fired in the last steps: row k % depth holds step k, one bit per source in words of 32."""
+    """Who fired in the last steps: row k % depth holds step k, one bit per source in words of 32. What else there is of it, and
+    how many rows there are, is a kernel's own."""
 
     words: Any  # uint32 [depth, words]
-    count: Any  # int32 [depth, words]: spikes in a row up to and including each word
+    count: Any  # what a kernel derives from each row, to read it faster
+    pending: Any  # what is not in the rows: arrivals of later steps that were drawn already, or the row of the last step
+
+
+class Reached(NamedTuple):
+    """Who fires: neurons whose value has reached a threshold, value >= threshold."""
+
+    leaf: int  # the value: which of the arrays that are passed through
+    threshold: Any  # one, or one per neuron
+
+
+class Choice(NamedTuple):
+    name: str
+    reason: str | None  # why it is not the native kernel where that was not asked for
+
+
+def choose(wanted: str = "auto", device: str = "cpu") -> Choice:
+    """The kernel for a run: the native one on a CPU, where it was built. Raises Unavailable."""
+    from snnrun.kernels import native
+
+    if wanted == "xla":
+        return Choice("xla", None)
+    reason = native.available() if device == "cpu" else "runs on CPUs only"
+    if reason is None:
+        return Choice("native", None)
+    if wanted == "native":
+        raise Unavailable(reason)
+    return Choice("xla", reason if device == "cpu" else None)
+
+
+def module(name: str) -> ModuleType:
+    """The kernel of a name."""
+    from snnrun.kernels import native, xla
+
+    return {"native": native, "xla": xla}[name]
+
+
+def quantised(weight: Any, quantum: float, wide: bool) -> Any:
+    """Weights as whole multiples of a quantum, half to even."""
+    return np.rint(np.asarray(weight, np.float64) / quantum).astype(np.int64 if wide else np.int32)
+
+
+def edges_of(pathway: Pathway) -> Edges:
+    """All edges of a pathway, drawn."""
+    drawn = collect(pathway.connectivity)
+    return Edges(
+        pathway.source[drawn.pre],
+        pathway.target[drawn.post],
+        quantised(drawn.weight, pathway.quantum, pathway.wide),
+        np.maximum(drawn.delay, int(pathway.delta)),
+    )
+
+
+def found_in(edges: Edges) -> Found:
+    count, delay = len(edges.source), edges.delay
+    return Found(count, int(np.min(delay)), int(np.max(delay)), True) if count else Found(0, 0, 0, True)

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snnrun.kernels import History, Pathway
+from snnrun.kernels import Edges, History
 
 
 class Layout(NamedTuple):
@@ -12,7 +12,7 @@ class Layout(NamedTuple):
     weights: Any  # int64 [delays, sources, targets]: sums of the weights of all edges between two places
 
 
-def prepare(pathways: list[Pathway], sources: int, targets: int) -> Layout:
+def prepare(pathways: list[Edges], sources: int, targets: int) -> Layout:
     every = [np.unique(np.broadcast_to(p.delay, p.source.shape)) for p in pathways]
     delays = np.unique(np.concatenate(every)) if every else np.empty(0, np.int64)
     weights = np.zeros((len(delays), sources, targets), np.int64)
@@ -30,7 +30,3 @@ def deliver(layout: Layout, history: History, step: int) -> Any:
         fired = np.unpackbits(row.view(np.uint8), bitorder="little")[: weights.shape[0]]
         sums += fired.astype(np.int64) @ weights
     return sums
-
-
-def nbytes(layout: Layout) -> int:
-    return layout.weights.nbytes

@@ -13,15 +13,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snnrun.kernels import History, Pathway
+from snnrun import random
+from snnrun.inputs import poisson
+from snnrun.kernels import Arranged, Edges, History, Pathway, Reached, edges_of, found_in
 from snnrun.lazy import jnp, lax
+from snnrun.plan import Structure
 
 BLOCK = 32  # spikes looked up at a time
 NARROW, WIDE = 32, 1024  # bounds on the edges added at a time
 _CHUNK = 1 << 20  # edges encoded at a time
 
 
-class Layout(NamedTuple):
+class Segments(NamedTuple):
     """Edges for the kernel; all arrays."""
 
     delays: Any  # int32 [delays]: the distinct delays, ascending
@@ -36,7 +39,125 @@ class Layout(NamedTuple):
     zeros: Any  # int64 [targets]
 
 
-def prepare(pathways: list[Pathway], sources: int, targets: int) -> Layout:
+class Layout(NamedTuple):
+    """What the calls of a step need."""
+
+    due: Segments | None  # edges with a delay
+    instant: Segments | None  # and without
+    noise: tuple[Any, ...]  # constants of the Poisson inputs
+    quanta: tuple[Any, ...]  # per receptor
+
+
+def arrange(pathways: list[Pathway], sources: int, targets: int, threads: int) -> Arranged:
+    """Draw and sort all edges. XLA divides its work among threads by itself; procedural pathways are stored."""
+    every = [edges_of(pathway) for pathway in pathways]
+    found = tuple(found_in(edges) for edges in every)
+    sides = []
+    for chosen in (lambda delay: delay > 0, lambda delay: delay == 0):
+        side = [part for edges in every if len((part := _picked(edges, chosen(np.asarray(edges.delay)))).source)]
+        sides.append(prepare(side, sources, targets) if side else None)
+    return Arranged(tuple(sides), found, sum(nbytes(side) for side in sides if side is not None))
+
+
+def _picked(edges: Edges, mask: Any) -> Edges:
+    if mask.ndim == 0:
+        return edges if mask else Edges(edges.source[:0], edges.target[:0], edges.weight, edges.delay)
+    own = [values[mask] if np.ndim(values) else values for values in (edges.weight, edges.delay)]
+    return Edges(edges.source[mask], edges.target[mask], *own)
+
+
+def bind(arranged: Arranged, structure: Structure, noise: tuple[Any, ...], quanta: tuple[float, ...]) -> Layout:
+    due, instant = arranged.edges
+    return Layout(due, instant, noise, tuple(np.float64(quantum) for quantum in quanta))
+
+
+def history(structure: Structure, arranged: Arranged) -> History:
+    words = np.zeros((structure.depth, structure.sources // 32), np.uint32)
+    count = np.zeros(words.shape, np.int32)  # spikes in a row up to and including each word
+    return History(words, count, np.zeros(words.shape[1], np.uint32))
+
+
+def jumps(s: Structure, layout: Layout, history: History, step: Any) -> tuple[History, list[Any], Any]:
+    # The history is written before it is read: the other way round, XLA copies all of it in every step.
+    history = _recorded(history, history.pending, step - 1)
+    sums = deliver(layout.due, history, step) if layout.due is not None else None
+    return history, _due(s, layout, sums, step, delta=True), sums
+
+
+def _due(s: Structure, layout: Layout, sums: Any, step: Any, delta: bool) -> list[Any]:
+    """What arrives with a delay, and noise, through the receptors of delta synapses or through all others; sums of quanta."""
+    arrivals: list[Any] = []
+    for r, plan in enumerate(s.receptors):
+        quanta = None
+        if (plan.output is None) == delta:
+            quanta = None if sums is None or not plan.due else sums[plan.first : plan.first + plan.padded]
+            if (noise := _noise(s, layout, r, step)) is not None:
+                quanta = noise if quanta is None else quanta + noise
+            quanta = _in_units(s, layout.quanta[r], quanta) if delta and quanta is not None else quanta
+        arrivals.append(quanta)
+    return arrivals
+
+
+def arrive(s: Structure, layout: Layout, history: History, waiting: Any, step: Any, fired: list[Any], passed: list[Any],
+           frames: Any, frame: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
+    masks = [passed[f.leaf] >= f.threshold if isinstance(f, Reached) else f for f in fired]
+    there = [
+        mask if p.padded == p.size else mask & (np.arange(p.padded) < p.size)
+        for mask, p in zip(masks, s.populations, strict=True)
+    ]
+    row = jnp.concatenate([_packed(mask) for mask in there])
+    if s.tapped:
+        frames = frames.at[frame].set(jnp.concatenate([row[a:b] for a, b in s.tapped]))
+    arrivals = _due(s, layout, waiting, step, delta=False)
+    if layout.instant is not None:
+        sums = deliver(layout.instant, History(row[None], _running_count(row)[None], None), np.int64(0))
+        for r, plan in enumerate(s.receptors):
+            if plan.instant:
+                at_once = sums[plan.first : plan.first + plan.padded]
+                arrivals[r] = at_once if arrivals[r] is None else arrivals[r] + at_once
+    arrivals = [None if quanta is None else _in_units(s, layout.quanta[r], quanta) for r, quanta in enumerate(arrivals)]
+    return history._replace(pending=row), arrivals, passed, frames
+
+
+words = random.step_words
+
+
+def _noise(s: Structure, layout: Layout, r: int, step: Any) -> Any:
+    """Sum of the Poisson inputs of a receptor, in quanta; None where it has none."""
+    plan, total = s.receptors[r], None
+    for i in plan.noise:
+        part = s.noise[i]
+        counts = poisson.arrivals(layout.noise[i], step, part.start, part.stop)
+        counts = jnp.pad(counts, (part.start, plan.padded - part.stop))
+        total = counts if total is None else total + counts
+    return total
+
+
+def _in_units(s: Structure, quantum: Any, sums: Any) -> Any:
+    """Integer sums of a receptor as floats: int64 -> float64, times the quantum, -> the run's precision."""
+    return (sums.astype(jnp.float64) * quantum).astype(jnp.dtype(s.precision))
+
+
+def _packed(mask: Any) -> Any:
+    """Bits of a mask, 32 to a word, the first neuron in the lowest bit."""
+    bits = mask.reshape(-1, 32).astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)
+    return jnp.sum(bits, axis=1, dtype=jnp.uint32)
+
+
+def _recorded(history: History, row: Any, k: Any) -> History:
+    place, put = k % history.words.shape[0], lax.dynamic_update_index_in_dim
+    return history._replace(words=put(history.words, row, place, 0), count=put(history.count, _running_count(row), place, 0))
+
+
+def _running_count(row: Any) -> Any:
+    """Spikes in a row up to and including each word."""
+    return jnp.cumsum(lax.population_count(row).astype(jnp.int32), dtype=jnp.int32)
+
+
+# ---- arranging edges -------------------------------------------------------------------------------------------------
+
+
+def prepare(pathways: list[Edges], sources: int, targets: int) -> Segments:
     """Sort the edges by (source, delay, target).
 
     Takes 8 bytes per edge beside the result, 16 where every edge has a weight of its own. All that orders an edge is packed
@@ -86,7 +207,7 @@ def prepare(pathways: list[Pathway], sources: int, targets: int) -> Layout:
     target.resize(edges + width, refcheck=False)  # slices may reach beyond the last edge
     if weight is not None:
         weight.resize(edges + width, refcheck=False)
-    return Layout(
+    return Segments(
         delays.astype(np.int32),
         first_segment,
         segment_delay,
@@ -101,7 +222,7 @@ def prepare(pathways: list[Pathway], sources: int, targets: int) -> Layout:
 
 
 def _codes(
-    pathways: list[Pathway], delays: Any, kinds: list[int] | None, bits: tuple[int, int, int], edges: int
+    pathways: list[Edges], delays: Any, kinds: list[int] | None, bits: tuple[int, int, int], edges: int
 ) -> tuple[Any, Any]:
     """source | rank of the delay | target | kind of the weight, uint64 [edges]; and weights, where each edge has its own."""
     rank_bits, target_bits, kind_bits = bits
@@ -129,11 +250,11 @@ def _codes(
     return code, weight
 
 
-def nbytes(layout: Layout) -> int:
+def nbytes(layout: Segments) -> int:
     return sum(part.nbytes for part in layout if part is not None)
 
 
-def _distinct_delays(pathways: list[Pathway]) -> Any:
+def _distinct_delays(pathways: list[Edges]) -> Any:
     longest = max((int(np.max(p.delay)) for p in pathways if len(p.source)), default=-1)
     there = np.zeros(longest + 1, bool)
     for p in pathways:
@@ -142,7 +263,7 @@ def _distinct_delays(pathways: list[Pathway]) -> Any:
     return np.flatnonzero(there)
 
 
-def _weight_of_source(pathways: list[Pathway], sources: int) -> Any:
+def _weight_of_source(pathways: list[Edges], sources: int) -> Any:
     """One weight per source, or None where a source has edges of different weights."""
     if not all(np.ndim(p.weight) == 0 for p in pathways):
         return None
@@ -159,7 +280,10 @@ def _width(edges_per_segment: float) -> int:
     return min(max(1 << (max(int(np.ceil(edges_per_segment)), 1) - 1).bit_length(), NARROW), WIDE)
 
 
-def deliver(layout: Layout, history: History, step: Any) -> Any:
+# ---- delivery --------------------------------------------------------------------------------------------------------
+
+
+def deliver(layout: Segments, history: History, step: Any) -> Any:
     """Sums of the weights that arrive at the end of a step, int64 [targets]."""
     if not layout.delays.shape[0]:
         return layout.zeros
@@ -228,7 +352,7 @@ def _set_bit(word: Any, rank: Any) -> Any:
     return place
 
 
-def _edges(layout: Layout, source: Any, age: Any) -> tuple[Any, Any]:
+def _edges(layout: Segments, source: Any, age: Any) -> tuple[Any, Any]:
     """First edge, and the one after the last, of each source's segment with the delay `age`."""
     if layout.first_segment is None:
         return layout.first_edge[source], layout.first_edge[source + 1]

@@ -16,6 +16,13 @@ class Drive(NamedTuple):
     reversal: Any = None  # pA, sum of conductance times reversal potential
 
 
+class Crossing(NamedTuple):
+    """Who fires: neurons whose value has reached a threshold, value >= threshold."""
+
+    value: Any
+    threshold: Any
+
+
 class Rule(NamedTuple):
     """What parameters must satisfy, for literals when a file is checked and for drawn values when it is built."""
 

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import model_validator
 
 from snnrun.lazy import jnp
-from snnrun.neurons.drive import Drive, Rule
+from snnrun.neurons.drive import Crossing, Drive, Rule
 from snnrun.quantities import Capacitance, Count, Current, Drawable, Frozen, Resistance, Time, Voltage, fault
 
 
@@ -162,19 +162,23 @@ def init(const: Const, V: Any, ref: Any) -> State:
     return State(V, None if const.ref_steps is None else ref)
 
 
-def step(const: Const, state: State, drive: Drive, method: str) -> tuple[State, Any]:
-    """One step: propagate, add delta arrivals, hold where refractory, test the threshold. Returns the state and who fired."""
+def step(const: Const, state: State, drive: Drive, method: str) -> tuple[State, Crossing]:
+    """One step up to the threshold: propagate, add delta arrivals, hold where refractory. Returns the state and who fires."""
     V = _PROPAGATE[method](const, state.V, drive)
     if drive.jump is not None:
         V = V + drive.jump
+    if const.ref_steps is not None:
+        V = jnp.where(state.ref > 0, const.V_reset, V)  # V_reset lies below the threshold
+    return State(V, state.ref), Crossing(V, const.V_th)
+
+
+def reset(const: Const, state: State) -> State:
+    """The end of a step: who fires is reset and held."""
+    fired = const.V_th <= state.V
+    V = jnp.where(fired, const.V_reset, state.V)
     if const.ref_steps is None:
-        fired = const.V_th <= V
-        return State(jnp.where(fired, const.V_reset, V), None), fired
-    held = state.ref > 0
-    V = jnp.where(held, state.V, V)
-    fired = (const.V_th <= V) & ~held
-    V = jnp.where(fired, const.V_reset, V)
-    return State(V, jnp.where(fired, const.ref_steps, jnp.maximum(state.ref - 1, 0))), fired
+        return State(V, None)
+    return State(V, jnp.where(fired, const.ref_steps, jnp.maximum(state.ref - 1, 0)))
 
 
 def _current(const: Const, drive: Drive) -> Any:

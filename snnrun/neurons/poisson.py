@@ -3,6 +3,7 @@
 All targets of a source neuron see the same train. At most one spike per neuron and step.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -51,7 +52,7 @@ def lower(rate: Any, start: int, stop: int, stream: random.Key, dt: float) -> Co
     )
 
 
-def step(const: Const, step: Any, size: int) -> Any:
-    """Who spikes in a step, for `size` neurons."""
-    words = random.step_words((const.stream[0], const.stream[1]), step, 0, size)
+def step(const: Const, step: Any, size: int, draw: Callable[..., Any] = random.step_words) -> Any:
+    """Who spikes in a step, for `size` neurons; `draw` yields a word for each."""
+    words = draw((const.stream[0], const.stream[1]), step, 0, size)
     return (words < const.threshold) & (step >= const.start) & (step < const.stop)

@@ -1,0 +1,407 @@
+// One step's arrivals: for every edge whose source fired `delay` steps ago, sums[target] += weight, in integers.
+#pragma once
+
+#include "layout.hpp"
+#include "noise.hpp"
+#include "workers.hpp"
+
+namespace snnrun {
+
+// Who fired in the last steps: row k % depth holds step k, one bit per source. A row's *digest* is how many they were, and one
+// bit for each 64 sources that says whether any of them did: most of a row is silent, and is passed over without being read.
+struct History {
+  int64_t depth, words;      // words of 32 bits, an even number of them
+  const uint32_t* bits;      // [depth, words]
+  const uint32_t* digests;   // [depth, 1 + digest_words(words)]
+  int64_t place(int64_t step) const { return ((step % depth) + depth) % depth; }
+  const uint32_t* row(int64_t step) const { return bits + place(step) * words; }
+  const uint32_t* digest(int64_t step) const { return digests + place(step) * (1 + digest_words(words)); }
+  int64_t spikes(int64_t step) const { return *digest(step); }
+
+  static int64_t digest_words(int64_t words) { return (words / 2 + 31) / 32; }
+};
+
+// Writes the digest of a row.
+SNNRUN_HOT inline void digest_row(const uint32_t* row, int64_t words, uint32_t* digest) {
+  uint32_t spikes = 0;
+  std::fill(digest, digest + 1 + History::digest_words(words), 0);
+  for (int64_t w = 0; w < words / 2; ++w) {
+    uint64_t bits;
+    std::memcpy(&bits, row + 2 * w, 8);
+    spikes += static_cast<uint32_t>(__builtin_popcountll(bits));
+    digest[1 + w / 32] |= static_cast<uint32_t>(bits != 0) << w % 32;
+  }
+  digest[0] = spikes;
+}
+
+// Consecutive places first ... first + size - 1 on an axis, which are the indices from `index` on of a selection.
+struct Run {
+  int64_t first, size, index;
+};
+
+struct Procedural {
+  Pathway pathway;
+  const Run* sources;
+  int64_t source_runs;
+  const Run* targets;
+  int64_t target_runs;
+  double edges_per_row;  // expected
+};
+
+struct Receptor {
+  int64_t first, size;  // places on the axis of targets
+  double quantum;
+};
+
+// What is delivered together: jumps of V by delta synapses, which are due before the threshold is tested, or arrivals at
+// receptor variables, which are due after it.
+struct Stage {
+  const Block* blocks;
+  int64_t block_count;
+  const Procedural* procedural;
+  int64_t procedural_count;
+  const Noise* noise;
+  int64_t noise_count;
+  const Receptor* receptors;  // those that are handed out, in their order
+  int64_t receptor_count;
+};
+
+struct Network {
+  int64_t threads, targets;
+  Shards shards;
+  double edges_per_segment;  // expected, over all blocks
+  Stage stages[2];           // jumps, arrivals
+};
+
+// Nanoseconds, roughly: what an edge takes, a due segment, an edge that is drawn, a neuron's noise, a receptor's sum; and what
+// must be saved for it to be worth waking other threads.
+constexpr double EDGE = 1.8, SEGMENT = 8.0, DRAWN_EDGE = 8.0, NOISE = 1.0, SUM = 0.3, WORTH_SHARING = 15e3;
+
+namespace detail {
+
+// Calls f(source) for the set bits of a row at the places first ... end - 1.
+template <class F>
+SNNRUN_INLINE void fired_in(const uint32_t* row, const uint32_t* digest, int64_t first, int64_t end, F&& f) {
+  const int64_t begin = first / 64, stop = (end + 63) / 64;
+  for (int64_t group = begin / 32; group * 32 < stop; ++group) {
+    for (uint32_t some = digest[1 + group]; some; some &= some - 1) {
+      const int64_t w = group * 32 + __builtin_ctz(some);
+      if (w < begin || w >= stop) continue;
+      uint64_t bits;
+      std::memcpy(&bits, row + 2 * w, 8);
+      if (w * 64 < first) bits &= ~0ull << (first - w * 64);
+      if ((w + 1) * 64 > end) bits &= ~0ull >> ((w + 1) * 64 - end);
+      for (; bits; bits &= bits - 1) f(w * 64 + __builtin_ctzll(bits));
+    }
+  }
+}
+
+struct Segment {
+  int32_t row, rank;
+};
+
+template <int WEIGHT>
+SNNRUN_INLINE void add_records(const uint8_t* record, int64_t count, int64_t weight, int64_t* __restrict sums) {
+  for (int64_t i = 0; i < count; ++i, record += 2 + WEIGHT) {
+    uint16_t target;
+    std::memcpy(&target, record, 2);
+    if (WEIGHT == 4) {
+      int32_t narrow;
+      std::memcpy(&narrow, record + 2, 4);
+      weight = narrow;
+    } else if (WEIGHT == 8) {
+      std::memcpy(&weight, record + 2, 8);
+    }
+    sums[target] += weight;
+  }
+}
+
+struct Span {
+  const uint8_t* begin;
+  int64_t count;
+};
+
+template <class Offset>
+SNNRUN_INLINE Span span_of(const Block& b, int64_t shard, Segment s) {
+  const int64_t* first = b.first_edge + shard * (b.sources + 1) + s.row;
+  const int64_t record = 2 + b.weight_bytes;
+  if (!b.offsets) return {b.records + first[0] * record, first[1] - first[0]};
+  const Offset* offset = static_cast<const Offset*>(b.offsets) + (shard * b.sources + s.row) * (b.ranks + 1) + s.rank;
+  return {b.records + (first[0] + offset[0]) * record, static_cast<int64_t>(offset[1]) - offset[0]};
+}
+
+// Adds segments; what they need is fetched into the cache some segments ahead, in two stages: where they lie, and their edges.
+template <class Offset, int WEIGHT>
+void add_segments(const Block& b, int64_t shard, const std::vector<Segment>& segments, int64_t* sums) {
+  constexpr int64_t FAR = 16, NEAR = 8;
+  Span ring[NEAR];
+  const int64_t n = static_cast<int64_t>(segments.size());
+  for (int64_t i = 0; i < n + FAR; ++i) {
+    if (i < n) {
+      const Segment s = segments[static_cast<size_t>(i)];
+      __builtin_prefetch(b.first_edge + shard * (b.sources + 1) + s.row);
+      if (b.offsets) {
+        __builtin_prefetch(static_cast<const Offset*>(b.offsets) + (shard * b.sources + s.row) * (b.ranks + 1) + s.rank);
+      }
+    }
+    const int64_t near = i - (FAR - NEAR), now = i - FAR;
+    if (now >= 0) {
+      const Span span = ring[now % NEAR];
+      add_records<WEIGHT>(span.begin, span.count, b.weight, sums);
+    }
+    if (near >= 0 && near < n) {
+      const Span span = span_of<Offset>(b, shard, segments[static_cast<size_t>(near)]);
+      ring[near % NEAR] = span;
+      const uint8_t* end = span.begin + std::min<int64_t>(span.count * (2 + WEIGHT), 512);
+      for (const uint8_t* line = span.begin; line < end; line += 64) __builtin_prefetch(line);
+    }
+  }
+}
+
+inline void add_block(const Block& b, int64_t shard, const History& history, int64_t step, std::vector<Segment>& segments,
+                      int64_t* sums) {
+  segments.clear();
+  for (int64_t rank = 0; rank < b.ranks; ++rank) {
+    const int64_t delay = b.delay[rank];
+    if (delay < 0 || !history.spikes(step - delay)) continue;
+    fired_in(history.row(step - delay), history.digest(step - delay), b.first_source, b.first_source + b.sources, [&](int64_t source) {
+      segments.push_back({static_cast<int32_t>(source - b.first_source), static_cast<int32_t>(rank)});
+    });
+  }
+  if (segments.empty()) return;
+  const bool wide = b.offset_bytes == 4;
+  switch (b.weight_bytes) {
+    case 0: return (wide ? add_segments<uint32_t, 0> : add_segments<uint16_t, 0>)(b, shard, segments, sums);
+    case 4: return (wide ? add_segments<uint32_t, 4> : add_segments<uint16_t, 4>)(b, shard, segments, sums);
+    default: return (wide ? add_segments<uint32_t, 8> : add_segments<uint16_t, 8>)(b, shard, segments, sums);
+  }
+}
+
+// int64 -> float64, times the quantum, -> the run's precision; sums are left at zero. No test for zero: a branch that depends on
+// who fired is guessed wrong so often that it costs four times what it spares.
+//
+// The plain form converts 32-bit halves, which every vector unit can; only their sum is rounded.
+template <class Float>
+SNNRUN_INLINE void hand_out_plain(int64_t* __restrict sums, int64_t count, double quantum, Float* __restrict out) {
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t sum = sums[i];
+    const double high = static_cast<double>(static_cast<int32_t>(sum >> 32)) * 4294967296.0;
+    const double low = static_cast<double>(static_cast<int32_t>(static_cast<uint32_t>(sum) ^ 0x80000000u)) + 2147483648.0;
+    out[i] = static_cast<Float>((high + low) * quantum);
+    sums[i] = 0;
+  }
+}
+SNNRUN_HOT inline void hand_out_any(int64_t* sums, int64_t count, double quantum, float* out) {
+  hand_out_plain(sums, count, quantum, out);
+}
+SNNRUN_HOT inline void hand_out_any(int64_t* sums, int64_t count, double quantum, double* out) {
+  hand_out_plain(sums, count, quantum, out);
+}
+
+#ifdef SNNRUN_X86
+__attribute__((target("avx512f,avx512dq"))) inline void hand_out_512(int64_t* sums, int64_t count, double quantum, float* out) {
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512d q = _mm512_set1_pd(quantum);
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    const __m512i a = _mm512_loadu_si512(sums + i), b = _mm512_loadu_si512(sums + i + 8);
+    _mm256_storeu_ps(out + i, _mm512_cvtpd_ps(_mm512_mul_pd(_mm512_cvtepi64_pd(a), q)));
+    _mm256_storeu_ps(out + i + 8, _mm512_cvtpd_ps(_mm512_mul_pd(_mm512_cvtepi64_pd(b), q)));
+    _mm512_storeu_si512(sums + i, zero), _mm512_storeu_si512(sums + i + 8, zero);
+  }
+  hand_out_plain(sums + i, count - i, quantum, out + i);
+}
+__attribute__((target("avx512f,avx512dq"))) inline void hand_out_512(int64_t* sums, int64_t count, double quantum, double* out) {
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m512d value = _mm512_cvtepi64_pd(_mm512_loadu_si512(sums + i));
+    _mm512_storeu_pd(out + i, _mm512_mul_pd(value, _mm512_set1_pd(quantum)));
+    _mm512_storeu_si512(sums + i, _mm512_setzero_si512());
+  }
+  hand_out_plain(sums + i, count - i, quantum, out + i);
+}
+#endif
+
+template <class Float>
+inline void hand_out(int64_t* sums, int64_t count, double quantum, Float* out) {
+#ifdef SNNRUN_X86
+  static const bool wide = __builtin_cpu_supports("avx512dq");
+  if (wide) return hand_out_512(sums, count, quantum, out);
+#endif
+  hand_out_any(sums, count, quantum, out);
+}
+
+// Calls f(source, pre) for the sources of a procedural pathway that fired in a row.
+template <class F>
+void fired_of(const Procedural& p, const History& history, int64_t step, F&& f) {
+  for (int64_t r = 0; r < p.source_runs; ++r) {
+    const Run& run = p.sources[r];
+    fired_in(history.row(step), history.digest(step), run.first, run.first + run.size,
+             [&](int64_t source) { f(source - run.first + run.index); });
+  }
+}
+
+// Places of the targets of some edges; with a few runs this is faster than a table, which does not fit into a cache.
+inline void targets_of(const Procedural& p, const Edges& edges, int64_t* places) {
+  if (p.target_runs > 4) {
+    for (int e = 0; e < edges.count; ++e) places[e] = p.pathway.target[edges.post[e]];
+    return;
+  }
+  for (int e = 0; e < edges.count; ++e) places[e] = edges.post[e] + p.targets[0].first;
+  for (int64_t r = 1; r < p.target_runs; ++r) {
+    const int64_t index = p.targets[r].index, shift = p.targets[r].first - index;
+    for (int e = 0; e < edges.count; ++e) places[e] = edges.post[e] >= index ? edges.post[e] + shift : places[e];
+  }
+}
+
+// Arrivals of a stage's procedural pathways. Rows are drawn once, by whichever thread is free, and added with atomic additions,
+// whose order does not matter to integers. With drawn delays a row is drawn when its source has fired, in step `newest`; what is
+// due later waits.
+inline void add_procedural(const Network& net, const Stage& stage, const History& history, int64_t step, int64_t newest,
+                           int64_t* sums, int64_t* pending) {
+  static thread_local std::vector<int64_t> rows;
+  for (int64_t i = 0; i < stage.procedural_count; ++i) {
+    const Procedural& procedural = stage.procedural[i];
+    const Pathway& p = procedural.pathway;
+    const bool drawn = p.delay_law != nullptr;
+    const int64_t sent = drawn ? newest : step - std::max(p.delay, p.least_delay);
+    if (!history.spikes(sent)) continue;
+    rows.clear();
+    fired_of(procedural, history, sent, [&](int64_t pre) { rows.push_back(pre); });
+    const bool little = static_cast<double>(rows.size()) * procedural.edges_per_row * DRAWN_EDGE < WORTH_SHARING;
+    const bool alone = rows.size() == 1 || net.threads == 1 || little;
+    const std::vector<int64_t>& mine = rows;
+    Workers::get().run(alone ? 1 : static_cast<int>(net.threads), static_cast<int64_t>(mine.size()), [&](int64_t r) {
+      edges_of_rows(p, mine[static_cast<size_t>(r)], mine[static_cast<size_t>(r)] + 1, [&](const Edges& edges) {
+        int64_t weight[BATCH], delay[BATCH], place[BATCH];
+        int64_t* sum[BATCH];
+        weights_of(p, edges, weight);
+        if (drawn) delays_of(p, edges, delay);
+        targets_of(procedural, edges, place);
+        for (int e = 0; e < edges.count; ++e) {
+          int64_t* to = sums;
+          if (drawn) to = pending + history.place(newest + std::max(delay[e], p.least_delay)) * net.targets;
+          sum[e] = to + place[e];
+          __builtin_prefetch(sum[e], 1);
+        }
+        if (alone) {
+          for (int e = 0; e < edges.count; ++e) *sum[e] += weight[e];
+        } else {
+          for (int e = 0; e < edges.count; ++e) __atomic_fetch_add(sum[e], weight[e], __ATOMIC_RELAXED);
+        }
+      });
+    });
+  }
+}
+
+// What a stage has to do in a step, in nanoseconds.
+inline double work_of(const Network& net, const Stage& stage, const History& history, int64_t step) {
+  double work = SUM * static_cast<double>(net.targets);
+  for (int64_t i = 0; i < stage.block_count; ++i) {
+    const Block& b = stage.blocks[i];
+    for (int64_t r = 0; r < b.ranks; ++r) {
+      if (b.delay[r] >= 0) work += static_cast<double>(history.spikes(step - b.delay[r])) * (SEGMENT + EDGE * net.edges_per_segment);
+    }
+  }
+  for (int64_t i = 0; i < stage.noise_count; ++i) work += NOISE * static_cast<double>(stage.noise[i].stop - stage.noise[i].start);
+  return work;
+}
+
+}  // namespace detail
+
+// What arrives at the end of a step through the receptors of a stage, in units. `newest` is the last row that the history holds:
+// that of the step before for jumps, that of the step itself for arrivals. `pending` is int64 [depth, targets] where
+// procedural pathways have drawn delays: what is due in this step and later; what is handed out leaves it.
+template <class Float>
+void arrivals(const Network& net, int which, const History& history, int64_t step, int64_t* pending, Float* const* out) {
+  const Stage& stage = net.stages[which];
+  static thread_local std::vector<int64_t> sums;  // all zero between calls
+  if (static_cast<int64_t>(sums.size()) < net.targets) sums.assign(static_cast<size_t>(net.targets), 0);
+  int64_t* all = sums.data();
+  if (stage.procedural_count) detail::add_procedural(net, stage, history, step, step - 1 + which, all, pending);
+  const bool share = net.threads > 1 && detail::work_of(net, stage, history, step) >= WORTH_SHARING;
+  Workers::get().run(share ? static_cast<int>(net.threads) : 1, net.shards.count, [&](int64_t shard) {
+    static thread_local std::vector<detail::Segment> segments;
+    const int64_t low = net.shards.first[shard], high = net.shards.first[shard + 1];
+    for (int64_t i = 0; i < stage.noise_count; ++i) add_noise(stage.noise[i], step, low, high, all + low);
+    for (int64_t i = 0; i < stage.block_count; ++i) {
+      detail::add_block(stage.blocks[i], shard, history, step, segments, all + low);
+    }
+    for (int64_t r = 0; r < stage.receptor_count; ++r) {
+      const Receptor& receptor = stage.receptors[r];
+      const int64_t begin = std::max(receptor.first, low), end = std::min(receptor.first + receptor.size, high);
+      if (begin >= end) continue;
+      if (pending) {
+        int64_t* due = pending + history.place(step) * net.targets;
+        for (int64_t t = begin; t < end; ++t) all[t] += due[t], due[t] = 0;
+      }
+      detail::hand_out(all + begin, end - begin, receptor.quantum, out[r] + (begin - receptor.first));
+    }
+  });
+}
+
+// Bits of a mask of bytes (0 or 1), 32 to a word, the first neuron in the lowest bit.
+inline void pack(const uint8_t* mask, int64_t count, uint32_t* words) {
+  for (int64_t w = 0; w < count / 32; ++w) {
+    uint32_t bits = 0;
+#ifdef SNNRUN_X86
+    for (int half = 0; half < 2; ++half) {
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(mask + 32 * w + 16 * half));
+      bits |= static_cast<uint32_t>(_mm_movemask_epi8(_mm_slli_epi16(bytes, 7))) << 16 * half;
+    }
+#else
+    for (int part = 0; part < 4; ++part) {
+      uint64_t eight;
+      std::memcpy(&eight, mask + 32 * w + 8 * part, 8);
+      bits |= static_cast<uint32_t>((eight * 0x0102040810204080u) >> 56) << 8 * part;
+    }
+#endif
+    words[w] = bits;
+  }
+}
+
+// The same, of who has reached a threshold: value >= threshold, which is one for all (`stride` 0) or each neuron's own (1).
+template <class Float>
+SNNRUN_INLINE void pack_reached_plain(const Float* value, const Float* threshold, int64_t stride, int64_t count, uint32_t* words) {
+  for (int64_t w = 0; w < count / 32; ++w) {
+    uint32_t bits = 0;
+    for (int64_t i = 0; i < 32; ++i) bits |= static_cast<uint32_t>(value[32 * w + i] >= threshold[stride * (32 * w + i)]) << i;
+    words[w] = bits;
+  }
+}
+#ifdef SNNRUN_X86
+__attribute__((target("avx512f"))) inline void pack_reached_512(const float* value, const float* threshold, int64_t stride,
+                                                                int64_t count, uint32_t* words) {
+  const __m512 one = _mm512_set1_ps(*threshold);
+  for (int64_t w = 0; w < count / 32; ++w) {
+    const __m512 low = stride ? _mm512_loadu_ps(threshold + 32 * w) : one;
+    const __m512 high = stride ? _mm512_loadu_ps(threshold + 32 * w + 16) : one;
+    const uint32_t first = _mm512_cmp_ps_mask(_mm512_loadu_ps(value + 32 * w), low, _CMP_GE_OQ);
+    const uint32_t second = _mm512_cmp_ps_mask(_mm512_loadu_ps(value + 32 * w + 16), high, _CMP_GE_OQ);
+    words[w] = first | second << 16;
+  }
+}
+inline void pack_reached_sse(const float* value, const float* threshold, int64_t stride, int64_t count, uint32_t* words) {
+  for (int64_t w = 0; w < count / 32; ++w) {
+    uint32_t bits = 0;
+    for (int64_t i = 0; i < 32; i += 4) {
+      const __m128 t = stride ? _mm_loadu_ps(threshold + 32 * w + i) : _mm_set1_ps(*threshold);
+      bits |= static_cast<uint32_t>(_mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(value + 32 * w + i), t))) << i;
+    }
+    words[w] = bits;
+  }
+}
+#endif
+inline void pack_reached(const double* value, const double* threshold, int64_t stride, int64_t count, uint32_t* words) {
+  pack_reached_plain(value, threshold, stride, count, words);
+}
+inline void pack_reached(const float* value, const float* threshold, int64_t stride, int64_t count, uint32_t* words) {
+#ifdef SNNRUN_X86
+  if (vector_bits() == 512) return pack_reached_512(value, threshold, stride, count, words);
+  return pack_reached_sse(value, threshold, stride, count, words);
+#else
+  pack_reached_plain(value, threshold, stride, count, words);
+#endif
+}
+
+}  // namespace snnrun

@@ -1,0 +1,225 @@
+// What Python and XLA see of the library: plain functions for building, and handlers that a compiled step calls.
+#include "deliver.hpp"
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+using namespace snnrun;
+
+namespace {
+
+template <class T>
+T* data(const ffi::AnyBuffer& buffer) {
+  return static_cast<T*>(buffer.untyped_data());
+}
+template <class T>
+T* data(ffi::Result<ffi::AnyBuffer>& buffer) {
+  return static_cast<T*>(buffer->untyped_data());
+}
+
+const Network& network_at(const ffi::Buffer<ffi::S64>& address) {
+  return *reinterpret_cast<const Network*>(*address.typed_data());
+}
+
+// Arrivals of a stage into the results from number `first` on; all have the run's precision.
+ffi::Error deliver_into(ffi::RemainingRets& results, size_t first, const Network& net, int which, const History& history,
+                        int64_t step, int64_t* pending) {
+  static thread_local std::vector<void*> out;
+  out.resize(static_cast<size_t>(net.stages[which].receptor_count));
+  bool single = false;
+  for (size_t i = 0; i < out.size(); ++i) {
+    auto result = results.get<ffi::AnyBuffer>(first + i);
+    if (!result) return result.error();
+    single = (*result)->element_type() == ffi::F32;
+    out[i] = (*result)->untyped_data();
+  }
+  if (single) {
+    arrivals<float>(net, which, history, step, pending, reinterpret_cast<float* const*>(out.data()));
+  } else if (!out.empty()) {
+    arrivals<double>(net, which, history, step, pending, reinterpret_cast<double* const*>(out.data()));
+  }
+  return ffi::Error::Success();
+}
+
+History history_of(ffi::Buffer<ffi::U32>& bits, ffi::Buffer<ffi::U32>& digests) {
+  return {bits.dimensions()[0], bits.dimensions()[1], bits.typed_data(), digests.typed_data()};
+}
+
+int64_t* pending_of(ffi::Result<ffi::Buffer<ffi::S64>>& pending) {
+  return pending->element_count() ? pending->typed_data() : nullptr;
+}
+
+// What moves V at the end of a step, before the threshold is tested.
+ffi::Error jumps(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::U32> bits,
+                 ffi::Buffer<ffi::U32> digests, ffi::Buffer<ffi::S64>, ffi::Result<ffi::Buffer<ffi::S64>> pending,
+                 ffi::RemainingRets results) {
+  return deliver_into(results, 0, network_at(network), 0, history_of(bits, digests), *step.typed_data(), pending_of(pending));
+}
+
+// A population's part of a row of bits.
+struct Part {
+  ffi::AnyBuffer fired;  // a mask, or a threshold
+  ffi::AnyBuffer value;  // what reaches the threshold
+  int64_t reached;       // whether it is a threshold
+  int64_t size, padded, first_word;
+
+  void pack_into(uint32_t* row, int64_t begin, int64_t end) const {  // neurons begin ... end - 1, multiples of 32
+    uint32_t* words = row + first_word + begin / 32;
+    const int64_t count = end - begin, stride = fired.element_count() > 1;
+    if (!reached) {
+      pack(static_cast<const uint8_t*>(fired.untyped_data()) + begin, count, words);
+    } else if (value.element_type() == ffi::F32) {
+      pack_reached(static_cast<const float*>(value.untyped_data()) + begin,
+                   static_cast<const float*>(fired.untyped_data()) + stride * begin, stride, count, words);
+    } else {
+      pack_reached(static_cast<const double*>(value.untyped_data()) + begin,
+                   static_cast<const double*>(fired.untyped_data()) + stride * begin, stride, count, words);
+    }
+    for (int64_t i = std::max(size, begin); i < end; i += 32 - i % 32) {  // nobody is beyond the last neuron
+      row[first_word + i / 32] &= i % 32 ? ~(~0u << i % 32) : 0;
+    }
+  }
+};
+
+constexpr int64_t PIECE = 1 << 14;  // neurons that one thread looks at, at a time
+
+// Who fired becomes the row of this step, which is written into the history and, as far as it is tapped, into row `frame` of the
+// frames; then receptors are handed what arrives. For each population there is a mask or, where `reached` names an operand that
+// is passed through, the threshold for it.
+ffi::Error arrive(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::S64> frame, ffi::Buffer<ffi::U32>,
+                  ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::S64>, ffi::RemainingArgs operands,
+                  ffi::Result<ffi::Buffer<ffi::U32>> frames, ffi::Result<ffi::Buffer<ffi::U32>> bits,
+                  ffi::Result<ffi::Buffer<ffi::U32>> digests, ffi::Result<ffi::Buffer<ffi::S64>> pending,
+                  ffi::RemainingRets results, ffi::Span<const int64_t> taps, ffi::Span<const int64_t> reached,
+                  ffi::Span<const int64_t> sizes) {
+  const Network& net = network_at(network);
+  const int64_t k = *step.typed_data();
+  const History history = history_of(*bits, *digests);
+  uint32_t* row = bits->typed_data() + history.place(k) * history.words;
+  static thread_local std::vector<std::pair<Part, int64_t>> pieces;
+  pieces.clear();
+  int64_t place = 0;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    auto fired = operands.get<ffi::AnyBuffer>(i);
+    if (!fired) return fired.error();
+    auto value = operands.get<ffi::AnyBuffer>(reached[i] < 0 ? i : sizes.size() + static_cast<size_t>(reached[i]));
+    if (!value) return value.error();
+    const Part part{*fired, *value, reached[i] >= 0, sizes[i], static_cast<int64_t>(value->element_count()), place};
+    for (int64_t begin = 0; begin < part.padded; begin += PIECE) pieces.push_back({part, begin});
+    place += part.padded / 32;
+  }
+  const auto& all = pieces;
+  const bool share = place * 32 > 2 * PIECE;
+  Workers::get().run(share ? static_cast<int>(net.threads) : 1, static_cast<int64_t>(all.size()), [&](int64_t i) {
+    const auto& [part, begin] = all[static_cast<size_t>(i)];
+    part.pack_into(row, begin, std::min(begin + PIECE, part.padded));
+  });
+  digest_row(row, history.words, digests->typed_data() + history.place(k) * (1 + History::digest_words(history.words)));
+  uint32_t* out = frames->typed_data() + *frame.typed_data() * frames->dimensions()[1];
+  for (size_t i = 0; i + 1 < taps.size(); i += 2) {
+    std::memcpy(out, row + taps[i], sizeof(uint32_t) * static_cast<size_t>(taps[i + 1] - taps[i]));
+    out += taps[i + 1] - taps[i];
+  }
+  return deliver_into(results, 0, net, 1, history, k, pending_of(pending));
+}
+
+ffi::Error step_words_of(ffi::Buffer<ffi::U32> key, ffi::Buffer<ffi::S64> step, ffi::Result<ffi::Buffer<ffi::U32>> out,
+                         int64_t first) {
+  step_words(Key{key.typed_data()[0], key.typed_data()[1]}, static_cast<uint64_t>(*step.typed_data()), first,
+             static_cast<int64_t>(out->element_count()), out->typed_data());
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+#pragma GCC visibility push(default)
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_jumps, jumps,
+                              ffi::Ffi::Bind()
+                                  .Arg<ffi::Buffer<ffi::S64>>()
+                                  .Arg<ffi::Buffer<ffi::S64>>()
+                                  .Arg<ffi::Buffer<ffi::U32>>()
+                                  .Arg<ffi::Buffer<ffi::U32>>()
+                                  .Arg<ffi::Buffer<ffi::S64>>()
+                                  .Ret<ffi::Buffer<ffi::S64>>()
+                                  .RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_arrive, arrive,
+                              ffi::Ffi::Bind()
+                                  .Arg<ffi::Buffer<ffi::S64>>()
+                                  .Arg<ffi::Buffer<ffi::S64>>()
+                                  .Arg<ffi::Buffer<ffi::S64>>()
+                                  .Arg<ffi::Buffer<ffi::U32>>()
+                                  .Arg<ffi::Buffer<ffi::U32>>()
+                                  .Arg<ffi::Buffer<ffi::U32>>()
+                                  .Arg<ffi::Buffer<ffi::S64>>()
+                                  .RemainingArgs()
+                                  .Ret<ffi::Buffer<ffi::U32>>()
+                                  .Ret<ffi::Buffer<ffi::U32>>()
+                                  .Ret<ffi::Buffer<ffi::U32>>()
+                                  .Ret<ffi::Buffer<ffi::S64>>()
+                                  .RemainingRets()
+                                  .Attr<ffi::Span<const int64_t>>("taps")
+                                  .Attr<ffi::Span<const int64_t>>("reached")
+                                  .Attr<ffi::Span<const int64_t>>("sizes"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_words, step_words_of,
+                              ffi::Ffi::Bind()
+                                  .Arg<ffi::Buffer<ffi::U32>>()
+                                  .Arg<ffi::Buffer<ffi::S64>>()
+                                  .Ret<ffi::Buffer<ffi::U32>>()
+                                  .Attr<int64_t>("first"));
+
+extern "C" {
+
+// Version of the interface that the library was built for, and sizes of what Python fills in: a guard against a mismatch.
+void snnrun_interface(int64_t* out) {
+  out[0] = XLA_FFI_API_MAJOR, out[1] = XLA_FFI_API_MINOR;
+  out[2] = sizeof(Pathway), out[3] = sizeof(Law), out[4] = sizeof(Block), out[5] = sizeof(Found), out[6] = sizeof(Noise);
+  out[7] = sizeof(Network), out[8] = sizeof(Procedural), out[9] = sizeof(Receptor);
+}
+
+Found snnrun_survey(const Pathway* p, const Shards* shards, int64_t part, int64_t parts) {
+  return survey(*p, *shards, part, parts);
+}
+Found snnrun_count(const Pathway* p, const Block* block, const Shards* shards, int64_t part, int64_t parts) {
+  return count(*p, *block, *shards, part, parts);
+}
+int64_t snnrun_accumulate(const Block* block, const Shards* shards, int64_t* longest_row) {
+  return accumulate(*block, *shards, longest_row);
+}
+Found snnrun_fill(const Pathway* p, const Block* block, const Shards* shards, int64_t part, int64_t parts) {
+  return fill(*p, *block, *shards, part, parts);
+}
+
+// One step's arrivals without XLA, for tests.
+void snnrun_arrivals(const Network* net, int64_t stage, int64_t depth, int64_t words, const uint32_t* bits, int64_t step,
+                     int64_t* pending, double* const* out) {
+  const int64_t size = 1 + History::digest_words(words);
+  std::vector<uint32_t> digests(static_cast<size_t>(depth * size));
+  for (int64_t row = 0; row < depth; ++row) digest_row(bits + row * words, words, digests.data() + row * size);
+  arrivals<double>(*net, static_cast<int>(stage), History{depth, words, bits, digests.data()}, step, pending, out);
+}
+
+// Draws of a law, edges of some rows, words of a step: for tests against their twins.
+int64_t snnrun_draw(const Law* law, const uint64_t* entity, const uint64_t* number, int64_t count, double* values) {
+  for (int64_t i = 0; i < count; i += BATCH) {
+    if (!draw(*law, entity + i, number + i, static_cast<int>(std::min<int64_t>(BATCH, count - i)), values + i)) return 0;
+  }
+  return 1;
+}
+int64_t snnrun_edges(const Pathway* p, int64_t begin, int64_t end, int64_t room, int32_t* pre, int32_t* post, uint64_t* entity,
+                     uint64_t* number) {
+  int64_t found = 0;
+  edges_of_rows(*p, begin, end, [&](const Edges& edges) {
+    for (int i = 0; i < edges.count; ++i, ++found) {
+      if (found < room) {
+        pre[found] = edges.pre[i], post[found] = edges.post[i], entity[found] = edges.entity[i], number[found] = edges.number[i];
+      }
+    }
+  });
+  return found;
+}
+void snnrun_step_words(const uint32_t* key, int64_t step, int64_t first, int64_t size, uint32_t* out) {
+  step_words(Key{key[0], key[1]}, static_cast<uint64_t>(step), first, size, out);
+}
+}
+
+#pragma GCC visibility pop

@@ -1,0 +1,116 @@
+// Threads that share the work of one call.
+//
+// They are the library's own: a pool that XLA owns would also cut XLA's own loops over the neurons into parts, which costs them
+// a factor of two. Between calls they wait busily for a short while, because the next call usually follows at once, and then
+// sleep. Whoever is free takes the next task, so a thread that the system holds up delays nobody unless it has begun one.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace snnrun {
+
+class Workers {
+ public:
+  static Workers& get() {
+    static Workers* workers = new Workers;  // never destroyed: threads may outlive the end of the program
+    static pid_t owner = getpid();
+    if (owner != getpid()) owner = getpid(), workers = new Workers;  // a forked process has none of the threads
+    return *workers;
+  }
+
+  // Calls task(0) ... task(count - 1), count < 2**28, on up to `threads` threads, and returns when all are done.
+  template <class Task>
+  void run(int threads, int64_t count, const Task& task) {
+    std::unique_lock<std::mutex> mine(one_at_a_time_, std::defer_lock);
+    if (threads <= 1 || count <= 1 || !mine.try_lock()) {
+      for (int64_t i = 0; i < count; ++i) task(i);
+      return;
+    }
+    while (static_cast<int>(threads_.size()) < threads - 1) {
+      const int number = static_cast<int>(threads_.size());
+      threads_.emplace_back([this, number] { help(number); });
+      threads_.back().detach();
+    }
+    task_ = [](const void* t, int64_t i) { (*static_cast<const Task*>(t))(i); };
+    context_ = &task;
+    wanted_.store(threads - 1, std::memory_order_relaxed);
+    done_.store(0, std::memory_order_relaxed);
+    {
+      std::lock_guard<std::mutex> lock(sleep_);
+      tickets_.store(static_cast<uint64_t>(count) << 28, std::memory_order_release);
+    }
+    if (sleepers_.load(std::memory_order_acquire)) wake_.notify_all();
+    work();
+    for (int spins = 0; done_.load(std::memory_order_acquire) < count; ++spins) {
+      spins < 4096 ? pause() : std::this_thread::yield();
+    }
+  }
+
+ private:
+  static constexpr uint64_t PLACE = (1u << 28) - 1;
+
+  static void pause() {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+
+  // A ticket holds the number of tasks and the next one that nobody has taken.
+  static bool left(uint64_t tickets) { return (tickets & PLACE) < (tickets >> 28); }
+
+  // Takes tasks while there are any. Who has taken one knows that the call is not over and that its context is the present one.
+  void work() {
+    uint64_t tickets = tickets_.load(std::memory_order_acquire);
+    while (left(tickets)) {
+      if (!tickets_.compare_exchange_weak(tickets, tickets + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      task_(context_, static_cast<int64_t>(tickets & PLACE));
+      done_.fetch_add(1, std::memory_order_release);
+      tickets = tickets_.load(std::memory_order_acquire);
+    }
+  }
+
+  void help(int number) {
+    const auto wanted = [&] {
+      return left(tickets_.load(std::memory_order_acquire)) && number < wanted_.load(std::memory_order_relaxed);
+    };
+    for (auto since = std::chrono::steady_clock::now();;) {
+      if (wanted()) {
+        work();
+        since = std::chrono::steady_clock::now();
+        continue;
+      }
+      for (int i = 0; i < 64 && !wanted(); ++i) pause();
+      if (std::chrono::steady_clock::now() - since < std::chrono::microseconds(500)) continue;
+      std::unique_lock<std::mutex> lock(sleep_);
+      sleepers_.fetch_add(1);
+      wake_.wait(lock, wanted);
+      sleepers_.fetch_sub(1);
+      since = std::chrono::steady_clock::now();
+    }
+  }
+
+  std::mutex one_at_a_time_, sleep_;
+  std::condition_variable wake_;
+  std::vector<std::thread> threads_;
+  void (*task_)(const void*, int64_t) = nullptr;
+  const void* context_ = nullptr;
+  std::atomic<int> wanted_{0}, sleepers_{0};
+  alignas(64) std::atomic<uint64_t> tickets_{0};
+  alignas(64) std::atomic<int64_t> done_{0};
+};
+
+}  // namespace snnrun

@@ -1,0 +1,550 @@
+"""Delivery in C++, called from the compiled step: the sources are in the folder native/ of the repository.
+
+Edges, the tables of Poisson inputs and everything else that a call needs lie in the host's memory, described by structures
+whose address is all that the compiled program is given.
+"""
+
+import ctypes
+import functools
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import POINTER, Structure, byref, c_double, c_int32, c_int64, c_uint32, c_void_p
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnrun import connect, kernels, random
+from snnrun.connect import Connectivity, Drawn
+from snnrun.kernels import Arranged, Found, History, Pathway, Reached, Unavailable, quantised
+from snnrun.lazy import ffi, jax, jnp
+from snnrun.plan import ReceptorPlan
+from snnrun.plan import Structure as PlanStructure
+from snnrun.quantities import Law
+
+LIBRARY = "_native.so"
+SHARD = 2**16  # targets of a shard have two bytes
+_RULES = (None, "all_to_all", "fixed_prob", "fixed_indegree", "fixed_outdegree", "fixed_total")
+_LAWS = ("normal", "uniform", "lognormal", "exponential", "gamma")
+_WIDE_RANGE = 512  # delays, in steps: beyond, the edges are asked which delays there are before room is made for all
+
+
+# ---- the structures of native/*.hpp ----------------------------------------------------------------------------------
+
+
+class _Law(Structure):
+    _fields_ = [("kind", c_int32), ("redraws", c_int32), ("clips", c_int32), ("key", c_uint32 * 2), ("unused", c_int32)] + [
+        (name, c_double) for name in ("first", "second", "redraw_low", "redraw_high", "clip_low", "clip_high")
+    ]
+
+
+class _Pathway(Structure):
+    _fields_ = [
+        ("rule", c_int32), ("multapses", c_int32), ("pre", c_int64), ("post", c_int64), ("n", c_int64), ("log_q", c_double),
+        ("own", c_void_p), ("source", c_void_p), ("target", c_void_p), ("listed_pre", c_void_p), ("listed_post", c_void_p),
+        ("weights", c_void_p), ("delays", c_void_p), ("weight_law", c_void_p), ("delay_law", c_void_p), ("weight", c_int64),
+        ("per_quantum", c_double), ("delay", c_int64), ("dt", c_double), ("least_delay", c_int64), ("key", c_uint32 * 2),
+    ]  # fmt: skip
+
+
+class _Block(Structure):
+    _fields_ = [
+        ("first_source", c_int64), ("sources", c_int64), ("weight", c_int64), ("weight_bytes", c_int64), ("ranks", c_int64),
+        ("delay", c_void_p), ("rank", c_void_p), ("longest", c_int64), ("first_edge", c_void_p), ("offsets", c_void_p),
+        ("offset_bytes", c_int64), ("records", c_void_p),
+    ]  # fmt: skip
+
+
+class _Shards(Structure):
+    _fields_ = [("count", c_int64), ("first", c_void_p)]
+
+
+class _Found(Structure):
+    _fields_ = [(n, c_int64) for n in ("edges", "shortest", "longest", "negative_delays", "negative_weights", "unmet")]
+
+
+class _Noise(Structure):
+    _fields_ = [
+        ("target", c_int64), ("start", c_int64), ("stop", c_int64), ("table", c_void_p), ("thresholds", c_int64),
+        ("per_neuron", c_int64), ("weight", c_void_p), ("weights", c_int64), ("first_step", c_int64), ("last_step", c_int64),
+        ("delay", c_int64), ("key", c_uint32 * 2),
+    ]  # fmt: skip
+
+
+class _Run(Structure):
+    _fields_ = [("first", c_int64), ("size", c_int64), ("index", c_int64)]
+
+
+class _Procedural(Structure):
+    _fields_ = [
+        ("pathway", _Pathway), ("sources", c_void_p), ("source_runs", c_int64), ("targets", c_void_p), ("target_runs", c_int64),
+        ("edges_per_row", c_double),
+    ]  # fmt: skip
+
+
+class _Receptor(Structure):
+    _fields_ = [("first", c_int64), ("size", c_int64), ("quantum", c_double)]
+
+
+class _Stage(Structure):
+    _fields_ = [
+        (name, kind)
+        for part in ("blocks", "procedural", "noise", "receptors")
+        for name, kind in ((part, c_void_p), (f"{part}_count", c_int64))
+    ]
+
+
+class _Network(Structure):
+    _fields_ = [
+        ("threads", c_int64), ("targets", c_int64), ("shards", _Shards), ("edges_per_segment", c_double), ("stages", _Stage * 2),
+    ]  # fmt: skip
+
+
+class _Kept:
+    """Structures with the memory that they point to."""
+
+    def __init__(self) -> None:
+        self.alive: list[Any] = []
+
+    def array(self, values: Any, dtype: Any) -> int | None:
+        """Address of an array of that type; None for None."""
+        if values is None:
+            return None
+        array = np.ascontiguousarray(values, dtype)
+        self.alive.append(array)
+        return array.ctypes.data
+
+    def structures(self, kind: Any, items: list[Any]) -> tuple[int, int]:
+        """Address and number of structures side by side."""
+        array = (kind * max(len(items), 1))(*items)
+        self.alive.append(array)
+        return ctypes.addressof(array), len(items)
+
+
+# ---- the library -----------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def library() -> Any:
+    """The library, checked. Raises Unavailable with the reason."""
+    found = [file for folder in kernels.__path__ if (file := Path(folder) / LIBRARY).exists()]
+    if not found:
+        raise Unavailable("was not built when snnrun was installed, for want of a C++ compiler")
+    try:
+        lib = ctypes.CDLL(str(found[0]))
+    except OSError as error:
+        raise Unavailable(f"cannot be loaded: {error}") from None
+    interface = (c_int64 * 10)()
+    lib.snnrun_interface(interface)
+    mine = [ctypes.sizeof(kind) for kind in (_Pathway, _Law, _Block, _Found, _Noise, _Network, _Procedural, _Receptor)]
+    if list(interface[2:]) != mine:
+        raise Unavailable("was built from another version of snnrun; install the package again")
+    here = _interface_of_jaxlib()
+    if here is not None and tuple(interface[:2]) > here:
+        built, runs = (".".join(map(str, version)) for version in (interface[:2], here))
+        raise Unavailable(f"was built for XLA's interface {built}, and this jaxlib has {runs}; install the package again")
+    pointers = {
+        "snnrun_survey": [POINTER(_Pathway), POINTER(_Shards), c_int64, c_int64],
+        "snnrun_count": [POINTER(_Pathway), POINTER(_Block), POINTER(_Shards), c_int64, c_int64],
+        "snnrun_fill": [POINTER(_Pathway), POINTER(_Block), POINTER(_Shards), c_int64, c_int64],
+        "snnrun_accumulate": [POINTER(_Block), POINTER(_Shards), POINTER(c_int64)],
+        "snnrun_arrivals": [POINTER(_Network), c_int64, c_int64, c_int64, c_void_p, c_int64, c_void_p, c_void_p],
+        "snnrun_draw": [POINTER(_Law), c_void_p, c_void_p, c_int64, c_void_p],
+        "snnrun_edges": [POINTER(_Pathway), c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p],
+        "snnrun_step_words": [c_void_p, c_int64, c_int64, c_int64, c_void_p],
+    }
+    results = {name: _Found for name in ("snnrun_survey", "snnrun_count", "snnrun_fill")}
+    for name, arguments in pointers.items():
+        function = getattr(lib, name)
+        function.argtypes, function.restype = arguments, results.get(name, c_int64)
+    _self_test(lib)
+    return lib
+
+
+def _interface_of_jaxlib() -> tuple[int, int] | None:
+    """Version of the interface of the jaxlib that is installed, from the headers that come with it; JAX is not loaded."""
+    import importlib.util
+    import re
+
+    spec = importlib.util.find_spec("jaxlib")
+    if spec is None or spec.origin is None:
+        return None
+    header = Path(spec.origin).parent / "include/xla/ffi/api/c_api.h"
+    if not header.exists():
+        return None
+    text = header.read_text()
+    found = [re.search(rf"#define XLA_FFI_API_{part}\s+(\d+)", text) for part in ("MAJOR", "MINOR")]
+    return (int(found[0][1]), int(found[1][1])) if found[0] and found[1] else None
+
+
+def _self_test(lib: Any) -> None:
+    """Random words and draws against NumPy, and a few edges against what must arrive."""
+    words = np.empty(300, np.uint32)
+    stream = random.key(1, "self-test")
+    lib.snnrun_step_words(np.array(stream, np.uint32).ctypes.data, 5, 100, 300, words.ctypes.data)
+    blocks = np.arange(100, 400) // 256 * 64 + np.arange(100, 400) % 64
+    first, second = random.blocks(stream, blocks, 5)
+    planes = np.stack([first, first >> np.uint64(32), second, second >> np.uint64(32)]) & np.uint64(0xFFFFFFFF)
+    expected = planes[np.arange(100, 400) % 256 // 64, np.arange(300)]
+    law, values = Law("normal", 1.0, 2.0, (0.0, 9.0), None), np.empty(40)
+    numbers, zeros = np.arange(40, dtype=np.uint64), np.zeros(40, np.uint64)
+    kept = _Kept()
+    lib.snnrun_draw(byref(_law(Drawn(law, stream), kept)), numbers.ctypes.data, zeros.ctypes.data, 40, values.ctypes.data)
+    if not (np.array_equal(words, expected) and np.array_equal(values, random.draw(stream, law, numbers))):
+        raise Unavailable("draws other random numbers than this version of snnrun")
+
+
+@functools.cache
+def _registered() -> None:
+    """Make the handlers known to XLA."""
+    lib = library()
+    for name in ("jumps", "arrive", "words"):
+        ffi.register_ffi_target(f"snnrun_{name}", ffi.pycapsule(getattr(lib, f"snnrun_{name}")), platform="cpu")
+
+
+def available() -> str | None:
+    """None where the kernel can run on this machine's processors, otherwise the reason why not."""
+    try:
+        library()
+    except Unavailable as reason:
+        return str(reason)
+    return None
+
+
+# ---- arranging edges -------------------------------------------------------------------------------------------------
+
+
+JUMPS, ARRIVALS = 0, 1  # stages of a step
+
+
+class Kept(NamedTuple):
+    """Arranged edges and the memory that they lie in."""
+
+    kept: _Kept
+    blocks: tuple[list[_Block], list[_Block]]  # per stage
+    procedural: tuple[list[_Procedural], list[_Procedural]]
+    shards: _Shards
+    threads: int
+    edges_per_segment: float
+
+
+def arrange(pathways: list[Pathway], sources: int, targets: int, threads: int) -> Arranged:
+    """Count all edges, and put each where it belongs: native/layout.hpp."""
+    kept = _Kept()
+    shards = _shards(pathways, targets, threads, kept)
+    found: list[Found] = [Found(0, 0, 0, True)] * len(pathways)
+    native = [_pathway(pathway, kept) for pathway in pathways]
+    blocks, procedural = ([], []), ([], [])
+    nbytes, edges, segments = 0, 0, 1
+    with ThreadPoolExecutor(threads) as pool:
+        for group in _groups(pathways):
+            made = _fill_block([(i, pathways[i], native[i]) for i in group], shards, found, kept, pool, threads)
+            if made is not None:
+                block, size, here = made
+                blocks[_stage(pathways[group[0]])].append(block)
+                nbytes, edges, segments = nbytes + size, edges + here, segments + shards.count * block.sources * block.ranks
+    for i, pathway in enumerate(pathways):
+        if pathway.procedural:
+            found[i] = _procedural_found(pathway)
+            runs = [*kept.structures(_Run, _runs(pathway.source)), *kept.structures(_Run, _runs(pathway.target))]
+            per_row = found[i].synapses / max(pathway.connectivity.sizes.pre, 1)
+            procedural[_stage(pathway)].append(_Procedural(native[i], *runs, per_row))
+    layout = Kept(kept, blocks, procedural, shards, threads, edges / segments)
+    return Arranged(layout, tuple(found), nbytes)
+
+
+def _stage(pathway: Pathway) -> int:
+    return JUMPS if pathway.delta else ARRIVALS
+
+
+def _groups(pathways: list[Pathway]) -> list[list[int]]:
+    """Pathways whose edges are stored alike: with individual weights, or with one and the same weight."""
+    groups: dict[Any, list[int]] = {}
+    for i, pathway in enumerate(pathways):
+        if not pathway.procedural:
+            c = pathway.connectivity
+            alike = None if _individual(c.weight) else int(quantised(c.weight, pathway.quantum, pathway.wide))
+            groups.setdefault((_stage(pathway), alike), []).append(i)
+    return list(groups.values())
+
+
+def _individual(value: Any) -> bool:
+    return isinstance(value, Drawn) or np.ndim(value) > 0
+
+
+def _shards(pathways: list[Pathway], targets: int, threads: int, kept: _Kept) -> _Shards:
+    """Contiguous ranges of targets, as many as there are threads or a multiple, with about the same number of edges each."""
+    load = np.ones(targets)
+    for pathway in pathways:
+        c = pathway.connectivity
+        if c.listed is not None:
+            np.add.at(load, pathway.target, np.bincount(c.listed[1], minlength=c.sizes.post))
+        else:
+            np.add.at(load, pathway.target, c.rule.expected(c.sizes) / max(c.sizes.post, 1))
+    count = threads
+    while True:
+        wanted = np.cumsum(load)[-1] * np.arange(1, count) / count if targets else np.empty(0)
+        inner = (np.searchsorted(np.cumsum(load), wanted) + 32) // 64 * 64
+        first = np.concatenate([[0], np.clip(inner, 0, targets), [targets]]).astype(np.int64)
+        first = np.unique(first) if targets else np.zeros(2, np.int64)
+        if np.diff(first).max(initial=0) <= SHARD:
+            return _Shards(len(first) - 1, kept.array(first, np.int64))
+        count += threads
+
+
+def _runs(places: NDArray[np.int32]) -> list[_Run]:
+    """A selection as runs of consecutive places: (first place, length, index of the first within the selection)."""
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(places) != 1) + 1, [len(places)]])
+    return [_Run(int(places[a]), int(b - a), int(a)) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+
+
+def _law(drawn: Drawn, kept: _Kept) -> _Law:
+    law = drawn.law
+    redraw, clip = law.redraw or (0.0, 0.0), law.clip or (0.0, 0.0)
+    numbers = (*random.coefficients(law), *redraw, *clip)
+    return _Law(_LAWS.index(law.kind), law.redraw is not None, law.clip is not None, drawn.stream, 0, *numbers)
+
+
+def _pathway(pathway: Pathway, kept: _Kept) -> _Pathway:
+    c = pathway.connectivity
+    p = _Pathway(
+        pre=c.sizes.pre, post=c.sizes.post, dt=c.dt, key=c.stream, least_delay=int(pathway.delta),
+        per_quantum=1.0 / pathway.quantum, source=kept.array(pathway.source, np.int32),
+        target=kept.array(pathway.target, np.int32),
+    )  # fmt: skip
+    if c.listed is not None:
+        p.rule, p.n = 0, len(c.listed[0])
+        p.listed_pre, p.listed_post = (kept.array(side, np.int32) for side in c.listed)
+    else:
+        p.rule, p.n, p.multapses = _RULES.index(c.rule.rule), getattr(c.rule, "n", 0), getattr(c.rule, "multapses", True)
+        if c.rule.rule == "fixed_prob":
+            if c.rule.p == 1:
+                p.rule = _RULES.index("all_to_all")
+            elif c.rule.p == 0:
+                p.pre = 0  # no row at all
+            else:
+                p.log_q = random.log1p(-c.rule.p)
+        if not c.rule.autapses:
+            own = c.sizes.pre_of_post() if c.rule.rule == "fixed_indegree" else c.sizes.post_of_pre()
+            p.own = kept.array(own, np.int32)
+    if isinstance(c.weight, Drawn):
+        p.weight_law = kept.structures(_Law, [_law(c.weight, kept)])[0]
+    elif _individual(c.weight):
+        p.weights = kept.array(c.weight, np.float64)
+    else:
+        p.weight = int(quantised(c.weight, pathway.quantum, pathway.wide))
+    if isinstance(c.delay, Drawn):
+        p.delay_law = kept.structures(_Law, [_law(c.delay, kept)])[0]
+    elif _individual(c.delay):
+        p.delays = kept.array(c.delay, np.int32)
+    else:
+        p.delay = int(c.delay)
+    return p
+
+
+Item = tuple[int, Pathway, _Pathway]
+
+
+def _fill_block(items: list[Item], shards: _Shards, found: list[Found], kept: _Kept, pool: ThreadPoolExecutor,
+                threads: int) -> tuple[_Block, int, int] | None:  # fmt: skip
+    """One block with all edges of some pathways; returns it with its size in bytes and in edges. Sets what was found."""
+    lib = library()
+    places = [pathway.source for _, pathway, _ in items if len(pathway.source)]
+    delays = np.unique(np.concatenate([_possible_delays(item, shards, pool, threads) for item in items]))
+    if not places or not len(delays):
+        return None
+    first = min(int(side.min()) for side in places)
+    rows = max(int(side.max()) for side in places) + 1 - first
+    wide = items[0][1].wide
+    individual = _individual(items[0][1].connectivity.weight)
+    rank = np.full(int(delays[-1]) + 1, -1, np.int32)
+    rank[delays] = np.arange(len(delays))
+    delay = delays.astype(np.int64)
+    first_edge = np.zeros((shards.count, rows + 1), np.int64)
+    offsets = np.zeros((shards.count, rows, len(delays) + 1), np.uint32) if len(delays) > 1 else None
+    block = _Block(
+        first_source=first, sources=rows, weight=0 if individual else items[0][2].weight,
+        weight_bytes=0 if not individual else 8 if wide else 4, ranks=len(delays), delay=kept.array(delay, np.int64),
+        rank=kept.array(rank, np.int32), longest=len(rank) - 1, first_edge=kept.array(first_edge, np.int64),
+        offsets=None if offsets is None else offsets.ctypes.data, offset_bytes=4,
+    )  # fmt: skip
+    for i, pathway, p in items:
+        found[i] = _counted(pathway, _in_parts(lib.snnrun_count, p, block, shards, pool, threads))
+    if offsets is not None:
+        used = np.asarray(offsets.reshape(-1, len(delays) + 1).any(axis=0))
+        delay[~used[1:]] = -1
+    longest_row = c_int64()
+    edges = lib.snnrun_accumulate(byref(block), byref(shards), byref(longest_row))
+    records = np.empty(edges * (2 + block.weight_bytes) + 64, np.uint8)  # what is fetched ahead may lie beyond the end
+    block.records = kept.array(records, np.uint8)
+    for _, pathway, p in items:
+        _sound(pathway.connectivity, _in_parts(lib.snnrun_fill, p, block, shards, pool, threads))
+    if offsets is not None:
+        if longest_row.value < 2**16:
+            offsets, block.offset_bytes = offsets.astype(np.uint16), 2
+        block.offsets = kept.array(offsets, offsets.dtype)
+    return block, records.nbytes + first_edge.nbytes + (0 if offsets is None else offsets.nbytes), edges
+
+
+def _in_parts(function: Callable[..., Any], p: _Pathway, block: _Block | None, shards: _Shards, pool: ThreadPoolExecutor,
+              threads: int) -> list[_Found]:  # fmt: skip
+    """A pass over the edges of a pathway, in as many parts as there are threads."""
+    blocks = () if block is None else (byref(block),)
+    return list(pool.map(lambda part: function(byref(p), *blocks, byref(shards), part, threads), range(threads)))
+
+
+def _possible_delays(item: Item, shards: _Shards, pool: ThreadPoolExecutor, threads: int) -> NDArray[np.int64]:
+    """All delays that a pathway may have, in steps."""
+    _, pathway, p = item
+    c, least = pathway.connectivity, int(pathway.delta)
+    if not isinstance(c.delay, Drawn) and np.ndim(c.delay):
+        return np.unique(np.maximum(c.delay, least))
+    low, high = connect.delay_bounds(c)
+    if high - low >= _WIDE_RANGE:
+        every = _in_parts(library().snnrun_survey, p, None, shards, pool, threads)
+        _sound(c, every)
+        low, high = min(part.shortest for part in every), max(part.longest for part in every)
+    if high < low:  # bounds that are never met, or no edge
+        if isinstance(c.delay, Drawn) and random.bounds(c.delay.law)[0] > random.bounds(c.delay.law)[1]:
+            raise connect.unmet(c, "delay")
+        return np.empty(0, np.int64)
+    if high > np.iinfo(np.int32).max:
+        raise connect.delay_too_long(c.name, high)
+    return np.unique(np.maximum(np.arange(max(low, 0), max(high, 0) + 1), least))
+
+
+def _counted(pathway: Pathway, parts: list[_Found]) -> Found:
+    _sound(pathway.connectivity, parts)
+    edges = sum(part.edges for part in parts)
+    if not edges:
+        return Found(0, 0, 0, True)
+    shortest, longest = min(part.shortest for part in parts), max(part.longest for part in parts)
+    return Found(edges, max(shortest, pathway.delta), max(longest, pathway.delta), True)
+
+
+def _sound(c: Connectivity, parts: list[_Found]) -> None:
+    """Raise SpecError for what drawing the edges has shown."""
+    for code, field in ((1, "weight"), (2, "delay")):
+        if any(part.unmet == code for part in parts):
+            raise connect.unmet(c, field)
+    if negative := sum(part.negative_delays for part in parts):
+        raise connect.negative_delays(c, negative)
+    if c.positive and (negative := sum(part.negative_weights for part in parts)):
+        raise connect.negative_weights(c, negative)
+
+
+def _procedural_found(pathway: Pathway) -> Found:
+    """Delays that may occur, and the number of edges that is expected; but for a few draws, nothing is drawn."""
+    c = pathway.connectivity
+    for field in ("weight", "delay"):
+        connect.drawable(c, field)
+    low, high = (max(delay, int(pathway.delta)) for delay in connect.delay_bounds(c))
+    return Found(math.ceil(c.rule.expected(c.sizes)), low, high, False)
+
+
+# ---- a step ----------------------------------------------------------------------------------------------------------
+
+
+class Layout(NamedTuple):
+    """What the compiled program is given."""
+
+    network: Any  # int64 [1]: address of the structure that describes everything
+
+
+def bind(arranged: Arranged, structure: PlanStructure, noise: tuple[Any, ...], quanta: tuple[float, ...]) -> Layout:
+    kept, blocks, procedural, shards, threads, edges_per_segment = arranged.edges
+    stages = []
+    for stage in (JUMPS, ARRIVALS):
+        receiving = [(structure.receptors[r], quanta[r]) for r in _receiving(structure, stage)]
+        noises = [_noise(plan, structure, noise, i, kept) for plan, _ in receiving for i in plan.noise]
+        stages.append(
+            _Stage(
+                *kept.structures(_Block, blocks[stage]),
+                *kept.structures(_Procedural, procedural[stage]),
+                *kept.structures(_Noise, noises),
+                *kept.structures(_Receptor, [_Receptor(plan.first, plan.padded, quantum) for plan, quantum in receiving]),
+            )
+        )
+    network = _Network(threads, structure.targets, shards, edges_per_segment, tuple(stages))
+    return Layout(np.array([kept.structures(_Network, [network])[0]], np.int64))
+
+
+def _noise(plan: ReceptorPlan, structure: PlanStructure, noise: tuple[Any, ...], i: int, kept: _Kept) -> _Noise:
+    const, part = noise[i], structure.noise[i]
+    return _Noise(
+        plan.first, part.start, part.stop, kept.array(const.table, np.uint32), len(const.table), const.table.ndim == 2,
+        kept.array(np.atleast_1d(const.weight), np.int64), np.size(const.weight), const.start, const.stop, const.delay_steps,
+        tuple(int(word) for word in const.stream),
+    )  # fmt: skip
+
+
+def _receiving(s: PlanStructure, stage: int) -> list[int]:
+    """Receptors of a stage that spikes or noise reach."""
+    delta = stage == JUMPS
+    return [
+        i for i, plan in enumerate(s.receptors) if (plan.output is None) == delta and (plan.due or plan.instant or plan.noise)
+    ]
+
+
+def history(structure: PlanStructure, arranged: Arranged) -> History:
+    waits = any(procedural.pathway.delay_law for stage in arranged.edges.procedural for procedural in stage)
+    words, depth = structure.sources // 32, structure.depth + 1
+    return History(
+        np.zeros((depth, words), np.uint32),
+        np.zeros((depth, 1 + (words // 2 + 31) // 32), np.uint32),
+        np.zeros((depth if waits else 0, structure.targets), np.int64),
+    )
+
+
+def jumps(s: PlanStructure, layout: Layout, history: History, step: Any) -> tuple[History, list[Any], None]:
+    receiving = _receiving(s, JUMPS)
+    if not receiving:
+        return history, [None] * len(s.receptors), None
+    _registered()
+    call = ffi.ffi_call("snnrun_jumps", [_like(history.pending), *_outputs(s, receiving)], input_output_aliases={4: 0})
+    pending, *found = call(layout.network, step, *history)
+    return history._replace(pending=pending), _spread(s, receiving, found), None
+
+
+def arrive(s: PlanStructure, layout: Layout, history: History, waiting: None, step: Any, fired: list[Any], passed: list[Any],
+           frames: Any, frame: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
+    _registered()
+    receiving = _receiving(s, ARRIVALS)
+    state = [frames, *history]
+    who = [f.threshold if isinstance(f, Reached) else f for f in fired]
+    shapes = [*map(_like, state), *_outputs(s, receiving), *map(_like, passed)]
+    aliases = {3 + i: i for i in range(len(state))}
+    aliases |= {3 + len(state) + len(who) + i: len(state) + len(receiving) + i for i in range(len(passed))}
+    call = ffi.ffi_call("snnrun_arrive", shapes, input_output_aliases=aliases)
+    result = call(
+        layout.network, step, frame, *state, *who, *passed,
+        taps=np.array([word for run in s.tapped for word in run], np.int64),
+        reached=np.array([f.leaf if isinstance(f, Reached) else -1 for f in fired], np.int64),
+        sizes=np.array([plan.size for plan in s.populations], np.int64),
+    )  # fmt: skip
+    frames, words, digests, pending, *found = result
+    arrivals, passed = found[: len(receiving)], found[len(receiving) :]
+    return History(words, digests, pending), _spread(s, receiving, arrivals), passed, frames
+
+
+def _like(array: Any) -> Any:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)
+
+
+def _outputs(s: PlanStructure, receiving: list[int]) -> list[Any]:
+    return [jax.ShapeDtypeStruct((s.receptors[i].padded,), np.dtype(s.precision)) for i in receiving]
+
+
+def _spread(s: PlanStructure, receiving: list[int], found: list[Any]) -> list[Any]:
+    """One entry per receptor; None for those that receive nothing."""
+    by_receptor = dict(zip(receiving, found, strict=True))
+    return [by_receptor.get(i) for i in range(len(s.receptors))]
+
+
+def words(key: Any, step: Any, first: int, size: int) -> Any:
+    """One 32-bit word for each of the neurons first ... first + size - 1 of a population: random.step_words."""
+    _registered()
+    call = ffi.ffi_call("snnrun_words", jax.ShapeDtypeStruct((size,), np.uint32))
+    return call(jnp.stack(key) if isinstance(key, tuple) else key, jnp.asarray(step), first=np.int64(first))
