@@ -142,6 +142,9 @@ def _place(before: str) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the types and scalars of the YAML 1.2 core schema; keys are text, whatever they look like."""
 
@@ -150,6 +153,23 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, "a mapping is wanted", node.start_mark)
         self.flatten_mapping(node)
         return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put what `<<` merges in front of a mapping's own keys. An own key goes before a merged one, and an earlier mapping of
+        a list before a later one; releases of PyYAML differ in the latter, so it is settled here."""
+        merges = [value for key, value in node.value if key.tag == _MERGE]
+        node.value = [(key, value) for key, value in node.value if key.tag != _MERGE]
+        taken = {key.value for key, _ in node.value}
+        merged = []
+        for value in merges:
+            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if not isinstance(source, yaml.MappingNode):
+                    problem = "expected a mapping or list of mappings for merging"
+                    raise yaml.constructor.ConstructorError(None, None, problem, source.start_mark)
+                self.flatten_mapping(source)
+                merged += [(key, found) for key, found in source.value if key.value not in taken]
+                taken.update(key.value for key, _ in source.value)
+        node.value = merged + node.value
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -162,7 +182,7 @@ for _tag, _pattern, _first in (
         "-+0123456789.",
     ),
     ("tag:yaml.org,2002:null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("tag:yaml.org,2002:merge", r"<<", "<"),
+    (_MERGE, r"<<", "<"),
 ):
     _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), list(_first))
 
@@ -232,7 +252,7 @@ def _faults_of_nodes(root: yaml.Node) -> Iterator[Fault]:
                 else:
                     if key.value in seen:
                         first = seen[key.value].start_mark.line + 1
-                        merge = key.tag == "tag:yaml.org,2002:merge"
+                        merge = key.tag == _MERGE
                         hint = "write both aliases in one list: <<: [*a, *b]" if merge else "remove one of the two"
                         at(key, f"{key.value!r} is given twice (first in line {first})", hint)
                     seen.setdefault(key.value, key)

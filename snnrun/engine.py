@@ -26,10 +26,11 @@ from snnrun.kernels import History, Reached
 from snnrun.neurons.drive import Crossing, Drive
 from snnrun.plan import Constants, Plan, PopulationPlan, Sample, Structure
 
-MAX_CHUNK = 1000  # steps
+MAX_CHUNK = 10_000  # steps
 FRAME_BYTES = 32 * 2**20  # what the frames of a chunk may take
 FIRST_CHUNK = 16  # steps; chunks then grow until one takes a while
 CHUNK_SECONDS = 0.25
+GROWTH = 4
 COMPILER = {"xla_cpu_prefer_vector_width": 512}  # a tenth faster on a CPU that has such vectors, and of no effect on others
 
 
@@ -223,7 +224,7 @@ def simulate(plan: Plan, state: State, steps: int, sink: Sink, capacity: int | N
         done += count
         now = time.perf_counter()
         if now - began < CHUNK_SECONDS:
-            length = min(2 * length, capacity)
+            length = min(GROWTH * length, capacity)
         began = now
     if pending is not None:
         _hand_over(s, pending, sink, progress)

@@ -292,11 +292,19 @@ def _grouped_samples(structure: Any) -> list[tuple[str, str, str, list[tuple[int
 
 def _fired(words: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row and neuron of every set bit, in order of row and neuron; most words are zero."""
-    row, word = np.nonzero(words)
-    octets = words[row, word].astype("<u4").view(np.uint8).reshape(-1, 4)
-    bits = np.unpackbits(octets, axis=1, bitorder="little")
-    which, bit = np.nonzero(bits)
-    return row[which], word[which] * 32 + bit
+    place = np.flatnonzero(words)
+    left = words.ravel()[place]
+    number = np.bitwise_count(left).astype(np.int64)
+    first = np.cumsum(number) - number
+    bit = np.empty(int(number.sum()), np.int64)
+    while len(left):  # the lowest bit of every word, the next one of those that have more, and so on
+        lowest = left & -left
+        bit[first] = np.bitwise_count(lowest - np.uint32(1))
+        left ^= lowest
+        more = left != 0
+        left, first = left[more], first[more] + 1
+    row, word = np.divmod(np.repeat(place, number), words.shape[1])
+    return row, word * 32 + bit
 
 
 def _append(dataset: Any, values: NDArray[Any]) -> None:
