@@ -7,22 +7,13 @@ using namespace snnrun;
 
 namespace {
 
-template <class T>
-T* data(const ffi::AnyBuffer& buffer) {
-  return static_cast<T*>(buffer.untyped_data());
-}
-template <class T>
-T* data(ffi::Result<ffi::AnyBuffer>& buffer) {
-  return static_cast<T*>(buffer->untyped_data());
-}
-
 const Network& network_at(const ffi::Buffer<ffi::S64>& address) {
   return *reinterpret_cast<const Network*>(*address.typed_data());
 }
 
-// Arrivals of a stage into the results from number `first` on; all have the run's precision.
+// Arrivals of a stage into the results from number `first` on; all have the run's precision. One more result: what waits.
 ffi::Error deliver_into(ffi::RemainingRets& results, size_t first, const Network& net, int which, const History& history,
-                        int64_t step, int64_t* pending) {
+                        int64_t step) {
   static thread_local std::vector<void*> out;
   out.resize(static_cast<size_t>(net.stages[which].receptor_count));
   bool single = false;
@@ -31,6 +22,12 @@ ffi::Error deliver_into(ffi::RemainingRets& results, size_t first, const Network
     if (!result) return result.error();
     single = (*result)->element_type() == ffi::F32;
     out[i] = (*result)->untyped_data();
+  }
+  int64_t* pending = nullptr;
+  if (first + out.size() < results.size()) {
+    auto waits = results.get<ffi::AnyBuffer>(first + out.size());
+    if (!waits) return waits.error();
+    pending = static_cast<int64_t*>((*waits)->untyped_data());
   }
   if (single) {
     arrivals<float>(net, which, history, step, pending, reinterpret_cast<float* const*>(out.data()));
@@ -44,15 +41,10 @@ History history_of(ffi::Buffer<ffi::U32>& bits, ffi::Buffer<ffi::U32>& digests) 
   return {bits.dimensions()[0], bits.dimensions()[1], bits.typed_data(), digests.typed_data()};
 }
 
-int64_t* pending_of(ffi::Result<ffi::Buffer<ffi::S64>>& pending) {
-  return pending->element_count() ? pending->typed_data() : nullptr;
-}
-
-// What moves V at the end of a step, before the threshold is tested.
+// What moves V at the end of a step, before the threshold is tested. Where arrivals wait, they are the last operand and result.
 ffi::Error jumps(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::U32> bits,
-                 ffi::Buffer<ffi::U32> digests, ffi::Buffer<ffi::S64>, ffi::Result<ffi::Buffer<ffi::S64>> pending,
-                 ffi::RemainingRets results) {
-  return deliver_into(results, 0, network_at(network), 0, history_of(bits, digests), *step.typed_data(), pending_of(pending));
+                 ffi::Buffer<ffi::U32> digests, ffi::RemainingArgs, ffi::RemainingRets results) {
+  return deliver_into(results, 0, network_at(network), 0, history_of(bits, digests), *step.typed_data());
 }
 
 // A population's part of a row of bits.
@@ -61,6 +53,7 @@ struct Part {
   ffi::AnyBuffer value;  // what reaches the threshold
   int64_t reached;       // whether it is a threshold
   int64_t size, padded, first_word;
+  size_t resets, resets_end;  // what a spike sets
 
   void pack_into(uint32_t* row, int64_t begin, int64_t end) const {  // neurons begin ... end - 1, multiples of 32
     uint32_t* words = row + first_word + begin / 32;
@@ -82,44 +75,80 @@ struct Part {
 
 constexpr int64_t PIECE = 1 << 14;  // neurons that one thread looks at, at a time
 
-// Who fired becomes the row of this step, which is written into the history and, as far as it is tapped, into row `frame` of the
-// frames; then receptors are handed what arrives. For each population there is a mask or, where `reached` names an operand that
-// is passed through, the threshold for it.
-ffi::Error arrive(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::S64> frame, ffi::Buffer<ffi::U32>,
-                  ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::S64>, ffi::RemainingArgs operands,
+// A variable of a population that is set where a neuron fires.
+struct Reset {
+  ffi::AnyBuffer variable, value;  // one value per neuron; one for all, or one per neuron
+
+  template <class Bits>
+  void set_as(const uint32_t* words, int64_t begin, int64_t end) const {
+    auto* to = static_cast<Bits*>(variable.untyped_data());
+    const auto* from = static_cast<const Bits*>(value.untyped_data());
+    const int64_t stride = value.element_count() > 1;
+    for (int64_t first = begin; first < end; first += 32) {
+      for (uint32_t bits = words[(first - begin) / 32]; bits; bits &= bits - 1) {
+        const int64_t i = first + __builtin_ctz(bits);
+        to[i] = from[stride * i];
+      }
+    }
+  }
+  void set(const uint32_t* words, int64_t begin, int64_t end) const {
+    const size_t bytes = ffi::ByteWidth(variable.element_type());
+    bytes == 4 ? set_as<uint32_t>(words, begin, end) : set_as<uint64_t>(words, begin, end);
+  }
+};
+
+// Who fired becomes the row of this step, which is written into the history and, as far as it is tapped, into row `step - first`
+// of the frames; what a spike sets is set; then receptors are handed what arrives. For each population there is a mask or, where
+// `reached` names an operand that is passed through, the threshold for it. `then` holds, for each operand after those, the
+// population whose spikes set it and the operand that is set.
+ffi::Error arrive(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::S64> first, ffi::Buffer<ffi::U32>,
+                  ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>, ffi::RemainingArgs operands,
                   ffi::Result<ffi::Buffer<ffi::U32>> frames, ffi::Result<ffi::Buffer<ffi::U32>> bits,
-                  ffi::Result<ffi::Buffer<ffi::U32>> digests, ffi::Result<ffi::Buffer<ffi::S64>> pending,
-                  ffi::RemainingRets results, ffi::Span<const int64_t> taps, ffi::Span<const int64_t> reached,
-                  ffi::Span<const int64_t> sizes) {
+                  ffi::Result<ffi::Buffer<ffi::U32>> digests, ffi::RemainingRets results, ffi::Span<const int64_t> taps,
+                  ffi::Span<const int64_t> reached, ffi::Span<const int64_t> sizes, ffi::Span<const int64_t> then, int64_t passed) {
   const Network& net = network_at(network);
   const int64_t k = *step.typed_data();
   const History history = history_of(*bits, *digests);
   uint32_t* row = bits->typed_data() + history.place(k) * history.words;
   static thread_local std::vector<std::pair<Part, int64_t>> pieces;
-  pieces.clear();
+  static thread_local std::vector<Reset> resets;
+  pieces.clear(), resets.clear();
+  for (size_t i = 0; i + 1 < then.size(); i += 2) {
+    auto variable = operands.get<ffi::AnyBuffer>(sizes.size() + static_cast<size_t>(then[i + 1]));
+    auto value = operands.get<ffi::AnyBuffer>(sizes.size() + static_cast<size_t>(passed) + i / 2);
+    if (!variable) return variable.error();
+    if (!value) return value.error();
+    resets.push_back({*variable, *value});
+  }
+  size_t reset = 0;
   int64_t place = 0;
   for (size_t i = 0; i < sizes.size(); ++i) {
     auto fired = operands.get<ffi::AnyBuffer>(i);
     if (!fired) return fired.error();
     auto value = operands.get<ffi::AnyBuffer>(reached[i] < 0 ? i : sizes.size() + static_cast<size_t>(reached[i]));
     if (!value) return value.error();
-    const Part part{*fired, *value, reached[i] >= 0, sizes[i], static_cast<int64_t>(value->element_count()), place};
+    const size_t own = reset;
+    while (reset < resets.size() && then[2 * reset] == static_cast<int64_t>(i)) ++reset;
+    const Part part{*fired, *value, reached[i] >= 0, sizes[i], static_cast<int64_t>(value->element_count()), place, own, reset};
     for (int64_t begin = 0; begin < part.padded; begin += PIECE) pieces.push_back({part, begin});
     place += part.padded / 32;
   }
   const auto& all = pieces;
+  const auto& set = resets;
   const bool share = place * 32 > 2 * PIECE;
   Workers::get().run(share ? static_cast<int>(net.threads) : 1, static_cast<int64_t>(all.size()), [&](int64_t i) {
     const auto& [part, begin] = all[static_cast<size_t>(i)];
-    part.pack_into(row, begin, std::min(begin + PIECE, part.padded));
+    const int64_t end = std::min(begin + PIECE, part.padded);
+    part.pack_into(row, begin, end);
+    for (size_t r = part.resets; r < part.resets_end; ++r) set[r].set(row + part.first_word + begin / 32, begin, end);
   });
   digest_row(row, history.words, digests->typed_data() + history.place(k) * (1 + History::digest_words(history.words)));
-  uint32_t* out = frames->typed_data() + *frame.typed_data() * frames->dimensions()[1];
+  uint32_t* out = frames->typed_data() + (k - *first.typed_data()) * frames->dimensions()[1];
   for (size_t i = 0; i + 1 < taps.size(); i += 2) {
     std::memcpy(out, row + taps[i], sizeof(uint32_t) * static_cast<size_t>(taps[i + 1] - taps[i]));
     out += taps[i + 1] - taps[i];
   }
-  return deliver_into(results, 0, net, 1, history, k, pending_of(pending));
+  return deliver_into(results, static_cast<size_t>(passed), net, 1, history, k);
 }
 
 ffi::Error step_words_of(ffi::Buffer<ffi::U32> key, ffi::Buffer<ffi::S64> step, ffi::Result<ffi::Buffer<ffi::U32>> out,
@@ -139,8 +168,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_jumps, jumps,
                                   .Arg<ffi::Buffer<ffi::S64>>()
                                   .Arg<ffi::Buffer<ffi::U32>>()
                                   .Arg<ffi::Buffer<ffi::U32>>()
-                                  .Arg<ffi::Buffer<ffi::S64>>()
-                                  .Ret<ffi::Buffer<ffi::S64>>()
+                                  .RemainingArgs()
                                   .RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_arrive, arrive,
                               ffi::Ffi::Bind()
@@ -150,16 +178,16 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_arrive, arrive,
                                   .Arg<ffi::Buffer<ffi::U32>>()
                                   .Arg<ffi::Buffer<ffi::U32>>()
                                   .Arg<ffi::Buffer<ffi::U32>>()
-                                  .Arg<ffi::Buffer<ffi::S64>>()
                                   .RemainingArgs()
                                   .Ret<ffi::Buffer<ffi::U32>>()
                                   .Ret<ffi::Buffer<ffi::U32>>()
                                   .Ret<ffi::Buffer<ffi::U32>>()
-                                  .Ret<ffi::Buffer<ffi::S64>>()
                                   .RemainingRets()
                                   .Attr<ffi::Span<const int64_t>>("taps")
                                   .Attr<ffi::Span<const int64_t>>("reached")
-                                  .Attr<ffi::Span<const int64_t>>("sizes"));
+                                  .Attr<ffi::Span<const int64_t>>("sizes")
+                                  .Attr<ffi::Span<const int64_t>>("then")
+                                  .Attr<int64_t>("passed"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_words, step_words_of,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::Buffer<ffi::U32>>()

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include <unistd.h>
+#include <pthread.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -25,8 +25,8 @@ class Workers {
  public:
   static Workers& get() {
     static Workers* workers = new Workers;  // never destroyed: threads may outlive the end of the program
-    static pid_t owner = getpid();
-    if (owner != getpid()) owner = getpid(), workers = new Workers;  // a forked process has none of the threads
+    // a forked process has none of the threads
+    [[maybe_unused]] static const int watched = pthread_atfork(nullptr, nullptr, [] { workers = new Workers; });
     return *workers;
   }
 

@@ -26,11 +26,11 @@ from snnrun.kernels import History, Reached
 from snnrun.neurons.drive import Crossing, Drive
 from snnrun.plan import Constants, Plan, PopulationPlan, Sample, Structure
 
-MAX_CHUNK = 10_000  # steps
-FRAME_BYTES = 32 * 2**20  # what the frames of a chunk may take
+MAX_CHUNK = 2_000  # steps
+FRAME_BYTES = 16 * 2**20  # what the frames of a chunk may take; memory of a few MiB is used again, more is new every time
 FIRST_CHUNK = 16  # steps; chunks then grow until one takes a while
 CHUNK_SECONDS = 0.25
-GROWTH = 4
+GROWTH = 8
 COMPILER = {"xla_cpu_prefer_vector_width": 512}  # a tenth faster on a CPU that has such vectors, and of no effect on others
 
 
@@ -74,15 +74,14 @@ def init(plan: Plan) -> State:
         elif population.model == "spike_times":
             population_states.append(neurons.spike_times.init(population.padded))
         else:
-            ref = np.zeros(population.padded, np.int32)
-            population_states.append(neurons.MODELS[population.model].init(const, V, ref))
+            population_states.append(neurons.MODELS[population.model].init(const, V))
     receptor_states = [synapses.MODELS[r.synapse].init(np.zeros(r.padded, dtype)) for r in s.receptors]
     history = kernels.module(s.kernel).history(s, plan.arranged)
     return State(np.int64(0), tuple(population_states), tuple(receptor_states), history)
 
 
-def step(s: Structure, c: Constants, state: State, frames: Any, frame: Any) -> tuple[State, Any]:
-    """One step of the network: the state after it; who fired in it is written into row `frame` of the frames."""
+def step(s: Structure, c: Constants, state: State, frames: Any, first: Any) -> tuple[State, Any]:
+    """One step of the network: the state after it; who fired in it is written into the frames, which begin at step `first`."""
     k, kernel = state.step, kernels.module(s.kernel)
     history, jumps, waiting = kernel.jumps(s, c.delivery, state.history, k)
     advanced = []
@@ -98,21 +97,27 @@ def step(s: Structure, c: Constants, state: State, frames: Any, frame: Any) -> t
             after, who = neurons.spike_times.step(c.neurons[i], state.neurons[i], k)
         else:
             drive = _drive(s, c, plan, i, state, advanced)
-            after, who = neurons.MODELS[plan.model].step(c.neurons[i], state.neurons[i], drive, plan.method)
+            after, who = neurons.MODELS[plan.model].step(c.neurons[i], state.neurons[i], drive, plan.method, k)
         population_states.append(after)
         fired.append(who)
     leaves, tree = jax.tree.flatten(population_states)
-    fired = [Reached(_index(leaves, who.value), who.threshold) if isinstance(who, Crossing) else who for who in fired]
-    history, arrivals, leaves, frames = kernel.arrive(s, c.delivery, history, waiting, k, fired, leaves, frames, frame)
-    population_states = [
-        neurons.MODELS[plan.model].reset(const, after) if plan.model not in neurons.SOURCES else after
-        for plan, const, after in zip(s.populations, c.neurons, jax.tree.unflatten(tree, leaves), strict=True)
+    fired = [
+        _reached(leaves, after, who) if isinstance(who, Crossing) else who
+        for after, who in zip(population_states, fired, strict=True)
     ]
+    history, arrivals, leaves, frames = kernel.arrive(s, c.delivery, history, waiting, k, fired, leaves, frames, first)
+    population_states = jax.tree.unflatten(tree, leaves)
     receptor_states = [
         after if arrived is None else synapses.MODELS[plan.synapse].arrive(const, after, arrived)
         for plan, const, after, arrived in zip(s.receptors, c.synapses, advanced, arrivals, strict=True)
     ]
     return State(k + 1, tuple(population_states), tuple(receptor_states), history), frames
+
+
+def _reached(leaves: list[Any], after: Any, who: Crossing) -> Reached:
+    """A crossing in terms of the leaves of all states."""
+    then = tuple((_index(leaves, old), new) for old, new in zip(after, who.then, strict=True) if new is not None)
+    return Reached(_index(leaves, who.value), who.threshold, then)
 
 
 def _index(leaves: list[Any], value: Any) -> int:
@@ -149,8 +154,8 @@ def _take(s: Structure, c: Constants, sample: Sample, state: State) -> Any:
     """The values of a sample in the present state."""
     window = slice(sample.start, sample.stop)
     if sample.kind == "neuron":
-        values = getattr(state.neurons[sample.place], sample.field)
-        return jnp.zeros(sample.stop - sample.start, jnp.int32) if values is None else values[window]
+        model, const = neurons.MODELS[s.populations[sample.place].model], c.neurons[sample.place]
+        return model.observed(const, state.neurons[sample.place], sample.field, state.step)[window]
     values = getattr(state.receptors[sample.place], sample.field)
     receptor = s.receptors[sample.place]
     if sample.kind == "input" and receptor.output == "coba":
@@ -166,9 +171,9 @@ def _frames(sample: Sample, step: Any) -> Any:
 @functools.partial(jax.jit, static_argnums=(0, 4), donate_argnums=(2,), compiler_options=COMPILER)
 def run_chunk(s: Structure, c: Constants, state: State, steps: Any, capacity: int) -> tuple[State, Any, tuple[Any, ...], Any]:
     """`steps` steps (traced, at most `capacity`): the state after them, rows of fired bits, samples, and a flag for NaN."""
-    begin = state.step
+    begin, end = state.step, state.step + steps
 
-    def body(i: Any, carry: Any) -> Any:
+    def body(carry: Any) -> Any:
         state, rows, samples = carry
         taken = []
         for sample, buffer in zip(s.samples, samples, strict=True):
@@ -176,7 +181,7 @@ def run_chunk(s: Structure, c: Constants, state: State, steps: Any, capacity: in
             due = (k >= sample.first_step) & (k < sample.last_step) & ((k - sample.first_step) % sample.every == 0)
             slot = jnp.where(due, _frames(sample, k) - _frames(sample, begin), buffer.shape[0] - 1)
             taken.append(buffer.at[slot].set(_take(s, c, sample, state)))
-        state, rows = step(s, c, state, rows, i)
+        state, rows = step(s, c, state, rows, begin)
         return state, rows, tuple(taken)
 
     rows = jnp.zeros((capacity, sum(b - a for a, b in s.tapped)), jnp.uint32)
@@ -186,7 +191,11 @@ def run_chunk(s: Structure, c: Constants, state: State, steps: Any, capacity: in
             lambda sample=sample: _take(s, c, sample, state)).dtype)
         for sample in s.samples
     )  # fmt: skip
-    state, rows, samples = lax.fori_loop(0, steps, body, (state, rows, samples))
+    state, rows, samples = lax.while_loop(lambda carry: carry[0].step < end, body, (state, rows, samples))
+    state = state._replace(neurons=tuple(
+        own if plan.model in neurons.SOURCES else neurons.MODELS[plan.model].settled(const, own, end)
+        for plan, const, own in zip(s.populations, c.neurons, state.neurons, strict=True)
+    ))  # fmt: skip
     floats = [leaf for leaf in jax.tree.leaves((state.neurons, state.receptors)) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     failed = jnp.any(jnp.array([jnp.any(~jnp.isfinite(leaf)) for leaf in floats])) if floats else jnp.array(False)
     return state, rows, samples, failed

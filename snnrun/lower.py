@@ -273,7 +273,7 @@ def _neuron_const(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cas
         assert population.trains is not None
         return neurons.spike_times.lower(*population.trains, plan.size, plan.padded)
     ref_steps = round_steps(population.parameters["tau_ref"], spec.dt)
-    ref_steps = np.minimum(ref_steps, np.iinfo(np.int32).max).astype(np.int32)  # longer than any run: never again
+    ref_steps = np.minimum(ref_steps, neurons.MODELS[plan.model].LONGEST).astype(np.int32)  # days of model time
     parameters = population.parameters | {"I_e": population.parameters["I_e"] + _steady_current(network, plan, spec)}
     const = neurons.MODELS[plan.model].lower(parameters, ref_steps, spec.dt)
     return type(const)(*(None if value is None else cast(value, plan.padded) for value in const))

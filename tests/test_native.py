@@ -2,7 +2,9 @@
 
 import ctypes
 from ctypes import byref
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -241,16 +243,16 @@ def row_of(kernel, sizes, width, who, passed, threads=1):
     arranged, layout = bound([], structure, 1.0, threads)
     history = kernels.module(kernel).history(structure, arranged)
     frames = np.zeros((2, first[-1] // 32), np.uint32)
-    found = fired_in(structure, layout, history, who, passed, frames)
+    after, found = fired_in(structure, layout, history, who, passed, frames)
     assert not found[0].any()
-    return np.unpackbits(np.asarray(found[1:]).view(np.uint8), bitorder="little").astype(bool)
+    return np.unpackbits(np.asarray(found[1:]).view(np.uint8), bitorder="little").astype(bool), after
 
 
 @partial(jax.jit, static_argnums=(0, 3))
 def fired_in(structure, layout, history, who, passed, frames):
     kernel, step = kernels.module(structure.kernel), jnp.int64(3)
     history, _, waiting = kernel.jumps(structure, layout, history, step)
-    return kernel.arrive(structure, layout, history, waiting, step, who(passed), passed, frames, jnp.int64(1))[3]
+    return kernel.arrive(structure, layout, history, waiting, step, who(passed), passed, frames, jnp.int64(2))[2:]
 
 
 class Who(tuple):
@@ -276,7 +278,42 @@ def test_those_fire_whose_value_has_reached_the_threshold(kernel, width, data):
     truth = [values[1] >= 1.0, mask, values[0] >= each, values[2] >= -1.0]
     for part, (size, _) in zip(truth, sizes, strict=True):
         part[size:] = False
-    np.testing.assert_array_equal(row_of(kernel, sizes, width, who, passed), np.concatenate(truth))
+    row, after = row_of(kernel, sizes, width, who, passed)
+    np.testing.assert_array_equal(row, np.concatenate(truth))
+    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(passed, after, strict=True))
+
+
+@dataclass(eq=False)
+class Sets:
+    """Two populations that fire where arrays 0 and 2 reach 0.5; of the first one's variables, spikes set arrays 0 and 1 to
+    something of their own for each neuron, of the second one's array 2 to one value."""
+
+    one: float
+    each: Any
+    last: Any
+
+    def __call__(self, passed):
+        return [
+            Reached(0, np.float64(0.5), ((0, self.each.astype(passed[0].dtype)), (1, self.last))),
+            Reached(2, np.float64(0.5), ((2, self.one),)),
+        ]
+
+
+@pytest.mark.parametrize("width", WIDE)
+@pytest.mark.parametrize("kernel", kernels.KERNELS)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_spike_sets_what_it_is_to_set_and_nothing_else(kernel, width, threads):
+    rng = np.random.default_rng(2)
+    first, second = rng.random(50_048).astype(width), rng.random(128).astype(width)
+    count = rng.integers(-9, 9, len(first), np.int32)
+    sets = Sets(-1.5, np.arange(len(first)), np.arange(len(first), dtype=np.int32)[::-1])
+    passed = [first, count, second, np.zeros(3)]
+    _, after = row_of(kernel, [(50_001, 50_048), (70, 128)], width, sets, passed, threads)
+    spiking, too = (first >= 0.5) & (np.arange(50_048) < 50_001), (second >= 0.5) & (np.arange(128) < 70)
+    np.testing.assert_array_equal(after[0], np.where(spiking, sets.each, first))
+    np.testing.assert_array_equal(after[1], np.where(spiking, sets.last, count))
+    np.testing.assert_array_equal(after[2], np.where(too, -1.5, second))
+    np.testing.assert_array_equal(after[3], passed[3])
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -284,7 +321,7 @@ def test_many_neurons_are_looked_at_by_several_threads(native, threads):
     values, level = np.random.default_rng(9).random((2, 70_016))
     who = Who(((0, None), (1, np.float64(0.3))))
     small = np.linspace(0, 1, 64)
-    row = row_of("native", [(70_001, 70_016), (33, 64)], "float64", who, [values, small, small, level, small > 2], threads)
+    row, _ = row_of("native", [(70_001, 70_016), (33, 64)], "float64", who, [values, small, small, level, small > 2], threads)
     truth = np.concatenate([values >= level, small >= 0.3])
     truth[70_001:70_016] = truth[70_016 + 33 :] = False
     np.testing.assert_array_equal(row, truth)

@@ -55,12 +55,14 @@ def structure_of(sources, receptors, depth, precision, kernel, deltas=0, noise=(
 
 
 @partial(jax.jit, static_argnums=0)
-def one_step(structure, layout, history, step, fired, passed, frames, frame):
+def one_step(structure, layout, history, step, fired, passed, frames):
     """Both halves of a step, compiled. Where a mask is missing, those fire whose last passed value is at least 0.5."""
     kernel = kernels.module(structure.kernel)
     fired = [*fired, *[Reached(len(passed) - 1, np.float64(0.5))] * (len(structure.populations) - len(fired))]
     history, jumps, waiting = kernel.jumps(structure, layout, history, step)
-    history, arrived, passed, frames = kernel.arrive(structure, layout, history, waiting, step, fired, passed, frames, frame)
+    history, arrived, passed, frames = kernel.arrive(
+        structure, layout, history, waiting, step, fired, passed, frames, np.int64(0)
+    )
     return history, jumps, arrived, passed, frames
 
 
@@ -79,9 +81,7 @@ def arrivals(pathways, structure, spikes, quantum=1.0, threads=1, noise=()):
     for step, mask in enumerate(spikes):
         # the first population says who fired, of the second it follows from a value and a threshold
         fired, passed = [mask[:64]], [np.arange(5), np.where(mask[64:], 0.5, -1.0)]
-        history, jumps, arrived, after, frames = one_step(
-            structure, layout, history, np.int64(step), fired, passed, frames, np.int64(step)
-        )
+        history, jumps, arrived, after, frames = one_step(structure, layout, history, np.int64(step), fired, passed, frames)
         assert all(np.array_equal(a, b) for a, b in zip(passed, after, strict=True))
         found.append(joined(structure, jumps, arrived))
     np.testing.assert_array_equal(frames, packed(spikes))

@@ -13,14 +13,15 @@ A kernel is a module with
     bind(arranged, structure, noise, quanta) -> Layout              what its calls in a step need; a tree of arrays
     history(structure, arranged) -> History                         with nobody having fired yet
     jumps(structure, layout, history, step) -> (history, jumps, waiting)
-    arrive(structure, layout, history, waiting, step, fired, passed, frames, frame) -> (history, arrivals, passed, frames)
+    arrive(structure, layout, history, waiting, step, fired, passed, frames, first) -> (history, arrivals, passed, frames)
     words(key, step, first, size) -> words                          one random word per neuron
 
 `jumps` says what moves V through delta synapses at the end of a step, before the threshold is tested. `arrive` takes who fired
-then (for each population a mask, or what has reached its threshold), writes it into the history and the frames, and says what
-reaches the other receptors. Both are one array per receptor, in the unit of its weights, or None where nothing can arrive.
-`waiting` is handed from one to the other. `passed` are arrays that come out as they go in: a compiler must have them ready by
-then, and does not compute them again for every later use.
+then (for each population a mask, or what has reached its threshold), writes it into the history and into row `step - first` of
+the frames, and says what reaches the other receptors. Both are one array per receptor, in the unit of its weights, or None where
+nothing can arrive. `waiting` is handed from one to the other. `passed` are the arrays of the populations' states, which come out
+with the values set that a spike sets: a compiler must have them ready by then, and does not compute them again for every later
+use.
 """
 
 from types import ModuleType
@@ -81,14 +82,15 @@ class History(NamedTuple):
 
     words: Any  # uint32 [depth, words]
     count: Any  # what a kernel derives from each row, to read it faster
-    pending: Any  # what is not in the rows: arrivals of later steps that were drawn already, or the row of the last step
+    pending: Any  # what is not in the rows: arrivals of later steps that were drawn already, the row of the last step; or None
 
 
 class Reached(NamedTuple):
-    """Who fires: neurons whose value has reached a threshold, value >= threshold."""
+    """Who fires: neurons whose value has reached a threshold, value >= threshold. All of its values are then set anew."""
 
     leaf: int  # the value: which of the arrays that are passed through
     threshold: Any  # one, or one per neuron
+    then: tuple[tuple[int, Any], ...] = ()  # which of these arrays becomes what: one value, or one per neuron
 
 
 class Choice(NamedTuple):

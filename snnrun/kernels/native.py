@@ -494,7 +494,7 @@ def history(structure: PlanStructure, arranged: Arranged) -> History:
     return History(
         np.zeros((depth, words), np.uint32),
         np.zeros((depth, 1 + (words // 2 + 31) // 32), np.uint32),
-        np.zeros((depth if waits else 0, structure.targets), np.int64),
+        np.zeros((depth, structure.targets), np.int64) if waits else None,
     )
 
 
@@ -503,30 +503,43 @@ def jumps(s: PlanStructure, layout: Layout, history: History, step: Any) -> tupl
     if not receiving:
         return history, [None] * len(s.receptors), None
     _registered()
-    call = ffi.ffi_call("snnrun_jumps", [_like(history.pending), *_outputs(s, receiving)], input_output_aliases={4: 0})
-    pending, *found = call(layout.network, step, *history)
-    return history._replace(pending=pending), _spread(s, receiving, found), None
+    waits = _waiting(history)
+    aliases = {4 + i: len(receiving) + i for i in range(len(waits))}
+    call = ffi.ffi_call("snnrun_jumps", [*_outputs(s, receiving), *map(_like, waits)], input_output_aliases=aliases)
+    found = call(layout.network, step, history.words, history.count, *waits)
+    history = history._replace(pending=found[-1]) if waits else history
+    return history, _spread(s, receiving, found[: len(receiving)]), None
 
 
 def arrive(s: PlanStructure, layout: Layout, history: History, waiting: None, step: Any, fired: list[Any], passed: list[Any],
-           frames: Any, frame: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
+           frames: Any, first: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
     _registered()
     receiving = _receiving(s, ARRIVALS)
-    state = [frames, *history]
-    who = [f.threshold if isinstance(f, Reached) else f for f in fired]
-    shapes = [*map(_like, state), *_outputs(s, receiving), *map(_like, passed)]
+    state, waits = [frames, history.words, history.count], _waiting(history)
+    who = [jnp.asarray(f.threshold, passed[f.leaf].dtype) if isinstance(f, Reached) else f for f in fired]
+    then = [(i, leaf, jnp.asarray(value, passed[leaf].dtype)) for i, f in enumerate(fired) if isinstance(f, Reached)
+            for leaf, value in f.then]  # fmt: skip
+    given = [*state, *who, *passed, *(value for _, _, value in then), *waits]
+    shapes = [*map(_like, state), *map(_like, passed), *_outputs(s, receiving), *map(_like, waits)]
     aliases = {3 + i: i for i in range(len(state))}
-    aliases |= {3 + len(state) + len(who) + i: len(state) + len(receiving) + i for i in range(len(passed))}
+    aliases |= {3 + len(state) + len(who) + i: len(state) + i for i in range(len(passed))}
+    aliases |= {2 + len(given): len(shapes) - 1} if waits else {}
     call = ffi.ffi_call("snnrun_arrive", shapes, input_output_aliases=aliases)
     result = call(
-        layout.network, step, frame, *state, *who, *passed,
+        layout.network, step, first, *given,
         taps=np.array([word for run in s.tapped for word in run], np.int64),
         reached=np.array([f.leaf if isinstance(f, Reached) else -1 for f in fired], np.int64),
         sizes=np.array([plan.size for plan in s.populations], np.int64),
+        then=np.array([(i, leaf) for i, leaf, _ in then], np.int64).ravel(), passed=np.int64(len(passed)),
     )  # fmt: skip
-    frames, words, digests, pending, *found = result
-    arrivals, passed = found[: len(receiving)], found[len(receiving) :]
-    return History(words, digests, pending), _spread(s, receiving, arrivals), passed, frames
+    frames, words, digests, *found = result
+    passed, found = found[: len(passed)], found[len(passed) :]
+    history = History(words, digests, found[-1] if waits else None)
+    return history, _spread(s, receiving, found[: len(receiving)]), passed, frames
+
+
+def _waiting(history: History) -> list[Any]:
+    return [] if history.pending is None else [history.pending]
 
 
 def _like(array: Any) -> Any:

@@ -99,15 +99,19 @@ def _due(s: Structure, layout: Layout, sums: Any, step: Any, delta: bool) -> lis
 
 
 def arrive(s: Structure, layout: Layout, history: History, waiting: Any, step: Any, fired: list[Any], passed: list[Any],
-           frames: Any, frame: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
+           frames: Any, first: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
     masks = [passed[f.leaf] >= f.threshold if isinstance(f, Reached) else f for f in fired]
     there = [
         mask if p.padded == p.size else mask & (np.arange(p.padded) < p.size)
         for mask, p in zip(masks, s.populations, strict=True)
     ]
+    passed = list(passed)
+    for mask, who in zip(there, fired, strict=True):
+        for leaf, value in who.then if isinstance(who, Reached) else ():
+            passed[leaf] = jnp.where(mask, value, passed[leaf])
     row = jnp.concatenate([_packed(mask) for mask in there])
     if s.tapped:
-        frames = frames.at[frame].set(jnp.concatenate([row[a:b] for a, b in s.tapped]))
+        frames = frames.at[step - first].set(jnp.concatenate([row[a:b] for a, b in s.tapped]))
     arrivals = _due(s, layout, waiting, step, delta=False)
     if layout.instant is not None:
         sums = deliver(layout.instant, History(row[None], _running_count(row)[None], None), np.int64(0))

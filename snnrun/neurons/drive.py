@@ -17,10 +17,11 @@ class Drive(NamedTuple):
 
 
 class Crossing(NamedTuple):
-    """Who fires: neurons whose value has reached a threshold, value >= threshold."""
+    """Who fires, and what becomes of it: neurons whose value has reached a threshold, value >= threshold."""
 
-    value: Any
-    threshold: Any
+    value: Any  # a variable of the state
+    threshold: Any  # one for all, or one per neuron
+    then: Any  # a state: what the variables of a neuron that fires are set to, one for all or one per neuron; None for others
 
 
 class Rule(NamedTuple):

@@ -106,7 +106,10 @@ class Const(NamedTuple):
 
 class State(NamedTuple):
     V: Any  # mV
-    ref: Any  # steps still to be held; None where no neuron is ever refractory
+    last: Any  # step of the last spike, its lowest 32 bits; None where no neuron is ever refractory
+
+
+LONGEST = 2**31 - 2**20  # steps that a neuron is held at most, so that the age of its last spike can be told from 32 bits
 
 
 def capacitance(p: dict[str, Any]) -> Any:
@@ -158,27 +161,40 @@ def gains(p: dict[str, Any], tau_s: Any, dt: float) -> tuple[Any, Any]:
     return dt / C * first, dt * dt / C * second
 
 
-def init(const: Const, V: Any, ref: Any) -> State:
-    return State(V, None if const.ref_steps is None else ref)
+def init(const: Const, V: Any) -> State:
+    return State(V, None if const.ref_steps is None else np.broadcast_to(-1 - const.ref_steps, V.shape).astype(np.int32))
 
 
-def step(const: Const, state: State, drive: Drive, method: str) -> tuple[State, Crossing]:
+def settled(const: Const, state: State, step: Any) -> State:
+    """The same state with last spikes that hold nobody any more moved up; due before a step, at least every 2**20 steps."""
+    if const.ref_steps is None:
+        return state
+    return state._replace(last=_low(step) - jnp.minimum(_low(step) - state.last, const.ref_steps + 1))
+
+
+def observed(const: Const, state: State, name: str, step: Any) -> Any:
+    """A variable of VARIABLES at the beginning of a step."""
+    if name == "V":
+        return state.V
+    if const.ref_steps is None:
+        return jnp.zeros(state.V.shape, jnp.int32)
+    return jnp.maximum(const.ref_steps + 1 - (_low(step) - state.last), 0)
+
+
+def _low(step: Any) -> Any:
+    """The lowest 32 bits of a step."""
+    return step.astype(jnp.int32)
+
+
+def step(const: Const, state: State, drive: Drive, method: str, step: Any) -> tuple[State, Crossing]:
     """One step up to the threshold: propagate, add delta arrivals, hold where refractory. Returns the state and who fires."""
     V = _PROPAGATE[method](const, state.V, drive)
     if drive.jump is not None:
         V = V + drive.jump
-    if const.ref_steps is not None:
-        V = jnp.where(state.ref > 0, const.V_reset, V)  # V_reset lies below the threshold
-    return State(V, state.ref), Crossing(V, const.V_th)
-
-
-def reset(const: Const, state: State) -> State:
-    """The end of a step: who fires is reset and held."""
-    fired = const.V_th <= state.V
-    V = jnp.where(fired, const.V_reset, state.V)
     if const.ref_steps is None:
-        return State(V, None)
-    return State(V, jnp.where(fired, const.ref_steps, jnp.maximum(state.ref - 1, 0)))
+        return State(V, None), Crossing(V, const.V_th, State(const.V_reset, None))
+    V = jnp.where(_low(step) - state.last <= const.ref_steps, const.V_reset, V)  # V_reset lies below the threshold
+    return State(V, state.last), Crossing(V, const.V_th, State(const.V_reset, _low(step)))
 
 
 def _current(const: Const, drive: Drive) -> Any:

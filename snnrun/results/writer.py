@@ -17,7 +17,7 @@ from snnrun.results.layout import SCHEMA, partial_path
 
 _MAGIC, _VERSION = np.uint32(0x0A7A), np.array([0, 1], np.uint32)
 _SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetype="u1")
-_SPIKES_PER_CHUNK, _CHUNK_BYTES = 65_536, 2**20
+_SPIKES_PER_CHUNK, _CHUNK_BYTES = 16_384, 2**20
 
 
 class FrameLike(Protocol):
@@ -191,14 +191,17 @@ class Writer:
             raise WriteError(f"{partial_path(self.path)} cannot be written: {reason}") from None
 
     def _append_frame(self, frame: FrameLike) -> None:
-        fired: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        row, place = _fired(frame.rows)
+        own: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}  # row and neuron, of each population
         for target in (*self._spikes, *self._rates):
-            if target.words not in fired:
-                fired[target.words] = _fired(frame.rows[:, slice(*target.words)])
+            if target.words not in own:
+                first, end = 32 * target.words[0], 32 * target.words[1]
+                inside = (place >= first) & (place < end)
+                own[target.words] = row[inside], place[inside] - first
         for target in self._spikes:
-            self._write_spikes(target, frame, *fired[target.words])
+            self._write_spikes(target, frame, *own[target.words])
         for target in self._rates:
-            self._write_rate(target, frame, *fired[target.words])
+            self._write_rate(target, frame, *own[target.words])
         for target in self._samples:
             _write_samples(target, [frame.samples[i] for i in target.columns])
         self._file["snnrun/config"].attrs["reached"] = (frame.first_step + frame.steps) * self.dt
@@ -291,27 +294,30 @@ def _grouped_samples(structure: Any) -> list[tuple[str, str, str, list[tuple[int
 
 
 def _fired(words: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and neuron of every set bit, in order of row and neuron; most words are zero."""
-    place = np.flatnonzero(words)
-    left = words.ravel()[place]
+    """Row and place of every set bit, in order of row and place; most words are zero."""
+    pairs: Any = words.view("<u8") if words.shape[1] % 2 == 0 else words.astype(np.uint64)
+    place = np.flatnonzero(pairs != 0)
+    left = pairs.ravel()[place]
     number = np.bitwise_count(left).astype(np.int64)
     first = np.cumsum(number) - number
     bit = np.empty(int(number.sum()), np.int64)
     while len(left):  # the lowest bit of every word, the next one of those that have more, and so on
         lowest = left & -left
-        bit[first] = np.bitwise_count(lowest - np.uint32(1))
+        bit[first] = np.bitwise_count(lowest - np.uint64(1))
         left ^= lowest
         more = left != 0
         left, first = left[more], first[more] + 1
-    row, word = np.divmod(np.repeat(place, number), words.shape[1])
-    return row, word * 32 + bit
+    row, word = np.divmod(np.repeat(place, number), pairs.shape[1])
+    return row, word * (32 * words.shape[1] // max(pairs.shape[1], 1)) + bit
 
 
 def _append(dataset: Any, values: NDArray[Any]) -> None:
     if len(values):
         length = dataset.shape[0]
         dataset.resize(length + len(values), axis=0)
-        dataset[length:] = values
+        space = dataset.id.get_space()  # h5py's own dataset[length:] = values takes twice as long
+        space.select_hyperslab((length, *[0] * (values.ndim - 1)), values.shape)
+        dataset.id.write(h5py.h5s.create_simple(values.shape), space, np.ascontiguousarray(values))
 
 
 def _write_samples(target: _Samples, blocks: list[NDArray[Any]]) -> None:
