@@ -48,9 +48,11 @@ struct Procedural {
   double edges_per_row;  // expected
 };
 
+// Neurons of a receptor that are consecutive places on the axis of targets.
 struct Receptor {
-  int64_t first, size;  // places on the axis of targets
+  int64_t first, size;  // places
   double quantum;
+  int64_t result, neuron;  // which of the results the receptor is handed out to, and from which place there on
 };
 
 // What is delivered together: jumps of V by delta synapses, which are due before the threshold is tested, or arrivals at
@@ -62,20 +64,21 @@ struct Stage {
   int64_t procedural_count;
   const Noise* noise;
   int64_t noise_count;
-  const Receptor* receptors;  // those that are handed out, in their order
+  const Receptor* receptors;  // those that are handed out
   int64_t receptor_count;
+  int64_t results;
 };
 
 struct Network {
   int64_t threads, targets;
   Shards shards;
   double edges_per_segment;  // expected, over all blocks
+  double worth_sharing;      // nanoseconds of work that are worth calling other threads for
   Stage stages[2];           // jumps, arrivals
 };
 
-// Nanoseconds, roughly: what an edge takes, a due segment, an edge that is drawn, a neuron's noise, a receptor's sum; and what
-// must be saved for it to be worth waking other threads.
-constexpr double EDGE = 1.8, SEGMENT = 8.0, DRAWN_EDGE = 8.0, NOISE = 1.0, SUM = 0.3, WORTH_SHARING = 15e3;
+// Nanoseconds, roughly: what an edge takes, a due segment, an edge that is drawn, a neuron's noise, a receptor's sum.
+constexpr double EDGE = 1.0, SEGMENT = 8.0, DRAWN_EDGE = 8.0, NOISE = 1.0, SUM = 0.3;
 
 namespace detail {
 
@@ -98,6 +101,12 @@ SNNRUN_INLINE void fired_in(const uint32_t* row, const uint32_t* digest, int64_t
 
 struct Segment {
   int32_t row, rank;
+};
+
+// Segments whose edges arrive in a step, for each block of a stage.
+struct Due {
+  std::vector<std::vector<Segment>> of_block;
+  int64_t segments = 0;
 };
 
 template <int WEIGHT>
@@ -158,16 +167,7 @@ void add_segments(const Block& b, int64_t shard, const std::vector<Segment>& seg
   }
 }
 
-inline void add_block(const Block& b, int64_t shard, const History& history, int64_t step, std::vector<Segment>& segments,
-                      int64_t* sums) {
-  segments.clear();
-  for (int64_t rank = 0; rank < b.ranks; ++rank) {
-    const int64_t delay = b.delay[rank];
-    if (delay < 0 || !history.spikes(step - delay)) continue;
-    fired_in(history.row(step - delay), history.digest(step - delay), b.first_source, b.first_source + b.sources, [&](int64_t source) {
-      segments.push_back({static_cast<int32_t>(source - b.first_source), static_cast<int32_t>(rank)});
-    });
-  }
+inline void add_block(const Block& b, int64_t shard, const std::vector<Segment>& segments, int64_t* sums) {
   if (segments.empty()) return;
   const bool wide = b.offset_bytes == 4;
   switch (b.weight_bytes) {
@@ -175,6 +175,46 @@ inline void add_block(const Block& b, int64_t shard, const History& history, int
     case 4: return (wide ? add_segments<uint32_t, 4> : add_segments<uint16_t, 4>)(b, shard, segments, sums);
     default: return (wide ? add_segments<uint32_t, 8> : add_segments<uint16_t, 8>)(b, shard, segments, sums);
   }
+}
+
+// Finds what is due in a step over edges with a delay of least ... most steps.
+inline void find_due(const Stage& stage, const History& history, int64_t step, int64_t least, int64_t most, Due& due) {
+  due.of_block.resize(std::max(due.of_block.size(), static_cast<size_t>(stage.block_count)));
+  due.segments = 0;
+  for (int64_t i = 0; i < stage.block_count; ++i) {
+    const Block& b = stage.blocks[i];
+    std::vector<Segment>& segments = due.of_block[static_cast<size_t>(i)];
+    segments.clear();
+    for (int64_t rank = 0; rank < b.ranks; ++rank) {
+      const int64_t delay = b.delay[rank];
+      if (delay < least || delay > most || !history.spikes(step - delay)) continue;
+      fired_in(history.row(step - delay), history.digest(step - delay), b.first_source, b.first_source + b.sources,
+               [&](int64_t source) {
+                 segments.push_back({static_cast<int32_t>(source - b.first_source), static_cast<int32_t>(rank)});
+               });
+    }
+    due.segments += static_cast<int64_t>(segments.size());
+  }
+}
+
+// Adds noise and what is due to the sums of a shard.
+inline void add_shard(const Network& net, const Stage& stage, const Due& due, bool noise, int64_t step, int64_t shard,
+                      int64_t* sums) {
+  const int64_t low = net.shards.first[shard], high = net.shards.first[shard + 1];
+  for (int64_t i = 0; noise && i < stage.noise_count; ++i) add_noise(stage.noise[i], step, low, high, sums + low);
+  for (int64_t i = 0; i < stage.block_count; ++i) {
+    add_block(stage.blocks[i], shard, due.of_block[static_cast<size_t>(i)], sums + low);
+  }
+}
+
+// What adding takes, in nanoseconds.
+inline double work_of(const Network& net, const Stage& stage, const Due& due, bool noise) {
+  const double segment = SEGMENT * static_cast<double>(net.shards.count) + EDGE * net.edges_per_segment;
+  double work = segment * static_cast<double>(due.segments);
+  for (int64_t i = 0; noise && i < stage.noise_count; ++i) {
+    work += NOISE * static_cast<double>(stage.noise[i].end - stage.noise[i].begin);
+  }
+  return work;
 }
 
 // int64 -> float64, times the quantum, -> the run's precision; sums are left at zero. No test for zero: a branch that depends on
@@ -243,7 +283,7 @@ void fired_of(const Procedural& p, const History& history, int64_t step, F&& f) 
 
 // Places of the targets of some edges; with a few runs this is faster than a table, which does not fit into a cache.
 inline void targets_of(const Procedural& p, const Edges& edges, int64_t* places) {
-  if (p.target_runs > 4) {
+  if (p.target_runs > 16) {
     for (int e = 0; e < edges.count; ++e) places[e] = p.pathway.target[edges.post[e]];
     return;
   }
@@ -258,7 +298,7 @@ inline void targets_of(const Procedural& p, const Edges& edges, int64_t* places)
 // whose order does not matter to integers. With drawn delays a row is drawn when its source has fired, in step `newest`; what is
 // due later waits.
 inline void add_procedural(const Network& net, const Stage& stage, const History& history, int64_t step, int64_t newest,
-                           int64_t* sums, int64_t* pending) {
+                           int64_t* sums, int64_t* pending, bool taken) {
   static thread_local std::vector<int64_t> rows;
   for (int64_t i = 0; i < stage.procedural_count; ++i) {
     const Procedural& procedural = stage.procedural[i];
@@ -268,7 +308,7 @@ inline void add_procedural(const Network& net, const Stage& stage, const History
     if (!history.spikes(sent)) continue;
     rows.clear();
     fired_of(procedural, history, sent, [&](int64_t pre) { rows.push_back(pre); });
-    const bool little = static_cast<double>(rows.size()) * procedural.edges_per_row * DRAWN_EDGE < WORTH_SHARING;
+    const bool little = static_cast<double>(rows.size()) * procedural.edges_per_row * DRAWN_EDGE < net.worth_sharing;
     const bool alone = rows.size() == 1 || net.threads == 1 || little;
     const std::vector<int64_t>& mine = rows;
     Workers::get().run(alone ? 1 : static_cast<int>(net.threads), static_cast<int64_t>(mine.size()), [&](int64_t r) {
@@ -290,54 +330,85 @@ inline void add_procedural(const Network& net, const Stage& stage, const History
           for (int e = 0; e < edges.count; ++e) __atomic_fetch_add(sum[e], weight[e], __ATOMIC_RELAXED);
         }
       });
-    });
+    }, taken);
   }
 }
 
-// What a stage has to do in a step, in nanoseconds.
-inline double work_of(const Network& net, const Stage& stage, const History& history, int64_t step) {
-  double work = SUM * static_cast<double>(net.targets);
-  for (int64_t i = 0; i < stage.block_count; ++i) {
-    const Block& b = stage.blocks[i];
-    for (int64_t r = 0; r < b.ranks; ++r) {
-      if (b.delay[r] >= 0) work += static_cast<double>(history.spikes(step - b.delay[r])) * (SEGMENT + EDGE * net.edges_per_segment);
-    }
+// What arrives in the step after this one, as far as it is known already, is added while XLA is busy with that step's neurons:
+// noise, and all edges with a delay. There is one such look ahead in a process, and it holds the threads meanwhile.
+struct Ahead {
+  const Network* network = nullptr;
+  int64_t step = 0;
+  std::vector<int64_t> sums;
+  Due due;
+
+  static Ahead& get() {
+    static Ahead* ahead = new Ahead;  // never destroyed, like the threads
+    return *ahead;
   }
-  for (int64_t i = 0; i < stage.noise_count; ++i) work += NOISE * static_cast<double>(stage.noise[i].stop - stage.noise[i].start);
-  return work;
-}
+  void operator()(int64_t shard) const {
+    add_shard(*network, network->stages[1], due, true, step, shard, const_cast<int64_t*>(sums.data()));
+  }
+};
 
 }  // namespace detail
+
+// Begins to add what arrives in a step. Its predecessor is the last step that the history holds, and the call for the step itself
+// must follow with the same history, by whose address it is known to belong to this one.
+inline void look_ahead(const Network& net, const History& history, int64_t step) {
+  using namespace detail;
+  if (net.threads <= 1 || !Workers::get().take(history.bits)) return;
+  const Stage& stage = net.stages[1];
+  Ahead& ahead = Ahead::get();
+  find_due(stage, history, step, 1, INT64_MAX, ahead.due);
+  if (work_of(net, stage, ahead.due, true) < net.worth_sharing) {
+    return Workers::get().give_back();
+  }
+  ahead.network = &net, ahead.step = step;
+  if (static_cast<int64_t>(ahead.sums.size()) < net.targets) ahead.sums.assign(static_cast<size_t>(net.targets), 0);
+  Workers::get().begin(static_cast<int>(net.threads), net.shards.count, ahead);
+}
 
 // What arrives at the end of a step through the receptors of a stage, in units. `newest` is the last row that the history holds:
 // that of the step before for jumps, that of the step itself for arrivals. `pending` is int64 [depth, targets] where
 // procedural pathways have drawn delays: what is due in this step and later; what is handed out leaves it.
 template <class Float>
 void arrivals(const Network& net, int which, const History& history, int64_t step, int64_t* pending, Float* const* out) {
+  using namespace detail;
   const Stage& stage = net.stages[which];
-  static thread_local std::vector<int64_t> sums;  // all zero between calls
-  if (static_cast<int64_t>(sums.size()) < net.targets) sums.assign(static_cast<size_t>(net.targets), 0);
-  int64_t* all = sums.data();
-  if (stage.procedural_count) detail::add_procedural(net, stage, history, step, step - 1 + which, all, pending);
-  const bool share = net.threads > 1 && detail::work_of(net, stage, history, step) >= WORTH_SHARING;
-  Workers::get().run(share ? static_cast<int>(net.threads) : 1, net.shards.count, [&](int64_t shard) {
-    static thread_local std::vector<detail::Segment> segments;
-    const int64_t low = net.shards.first[shard], high = net.shards.first[shard + 1];
-    for (int64_t i = 0; i < stage.noise_count; ++i) add_noise(stage.noise[i], step, low, high, all + low);
-    for (int64_t i = 0; i < stage.block_count; ++i) {
-      detail::add_block(stage.blocks[i], shard, history, step, segments, all + low);
+  static thread_local std::vector<int64_t> own;  // sums; all zero between calls
+  static thread_local Due due_now;
+  Ahead& ahead = Ahead::get();
+  bool begun = which == 1 && Workers::get().taken_by(history.bits);
+  if (begun) {
+    Workers::get().finish();
+    begun = ahead.network == &net && ahead.step == step;
+    if (!begun) {  // of a run that broke off
+      std::fill(ahead.sums.begin(), ahead.sums.end(), 0);
+      Workers::get().give_back();
     }
+  }
+  if (static_cast<int64_t>(own.size()) < net.targets) own.assign(static_cast<size_t>(net.targets), 0);
+  int64_t* all = begun ? ahead.sums.data() : own.data();
+  if (stage.procedural_count) add_procedural(net, stage, history, step, step - 1 + which, all, pending, begun);
+  find_due(stage, history, step, 0, begun ? 0 : INT64_MAX, due_now);
+  const Due& due = due_now;
+  const bool share = work_of(net, stage, due, !begun) + SUM * static_cast<double>(net.targets) >= net.worth_sharing;
+  Workers::get().run(share ? static_cast<int>(net.threads) : 1, net.shards.count, [&](int64_t shard) {
+    const int64_t low = net.shards.first[shard], high = net.shards.first[shard + 1];
+    add_shard(net, stage, due, !begun, step, shard, all);
     for (int64_t r = 0; r < stage.receptor_count; ++r) {
       const Receptor& receptor = stage.receptors[r];
       const int64_t begin = std::max(receptor.first, low), end = std::min(receptor.first + receptor.size, high);
       if (begin >= end) continue;
       if (pending) {
-        int64_t* due = pending + history.place(step) * net.targets;
-        for (int64_t t = begin; t < end; ++t) all[t] += due[t], due[t] = 0;
+        int64_t* waiting = pending + history.place(step) * net.targets;
+        for (int64_t t = begin; t < end; ++t) all[t] += waiting[t], waiting[t] = 0;
       }
-      detail::hand_out(all + begin, end - begin, receptor.quantum, out[r] + (begin - receptor.first));
+      hand_out(all + begin, end - begin, receptor.quantum, out[receptor.result] + receptor.neuron + (begin - receptor.first));
     }
-  });
+  }, begun);
+  if (begun) Workers::get().give_back();
 }
 
 // Bits of a mask of bytes (0 or 1), 32 to a word, the first neuron in the lowest bit.

@@ -151,9 +151,10 @@ inline void tile_counts(const uint32_t* words, const uint32_t* table, int64_t th
   tile_counts_plain(words, table, thresholds, stride, count, counts);
 }
 
-// A Poisson input on neurons start ... stop - 1 of a population.
+// A Poisson input on neurons start ... stop - 1 of a population, or the part of it that goes to begin ... end - 1.
 struct Noise {
-  int64_t target;  // place on the axis of targets of the population's neuron 0
+  int64_t target;  // place on the axis of targets of the population's neuron 0, as these lie
+  int64_t begin, end;
   int64_t start, stop;
   const uint32_t* table;  // [thresholds], or [thresholds, stop - start]
   int64_t thresholds;
@@ -169,7 +170,7 @@ struct Noise {
 SNNRUN_HOT inline void add_noise(const Noise& noise, int64_t step, int64_t low, int64_t high, int64_t* __restrict sums) {
   const int64_t sent = step - noise.delay;
   if (sent < noise.first_step || sent >= noise.last_step) return;
-  const int64_t begin = std::max(noise.start, low - noise.target), end = std::min(noise.stop, high - noise.target);
+  const int64_t begin = std::max(noise.begin, low - noise.target), end = std::min(noise.end, high - noise.target);
   if (begin >= end) return;
   const int64_t width = noise.stop - noise.start;
   alignas(64) uint32_t words[TILE];

@@ -15,7 +15,7 @@ const Network& network_at(const ffi::Buffer<ffi::S64>& address) {
 ffi::Error deliver_into(ffi::RemainingRets& results, size_t first, const Network& net, int which, const History& history,
                         int64_t step) {
   static thread_local std::vector<void*> out;
-  out.resize(static_cast<size_t>(net.stages[which].receptor_count));
+  out.resize(static_cast<size_t>(net.stages[which].results));
   bool single = false;
   for (size_t i = 0; i < out.size(); ++i) {
     auto result = results.get<ffi::AnyBuffer>(first + i);
@@ -98,11 +98,12 @@ struct Reset {
 };
 
 // Who fired becomes the row of this step, which is written into the history and, as far as it is tapped, into row `step - first`
-// of the frames; what a spike sets is set; then receptors are handed what arrives. For each population there is a mask or, where
+// of the frames; what a spike sets is set; then receptors are handed what arrives. The steps until `end` follow. For each population there is a mask or, where
 // `reached` names an operand that is passed through, the threshold for it. `then` holds, for each operand after those, the
 // population whose spikes set it and the operand that is set.
-ffi::Error arrive(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::S64> first, ffi::Buffer<ffi::U32>,
-                  ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>, ffi::RemainingArgs operands,
+ffi::Error arrive(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::S64> first,
+                  ffi::Buffer<ffi::S64> end, ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>,
+                  ffi::RemainingArgs operands,
                   ffi::Result<ffi::Buffer<ffi::U32>> frames, ffi::Result<ffi::Buffer<ffi::U32>> bits,
                   ffi::Result<ffi::Buffer<ffi::U32>> digests, ffi::RemainingRets results, ffi::Span<const int64_t> taps,
                   ffi::Span<const int64_t> reached, ffi::Span<const int64_t> sizes, ffi::Span<const int64_t> then, int64_t passed) {
@@ -148,7 +149,9 @@ ffi::Error arrive(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi
     std::memcpy(out, row + taps[i], sizeof(uint32_t) * static_cast<size_t>(taps[i + 1] - taps[i]));
     out += taps[i + 1] - taps[i];
   }
-  return deliver_into(results, static_cast<size_t>(passed), net, 1, history, k);
+  const ffi::Error error = deliver_into(results, static_cast<size_t>(passed), net, 1, history, k);
+  if (error.success() && k + 1 < *end.typed_data()) look_ahead(net, history, k + 1);
+  return error;
 }
 
 ffi::Error step_words_of(ffi::Buffer<ffi::U32> key, ffi::Buffer<ffi::S64> step, ffi::Result<ffi::Buffer<ffi::U32>> out,
@@ -172,6 +175,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_jumps, jumps,
                                   .RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_arrive, arrive,
                               ffi::Ffi::Bind()
+                                  .Arg<ffi::Buffer<ffi::S64>>()
                                   .Arg<ffi::Buffer<ffi::S64>>()
                                   .Arg<ffi::Buffer<ffi::S64>>()
                                   .Arg<ffi::Buffer<ffi::S64>>()

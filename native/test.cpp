@@ -323,6 +323,7 @@ std::unique_ptr<AnyNoise> any_noise(int64_t targets, int64_t first_step) {
   n.target = between(0, targets - 1);
   n.start = between(0, std::min<int64_t>(targets - n.target - 1, 300));
   n.stop = between(n.start + 1, targets - n.target);
+  n.begin = n.start, n.end = n.stop;
   n.thresholds = between(1, 6);
   n.per_neuron = coin();
   const int64_t columns = n.per_neuron ? n.stop - n.start : 1;
@@ -347,7 +348,7 @@ std::unique_ptr<AnyNoise> any_noise(int64_t targets, int64_t first_step) {
 void add_noise_slowly(const Noise& n, int64_t step, std::vector<int64_t>& sums) {
   const int64_t sent = step - n.delay;
   if (sent < n.first_step || sent >= n.last_step) return;
-  for (int64_t i = n.start; i < n.stop; ++i) {
+  for (int64_t i = n.begin; i < n.end; ++i) {
     const uint32_t word = noise_word(n.key, static_cast<uint64_t>(sent), i);
     int64_t count = 0;
     for (int64_t m = 0; m < n.thresholds; ++m) {
@@ -1403,7 +1404,7 @@ struct AnyNetwork {  // with the memory it points to, and all of its edges
     std::vector<Block> blocks;
     std::vector<Procedural> procedural;
     std::vector<Noise> noise;
-    std::vector<Receptor> receptors;
+    std::vector<Receptor> wanted, receptors;  // as a whole, and in pieces
   } stages[2];
   Network net{};
 };
@@ -1426,7 +1427,7 @@ std::unique_ptr<AnyNetwork> any_network(Storing storing, int64_t first_step) {
   const std::vector<int64_t> ends = cuts(between(1, 6), targets);
   for (size_t r = 0; r + 1 < ends.size(); ++r) {
     const bool stage = coin();
-    receptors[stage].push_back({ends[r], ends[r + 1] - ends[r], std::ldexp(1.0, static_cast<int>(between(-45, 2)))});
+    receptors[stage].push_back({ends[r], ends[r + 1] - ends[r], std::ldexp(1.0, static_cast<int>(between(-45, 2))), 0, 0});
     for (int64_t t = ends[r]; t < ends[r + 1]; ++t) places_of[stage].push_back(static_cast<int32_t>(t));
   }
   for (const int stage : {JUMPS, ARRIVALS}) {
@@ -1466,12 +1467,25 @@ std::unique_ptr<AnyNetwork> any_network(Storing storing, int64_t first_step) {
       m.noises.push_back(any_noise(receptor.size, first_step));
       Noise& n = m.noises.back()->noise;
       n.target += receptor.first;
-      of.noise.push_back(n);
+      const std::vector<int64_t> ends = cuts(between(1, 3), n.stop - n.start);
+      for (size_t part = 0; part + 1 < ends.size(); ++part) {  // as for a receptor that lies in pieces
+        of.noise.push_back(n);
+        of.noise.back().begin = n.start + ends[part], of.noise.back().end = n.start + ends[part + 1];
+      }
       for (int64_t t = n.target + n.start; t < n.target + n.stop; ++t) reached[t] = true;
     }
     for (const Receptor& r : receptors[stage]) {
       const auto from = reached.begin() + r.first;
-      if (std::find(from, from + r.size, true) != from + r.size || coin(0.2)) of.receptors.push_back(r);
+      if (std::find(from, from + r.size, true) == from + r.size && !coin(0.2)) continue;
+      of.wanted.push_back(r);
+    }
+    std::shuffle(of.wanted.begin(), of.wanted.end(), bits);
+    for (int64_t result = 0; result < length(of.wanted); ++result) {  // each in one piece or several
+      const Receptor& r = of.wanted[result];
+      const std::vector<int64_t> ends = cuts(between(1, 3), r.size);
+      for (size_t i = 0; i + 1 < ends.size(); ++i) {
+        of.receptors.push_back({r.first + ends[i], ends[i + 1] - ends[i], r.quantum, result, ends[i]});
+      }
     }
     std::shuffle(of.receptors.begin(), of.receptors.end(), bits);
   }
@@ -1482,6 +1496,7 @@ std::unique_ptr<AnyNetwork> any_network(Storing storing, int64_t first_step) {
     Stage& s = m.net.stages[stage];
     point_to(of.blocks, &s.blocks, &s.block_count), point_to(of.procedural, &s.procedural, &s.procedural_count);
     point_to(of.noise, &s.noise, &s.noise_count), point_to(of.receptors, &s.receptors, &s.receptor_count);
+    s.results = length(of.wanted);
   }
   return made;
 }
@@ -1517,7 +1532,7 @@ std::vector<int64_t> sums_slowly(const AnyNetwork& m, int stage, const std::vect
 template <class Float>
 void check_arrivals(const AnyNetwork& m, const Network& net, int stage, const History& history, int64_t* pending,
                     const std::vector<Fired>& fired, int64_t first_step, int64_t step) {
-  const std::vector<Receptor>& receptors = m.stages[stage].receptors;
+  const std::vector<Receptor>& receptors = m.stages[stage].wanted;
   std::vector<std::vector<Float>> out;
   std::vector<Float*> pointers;
   for (const Receptor& r : receptors) {
@@ -1537,7 +1552,7 @@ void check_arrivals(const AnyNetwork& m, const Network& net, int stage, const Hi
 
 // Runs a network for some steps, as the handlers of snnrun.cpp do.
 template <class Float>
-void check_steps(const AnyNetwork& m, const Network& net, const std::vector<Fired>& fired, int64_t first_step) {
+void check_steps(const AnyNetwork& m, const Network& net, const std::vector<Fired>& fired, int64_t first_step, bool ahead) {
   Rows rows(m.depth, words_for(m.sources));
   std::vector<int64_t> pending(m.waits ? m.depth * net.targets : 0);
   int64_t* const waiting = m.waits ? pending.data() : nullptr;
@@ -1545,6 +1560,7 @@ void check_steps(const AnyNetwork& m, const Network& net, const std::vector<Fire
     check_arrivals<Float>(m, net, JUMPS, rows.history, waiting, fired, first_step, step);
     rows.write(step, fired[step - first_step]);
     check_arrivals<Float>(m, net, ARRIVALS, rows.history, waiting, fired, first_step, step);
+    if (ahead && step + 1 < first_step + length(fired)) look_ahead(net, rows.history, step + 1);
   }
 }
 
@@ -1556,8 +1572,9 @@ void check_networks(int networks, Storing storing, std::initializer_list<int64_t
     for (const int64_t number : threads) {
       Network net = made->net;
       net.threads = number;
-      net.edges_per_segment = coin(0.7) ? 1e5 : 0.0;  // so much that all threads are called for, or not
-      coin() ? check_steps<double>(*made, net, fired, first_step) : check_steps<float>(*made, net, fired, first_step);
+      net.worth_sharing = coin(0.7) ? 0.0 : 1e9;  // all threads are called for, or not
+      const bool ahead = coin(0.7);
+      coin() ? check_steps<double>(*made, net, fired, first_step, ahead) : check_steps<float>(*made, net, fired, first_step, ahead);
     }
   }
 }
@@ -1591,11 +1608,11 @@ TEST(arrivals_for_two_callers, "Two threads may run a network at the same time, 
   std::atomic<int> failures{0};
   for (int trial = 0; trial < 5; ++trial) {
     const auto made = any_network(Storing::EITHER, 0);
-    made->net.threads = 3, made->net.edges_per_segment = 1e5;
+    made->net.threads = 3;
     const std::vector<Fired> one = any_spikes(made->sources, made->depth + 4), two = any_spikes(made->sources, made->depth + 4);
     const auto caller = [&](const std::vector<Fired>& fired) {
       try {
-        check_steps<double>(*made, made->net, fired, 0);
+        check_steps<double>(*made, made->net, fired, 0, true);
       } catch (const Failed&) {
         ++failures;
       }
@@ -1617,12 +1634,12 @@ TEST(arrivals_of_large_sums, "Sums beyond 2**53 quanta, of either sign, arrive r
   m.net.threads = 1, m.net.targets = 2, m.net.shards = {1, m.first.data()};
   const auto stored = store({&p}, m.net.shards, Weights::WIDE, 1, false);
   AnyNetwork::OfStage& of = m.stages[ARRIVALS];
-  of.edges = edges_of(p), of.receptors = {{0, 2, 1.0}};
+  of.edges = edges_of(p), of.wanted = of.receptors = {{0, 2, 1.0, 0, 0}};
   Stage& stage = m.net.stages[ARRIVALS];
-  stage.blocks = &stored->b, stage.block_count = 1, stage.receptors = of.receptors.data(), stage.receptor_count = 1;
+  stage.blocks = &stored->b, stage.block_count = 1, stage.receptors = of.receptors.data(), stage.receptor_count = 1, stage.results = 1;
   m.sources = 3, m.depth = 2;
   const std::vector<Fired> fired(3, Fired(3, 1));
-  check_steps<double>(m, m.net, fired, 0);
+  check_steps<double>(m, m.net, fired, 0, false);
   CHECK(sums_slowly(m, ARRIVALS, fired, 0, 1)[0] == (1ll << 54) + 1 + (1ll << 53), "the sum is not that large");
 }
 

@@ -30,14 +30,30 @@ class Workers {
     return *workers;
   }
 
-  // Calls task(0) ... task(count - 1), count < 2**28, on up to `threads` threads, and returns when all are done.
+  // Calls task(0) ... task(count - 1), count < 2**28, on up to `threads` threads, and returns when all are done. Where the threads
+  // are busy for others, the caller does it alone. `mine`: the caller has taken them.
   template <class Task>
-  void run(int threads, int64_t count, const Task& task) {
-    std::unique_lock<std::mutex> mine(one_at_a_time_, std::defer_lock);
-    if (threads <= 1 || count <= 1 || !mine.try_lock()) {
+  void run(int threads, int64_t count, const Task& task, bool mine = false) {
+    if (threads <= 1 || count <= 1 || !(mine || take(&task))) {
       for (int64_t i = 0; i < count; ++i) task(i);
       return;
     }
+    begin(threads, count, task);
+    finish();
+    if (!mine) give_back();
+  }
+
+  // The same in two halves, begin and finish, for work that others do while the caller is busy with something else. The caller
+  // has taken the threads, with an address to be known by, and gives them back: nobody else gets them meanwhile.
+  bool take(const void* who) {
+    const void* nobody = nullptr;
+    return taken_by_.compare_exchange_strong(nobody, who, std::memory_order_acquire, std::memory_order_relaxed);
+  }
+  bool taken_by(const void* who) const { return taken_by_.load(std::memory_order_relaxed) == who; }
+  void give_back() { taken_by_.store(nullptr, std::memory_order_release); }
+
+  template <class Task>
+  void begin(int threads, int64_t count, const Task& task) {
     while (static_cast<int>(threads_.size()) < threads - 1) {
       const int number = static_cast<int>(threads_.size());
       threads_.emplace_back([this, number] { help(number); });
@@ -45,15 +61,20 @@ class Workers {
     }
     task_ = [](const void* t, int64_t i) { (*static_cast<const Task*>(t))(i); };
     context_ = &task;
+    count_ = count;
     wanted_.store(threads - 1, std::memory_order_relaxed);
     done_.store(0, std::memory_order_relaxed);
     {
       std::lock_guard<std::mutex> lock(sleep_);
+      ++calls_;
       tickets_.store(static_cast<uint64_t>(count) << 28, std::memory_order_release);
     }
     if (sleepers_.load(std::memory_order_acquire)) wake_.notify_all();
+  }
+
+  void finish() {
     work();
-    for (int spins = 0; done_.load(std::memory_order_acquire) < count; ++spins) {
+    for (int spins = 0; done_.load(std::memory_order_acquire) < count_; ++spins) {
       spins < 4096 ? pause() : std::this_thread::yield();
     }
   }
@@ -96,18 +117,23 @@ class Workers {
       for (int i = 0; i < 64 && !wanted(); ++i) pause();
       if (std::chrono::steady_clock::now() - since < std::chrono::microseconds(500)) continue;
       std::unique_lock<std::mutex> lock(sleep_);
+      if (wanted()) continue;
       sleepers_.fetch_add(1);
-      wake_.wait(lock, wanted);
+      // Waking up may take longer than the others need for the work, so any call ends the sleep: the next one finds it awake.
+      wake_.wait(lock, [&, seen = calls_] { return calls_ != seen; });
       sleepers_.fetch_sub(1);
       since = std::chrono::steady_clock::now();
     }
   }
 
-  std::mutex one_at_a_time_, sleep_;
+  std::atomic<const void*> taken_by_{nullptr};
+  std::mutex sleep_;
   std::condition_variable wake_;
   std::vector<std::thread> threads_;
   void (*task_)(const void*, int64_t) = nullptr;
   const void* context_ = nullptr;
+  int64_t count_ = 0;
+  uint64_t calls_ = 0;  // guarded by sleep_
   std::atomic<int> wanted_{0}, sleepers_{0};
   alignas(64) std::atomic<uint64_t> tickets_{0};
   alignas(64) std::atomic<int64_t> done_{0};

@@ -80,8 +80,8 @@ def init(plan: Plan) -> State:
     return State(np.int64(0), tuple(population_states), tuple(receptor_states), history)
 
 
-def step(s: Structure, c: Constants, state: State, frames: Any, first: Any) -> tuple[State, Any]:
-    """One step of the network: the state after it; who fired in it is written into the frames, which begin at step `first`."""
+def step(s: Structure, c: Constants, state: State, frames: Any, first: Any, end: Any) -> tuple[State, Any]:
+    """One step of those from `first` to `end`: the state after it. Who fired in it is written into the frames."""
     k, kernel = state.step, kernels.module(s.kernel)
     history, jumps, waiting = kernel.jumps(s, c.delivery, state.history, k)
     advanced = []
@@ -105,7 +105,7 @@ def step(s: Structure, c: Constants, state: State, frames: Any, first: Any) -> t
         _reached(leaves, after, who) if isinstance(who, Crossing) else who
         for after, who in zip(population_states, fired, strict=True)
     ]
-    history, arrivals, leaves, frames = kernel.arrive(s, c.delivery, history, waiting, k, fired, leaves, frames, first)
+    history, arrivals, leaves, frames = kernel.arrive(s, c.delivery, history, waiting, k, fired, leaves, frames, first, end)
     population_states = jax.tree.unflatten(tree, leaves)
     receptor_states = [
         after if arrived is None else synapses.MODELS[plan.synapse].arrive(const, after, arrived)
@@ -181,7 +181,7 @@ def run_chunk(s: Structure, c: Constants, state: State, steps: Any, capacity: in
             due = (k >= sample.first_step) & (k < sample.last_step) & ((k - sample.first_step) % sample.every == 0)
             slot = jnp.where(due, _frames(sample, k) - _frames(sample, begin), buffer.shape[0] - 1)
             taken.append(buffer.at[slot].set(_take(s, c, sample, state)))
-        state, rows = step(s, c, state, rows, begin)
+        state, rows = step(s, c, state, rows, begin, end)
         return state, rows, tuple(taken)
 
     rows = jnp.zeros((capacity, sum(b - a for a, b in s.tapped)), jnp.uint32)

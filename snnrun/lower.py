@@ -49,9 +49,9 @@ def lower(network: Network, merge: bool = True, kernel: str = "xla", threads: in
     by_name = {population.name: i for i, population in enumerate(populations)}
     receptor_plans, noise_of = _receptor_plans(spec, found, populations, by_name)
     quanta = _quanta(network, found, spec.precision)
-    sources, targets = (sum(axis.padded for axis in axes) for axes in (populations, receptor_plans))
+    sources, targets = (sum(part.padded for part in axis) for axis in (populations, receptor_plans))
     pathways = _pathways(network, found, receptor_plans, populations, by_name, quanta, kernel == "native", spare)
-    arranged = how.arrange(pathways, sources, targets, threads)
+    arranged = how.arrange(pathways, sources, [(plan.first, plan.padded) for plan in receptor_plans], threads)
     reports = tuple(
         PathwayReport(p.connectivity.name, f.synapses, (f.shortest, f.longest), f.stored)
         for p, f in zip(pathways, arranged.found, strict=True)

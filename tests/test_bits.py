@@ -137,8 +137,12 @@ def test_both_kernels_give_the_same_bits(large, alone, precision):
     assert alone[precision].plan.pathways == large(precision).plan.pathways
 
 
+@pytest.mark.parametrize("worth", [0.0, None])
 @pytest.mark.parametrize("threads", [2, 3, 7])
-def test_any_number_of_threads_gives_the_same_bits(alone, tmp_path, precision, threads):
+def test_any_number_of_threads_gives_the_same_bits(alone, native, tmp_path, monkeypatch, precision, threads, worth):
+    """Where little work is worth sharing, arrivals of the next step are added while XLA is busy, in every step."""
+    if worth is not None:
+        monkeypatch.setattr(native, "WORTH_SHARING", worth)
     plan = plan_of(tmp_path, LARGE.replace("PRECISION", precision), kernel="native", threads=threads)
     assert plan.arranged.edges.shards.count == threads
     assert_same_bits(run_plan(plan, lengths=[1, 150, 49]), alone[precision])
@@ -147,7 +151,7 @@ def test_any_number_of_threads_gives_the_same_bits(alone, tmp_path, precision, t
 
 def test_the_size_of_a_shard_changes_no_bit(alone, native, tmp_path, monkeypatch):
     """Dozens of shards for three threads."""
-    monkeypatch.setattr(native, "SHARD", 8192)
+    monkeypatch.setattr(native, "SHARD", 1920)
     plan = plan_of(tmp_path, LARGE.replace("PRECISION", "float32"), kernel="native", threads=3)
     assert plan.arranged.edges.shards.count > 20
     assert_same_bits(run_plan(plan), alone["float32"])

@@ -1,6 +1,5 @@
 """The native kernel: what it delivers, against the definition and the XLA kernel, and that its draws are those of NumPy."""
 
-import ctypes
 from ctypes import byref
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from snnrun import connect, kernels, random
 from snnrun.connect import Connectivity, Drawn, Sizes
 from snnrun.inputs import poisson
 from snnrun.kernels import Edges, Reached
+from snnrun.kernels import native as native_kernel
 from snnrun.plan import NoisePlan, PopulationPlan
 from snnrun.quantities import Law
 
@@ -127,13 +127,14 @@ def random_edges(rng, count, sources, targets, delays, one_weight=False, one_del
 @pytest.mark.parametrize("one_weight", [False, True])
 @pytest.mark.parametrize("one_delay", [False, True])
 def test_threads_and_shards_change_no_bit(native, monkeypatch, one_weight, one_delay):
-    """64,000 targets are work enough for several threads; both pathways lie in one block or in one each."""
+    """Both pathways lie in one block or in one each."""
     rng, targets = np.random.default_rng(0), 64_000
     edges = [random_edges(rng, 20_000, SOURCES, targets, [0, 1, 3], one_weight, one_delay) for _ in range(2)]
     spikes = rng.random((4, SOURCES)) < 0.3
     truth = expected(edges, spikes, targets)
     pathways = [listed(part, np.arange(SOURCES), np.arange(targets)) for part in edges]
     structure = structure_of(SOURCES, [10_048, 53_952], 3, "float64", "native")
+    monkeypatch.setattr(native, "WORTH_SHARING", 0.0)
     for shard in (64, 2**16):
         monkeypatch.setattr(native, "SHARD", shard)
         for threads in (1, 2, 3, 7):
@@ -141,18 +142,29 @@ def test_threads_and_shards_change_no_bit(native, monkeypatch, one_weight, one_d
         assert_same(arrivals(pathways, structure, spikes, 1.0, 7), truth)
 
 
-def test_shards_are_whole_words_of_targets_and_share_the_edges(native, monkeypatch):
-    """Seven threads have seven shards or a multiple; a shard begins at a multiple of 64 and has its share of the edges."""
-    rng, targets = np.random.default_rng(1), 6400
-    edges = random_edges(rng, 50_000, SOURCES, targets, [1])
-    edges.target[:40_000] %= 640  # most go to a tenth of the targets
-    kept = native._Kept()
-    monkeypatch.setattr(native, "SHARD", 2**16)
-    shards = native._shards([listed(edges, np.arange(SOURCES), np.arange(targets))], targets, 7, kept)
-    first = np.ctypeslib.as_array(ctypes.cast(shards.first, ctypes.POINTER(ctypes.c_int64)), (shards.count + 1,))
-    assert shards.count == 7 and first[0] == 0 and first[-1] == targets and (first[1:-1] % 64 == 0).all()
-    load = np.histogram(edges.target, first)[0] + np.diff(first)
-    assert load.max() < 1.5 * load.mean()
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(words=st.lists(st.integers(1, 300), max_size=12), threads=st.integers(1, 8), most=st.sampled_from([640, 2**16, None]))
+def test_each_shard_has_its_share_of_every_receptor(words, threads, most):
+    """Slices are whole words of neurons and cover every receptor once; no shard is too large, none much larger than others."""
+    ends = np.cumsum([0, *(64 * n for n in words)]).tolist()
+    receptors = [(first, end - first) for first, end in zip(ends[:-1], ends[1:], strict=True)]
+    slices, first = native_kernel.cut(receptors, threads, most)
+    assert [part.place for part in slices] == np.cumsum([0, *(part.size for part in slices)]).tolist()[:-1]
+    for r, (_, size) in enumerate(receptors):
+        mine = [part for part in slices if part.receptor == r]
+        assert [part.neuron for part in mine] == np.cumsum([0, *(part.size for part in mine)]).tolist()[:-1]
+        assert sum(part.size for part in mine) == size and all(part.size % 64 == 0 for part in mine)
+    assert first[0] == 0 and first[-1] == ends[-1] and set(first) <= {0, ends[-1], *(part.place for part in slices)}
+    shards = np.diff(first)
+    assert most is None or max(shards, default=0) <= most
+    if words:
+        assert max(shards) - min(shards) <= 64
+    if min(words, default=0) >= len(shards):
+        assert len(shards) % threads == 0
+        for shard in range(len(shards)):
+            for r, (_, size) in enumerate(receptors):
+                inside = sum(p.size for p in slices if p.receptor == r and first[shard] <= p.place < first[shard + 1])
+                assert abs(inside - size / len(shards)) <= 64
 
 
 @pytest.mark.parametrize("one_weight", [False, True])
@@ -252,7 +264,7 @@ def row_of(kernel, sizes, width, who, passed, threads=1):
 def fired_in(structure, layout, history, who, passed, frames):
     kernel, step = kernels.module(structure.kernel), jnp.int64(3)
     history, _, waiting = kernel.jumps(structure, layout, history, step)
-    return kernel.arrive(structure, layout, history, waiting, step, who(passed), passed, frames, jnp.int64(2))[2:]
+    return kernel.arrive(structure, layout, history, waiting, step, who(passed), passed, frames, jnp.int64(2), step + 1)[2:]
 
 
 class Who(tuple):
@@ -353,7 +365,7 @@ def test_a_synapse_takes_few_bytes(native, monkeypatch, own, threads):
     delay = Drawn(Law("normal", 1.5, 0.75, (0.05, np.inf), None), random.key(1, "d")) if delays else 15
     sizes = Sizes(300, 10_000)
     pathway = drawn(rule_of("fixed_prob", p=0.1), sizes, STREAM, weight, delay, 2.0**-25, WIDE[width])
-    arranged = native.arrange([pathway], 320, 10_048, threads)
+    arranged = native.arrange([pathway], 320, [(0, 10_048)], threads)
     synapses = arranged.found[0].synapses
     assert 290_000 < synapses < 310_000
     assert arranged.nbytes <= BYTES[own] * synapses

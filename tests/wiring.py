@@ -61,7 +61,7 @@ def one_step(structure, layout, history, step, fired, passed, frames):
     fired = [*fired, *[Reached(len(passed) - 1, np.float64(0.5))] * (len(structure.populations) - len(fired))]
     history, jumps, waiting = kernel.jumps(structure, layout, history, step)
     history, arrived, passed, frames = kernel.arrive(
-        structure, layout, history, waiting, step, fired, passed, frames, np.int64(0)
+        structure, layout, history, waiting, step, fired, passed, frames, np.int64(0), step + 1
     )
     return history, jumps, arrived, passed, frames
 
@@ -69,7 +69,7 @@ def one_step(structure, layout, history, step, fired, passed, frames):
 def bound(pathways, structure, quantum=1.0, threads=1, noise=()):
     """(arranged, layout) of pathways for the kernel of a structure."""
     module = kernels.module(structure.kernel)
-    arranged = module.arrange(pathways, structure.sources, structure.targets, threads)
+    arranged = module.arrange(pathways, structure.sources, [(r.first, r.padded) for r in structure.receptors], threads)
     return arranged, module.bind(arranged, structure, tuple(noise), (quantum,) * len(structure.receptors))
 
 

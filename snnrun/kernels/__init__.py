@@ -9,11 +9,12 @@ receptor's quantum, so a sum has no order and every implementation gives the sam
 
 A kernel is a module with
 
-    arrange(pathways, sources, targets, threads) -> Arranged       on the host, once: its own arrangement of the edges
+    arrange(pathways, sources, receptors, threads) -> Arranged     on the host, once: its own arrangement of the edges
     bind(arranged, structure, noise, quanta) -> Layout              what its calls in a step need; a tree of arrays
     history(structure, arranged) -> History                         with nobody having fired yet
     jumps(structure, layout, history, step) -> (history, jumps, waiting)
-    arrive(structure, layout, history, waiting, step, fired, passed, frames, first) -> (history, arrivals, passed, frames)
+    arrive(structure, layout, history, waiting, step, fired, passed, frames, first, end)
+        -> (history, arrivals, passed, frames)
     words(key, step, first, size) -> words                          one random word per neuron
 
 `jumps` says what moves V through delta synapses at the end of a step, before the threshold is tested. `arrive` takes who fired
@@ -21,7 +22,7 @@ then (for each population a mask, or what has reached its threshold), writes it 
 the frames, and says what reaches the other receptors. Both are one array per receptor, in the unit of its weights, or None where
 nothing can arrive. `waiting` is handed from one to the other. `passed` are the arrays of the populations' states, which come out
 with the values set that a spike sets: a compiler must have them ready by then, and does not compute them again for every later
-use.
+use. All steps from `first` to `end` follow each other with one history, so that a kernel may work ahead.
 """
 
 from types import ModuleType

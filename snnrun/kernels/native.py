@@ -20,12 +20,13 @@ from snnrun import connect, kernels, random
 from snnrun.connect import Connectivity, Drawn
 from snnrun.kernels import Arranged, Found, History, Pathway, Reached, Unavailable, quantised
 from snnrun.lazy import ffi, jax, jnp
-from snnrun.plan import ReceptorPlan
 from snnrun.plan import Structure as PlanStructure
 from snnrun.quantities import Law
 
 LIBRARY = "_native.so"
 SHARD = 2**16  # targets of a shard have two bytes
+WORD = 64  # neurons that stay together
+WORTH_SHARING = 4e3  # nanoseconds of work that are worth calling other threads for
 _RULES = (None, "all_to_all", "fixed_prob", "fixed_indegree", "fixed_outdegree", "fixed_total")
 _LAWS = ("normal", "uniform", "lognormal", "exponential", "gamma")
 _WIDE_RANGE = 512  # delays, in steps: beyond, the edges are asked which delays there are before room is made for all
@@ -67,9 +68,9 @@ class _Found(Structure):
 
 class _Noise(Structure):
     _fields_ = [
-        ("target", c_int64), ("start", c_int64), ("stop", c_int64), ("table", c_void_p), ("thresholds", c_int64),
-        ("per_neuron", c_int64), ("weight", c_void_p), ("weights", c_int64), ("first_step", c_int64), ("last_step", c_int64),
-        ("delay", c_int64), ("key", c_uint32 * 2),
+        ("target", c_int64), ("begin", c_int64), ("end", c_int64), ("start", c_int64), ("stop", c_int64), ("table", c_void_p),
+        ("thresholds", c_int64), ("per_neuron", c_int64), ("weight", c_void_p), ("weights", c_int64), ("first_step", c_int64),
+        ("last_step", c_int64), ("delay", c_int64), ("key", c_uint32 * 2),
     ]  # fmt: skip
 
 
@@ -85,7 +86,7 @@ class _Procedural(Structure):
 
 
 class _Receptor(Structure):
-    _fields_ = [("first", c_int64), ("size", c_int64), ("quantum", c_double)]
+    _fields_ = [("first", c_int64), ("size", c_int64), ("quantum", c_double), ("result", c_int64), ("neuron", c_int64)]
 
 
 class _Stage(Structure):
@@ -93,12 +94,13 @@ class _Stage(Structure):
         (name, kind)
         for part in ("blocks", "procedural", "noise", "receptors")
         for name, kind in ((part, c_void_p), (f"{part}_count", c_int64))
-    ]
+    ] + [("results", c_int64)]
 
 
 class _Network(Structure):
     _fields_ = [
-        ("threads", c_int64), ("targets", c_int64), ("shards", _Shards), ("edges_per_segment", c_double), ("stages", _Stage * 2),
+        ("threads", c_int64), ("targets", c_int64), ("shards", _Shards), ("edges_per_segment", c_double),
+        ("worth_sharing", c_double), ("stages", _Stage * 2),
     ]  # fmt: skip
 
 
@@ -219,6 +221,15 @@ def available() -> str | None:
 JUMPS, ARRIVALS = 0, 1  # stages of a step
 
 
+class Slice(NamedTuple):
+    """Neurons of a receptor that lie together."""
+
+    receptor: int
+    neuron: int  # the first
+    size: int
+    place: int
+
+
 class Kept(NamedTuple):
     """Arranged edges and the memory that they lie in."""
 
@@ -226,14 +237,21 @@ class Kept(NamedTuple):
     blocks: tuple[list[_Block], list[_Block]]  # per stage
     procedural: tuple[list[_Procedural], list[_Procedural]]
     shards: _Shards
+    slices: list[Slice]
     threads: int
     edges_per_segment: float
 
 
-def arrange(pathways: list[Pathway], sources: int, targets: int, threads: int) -> Arranged:
+def arrange(pathways: list[Pathway], sources: int, receptors: list[tuple[int, int]], threads: int) -> Arranged:
     """Count all edges, and put each where it belongs: native/layout.hpp."""
     kept = _Kept()
-    shards = _shards(pathways, targets, threads, kept)
+    slices, first = cut(receptors, threads, SHARD if any(not pathway.procedural for pathway in pathways) else None)
+    shards = _Shards(len(first) - 1, kept.array(first, np.int64))
+    place = np.arange(sum(size for _, size in receptors), dtype=np.int32)
+    for part in slices:
+        begin = receptors[part.receptor][0] + part.neuron
+        place[begin : begin + part.size] = np.arange(part.place, part.place + part.size)
+    pathways = [pathway._replace(target=place[pathway.target]) for pathway in pathways]
     found: list[Found] = [Found(0, 0, 0, True)] * len(pathways)
     native = [_pathway(pathway, kept) for pathway in pathways]
     blocks, procedural = ([], []), ([], [])
@@ -251,7 +269,7 @@ def arrange(pathways: list[Pathway], sources: int, targets: int, threads: int) -
             runs = [*kept.structures(_Run, _runs(pathway.source)), *kept.structures(_Run, _runs(pathway.target))]
             per_row = found[i].synapses / max(pathway.connectivity.sizes.pre, 1)
             procedural[_stage(pathway)].append(_Procedural(native[i], *runs, per_row))
-    layout = Kept(kept, blocks, procedural, shards, threads, edges / segments)
+    layout = Kept(kept, blocks, procedural, shards, slices, threads, edges / segments)
     return Arranged(layout, tuple(found), nbytes)
 
 
@@ -274,24 +292,30 @@ def _individual(value: Any) -> bool:
     return isinstance(value, Drawn) or np.ndim(value) > 0
 
 
-def _shards(pathways: list[Pathway], targets: int, threads: int, kept: _Kept) -> _Shards:
-    """Contiguous ranges of targets, as many as there are threads or a multiple, with about the same number of edges each."""
-    load = np.ones(targets)
-    for pathway in pathways:
-        c = pathway.connectivity
-        if c.listed is not None:
-            np.add.at(load, pathway.target, np.bincount(c.listed[1], minlength=c.sizes.post))
-        else:
-            np.add.at(load, pathway.target, c.rule.expected(c.sizes) / max(c.sizes.post, 1))
+def cut(receptors: list[tuple[int, int]], threads: int, most: int | None) -> tuple[list[Slice], list[int]]:
+    """Cut the axis of targets, on which receptors lie with a first place and a size, into shards of at most `most` places.
+
+    There are as many as threads, or a multiple. Each has its share of every receptor, so that they have about the same to do
+    whoever fires. Returns the slices in the order of their new places, and the first place of each shard and the end.
+    """
     count = threads
-    while True:
-        wanted = np.cumsum(load)[-1] * np.arange(1, count) / count if targets else np.empty(0)
-        inner = (np.searchsorted(np.cumsum(load), wanted) + 32) // 64 * 64
-        first = np.concatenate([[0], np.clip(inner, 0, targets), [targets]]).astype(np.int64)
-        first = np.unique(first) if targets else np.zeros(2, np.int64)
-        if np.diff(first).max(initial=0) <= SHARD:
-            return _Shards(len(first) - 1, kept.array(first, np.int64))
+    words = np.array([-(-size // WORD) for _, size in receptors], np.int64)
+    while most is not None and -(-words.sum() // count) * WORD > most:
         count += threads
+    # what is left after a receptor has been divided evenly goes to the shards in turn
+    turn = (np.cumsum(words) - words)[:, None]
+    share = words[:, None] // count + ((np.arange(count) - turn) % count < words[:, None] % count)
+    end = np.minimum(np.cumsum(share, axis=1) * WORD, [[size] for _, size in receptors] or 0)
+    slices, first, place = [], [0], 0
+    for shard in range(count):
+        for r in range(len(receptors)):
+            low, high = int(end[r, shard - 1]) if shard else 0, int(end[r, shard])
+            if high > low:
+                slices.append(Slice(r, low, high - low, place))
+                place += high - low
+        if place > first[-1]:
+            first.append(place)
+    return slices, first if place else [0, 0]
 
 
 def _runs(places: NDArray[np.int32]) -> list[_Run]:
@@ -454,27 +478,32 @@ class Layout(NamedTuple):
 
 
 def bind(arranged: Arranged, structure: PlanStructure, noise: tuple[Any, ...], quanta: tuple[float, ...]) -> Layout:
-    kept, blocks, procedural, shards, threads, edges_per_segment = arranged.edges
+    kept, blocks, procedural, shards, slices, threads, edges_per_segment = arranged.edges
     stages = []
     for stage in (JUMPS, ARRIVALS):
-        receiving = [(structure.receptors[r], quanta[r]) for r in _receiving(structure, stage)]
-        noises = [_noise(plan, structure, noise, i, kept) for plan, _ in receiving for i in plan.noise]
+        result = {r: i for i, r in enumerate(_receiving(structure, stage))}
+        mine = [part for part in slices if part.receptor in result]
+        parts = [_Receptor(p.place, p.size, quanta[p.receptor], result[p.receptor], p.neuron) for p in mine]
+        noises = [_noise(part, structure, noise, i, kept) for part in mine for i in structure.receptors[part.receptor].noise]
         stages.append(
             _Stage(
                 *kept.structures(_Block, blocks[stage]),
                 *kept.structures(_Procedural, procedural[stage]),
                 *kept.structures(_Noise, noises),
-                *kept.structures(_Receptor, [_Receptor(plan.first, plan.padded, quantum) for plan, quantum in receiving]),
+                *kept.structures(_Receptor, parts),
+                len(result),
             )
         )
-    network = _Network(threads, structure.targets, shards, edges_per_segment, tuple(stages))
+    network = _Network(threads, structure.targets, shards, edges_per_segment, WORTH_SHARING, tuple(stages))
     return Layout(np.array([kept.structures(_Network, [network])[0]], np.int64))
 
 
-def _noise(plan: ReceptorPlan, structure: PlanStructure, noise: tuple[Any, ...], i: int, kept: _Kept) -> _Noise:
-    const, part = noise[i], structure.noise[i]
+def _noise(part: Slice, structure: PlanStructure, noise: tuple[Any, ...], i: int, kept: _Kept) -> _Noise:
+    """A Poisson input as far as it goes to a slice."""
+    const, plan = noise[i], structure.noise[i]
     return _Noise(
-        plan.first, part.start, part.stop, kept.array(const.table, np.uint32), len(const.table), const.table.ndim == 2,
+        part.place - part.neuron, max(part.neuron, plan.start), min(part.neuron + part.size, plan.stop), plan.start, plan.stop,
+        kept.array(const.table, np.uint32), len(const.table), const.table.ndim == 2,
         kept.array(np.atleast_1d(const.weight), np.int64), np.size(const.weight), const.start, const.stop, const.delay_steps,
         tuple(int(word) for word in const.stream),
     )  # fmt: skip
@@ -512,7 +541,7 @@ def jumps(s: PlanStructure, layout: Layout, history: History, step: Any) -> tupl
 
 
 def arrive(s: PlanStructure, layout: Layout, history: History, waiting: None, step: Any, fired: list[Any], passed: list[Any],
-           frames: Any, first: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
+           frames: Any, first: Any, end: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
     _registered()
     receiving = _receiving(s, ARRIVALS)
     state, waits = [frames, history.words, history.count], _waiting(history)
@@ -521,12 +550,12 @@ def arrive(s: PlanStructure, layout: Layout, history: History, waiting: None, st
             for leaf, value in f.then]  # fmt: skip
     given = [*state, *who, *passed, *(value for _, _, value in then), *waits]
     shapes = [*map(_like, state), *map(_like, passed), *_outputs(s, receiving), *map(_like, waits)]
-    aliases = {3 + i: i for i in range(len(state))}
-    aliases |= {3 + len(state) + len(who) + i: len(state) + i for i in range(len(passed))}
-    aliases |= {2 + len(given): len(shapes) - 1} if waits else {}
+    aliases = {4 + i: i for i in range(len(state))}
+    aliases |= {4 + len(state) + len(who) + i: len(state) + i for i in range(len(passed))}
+    aliases |= {3 + len(given): len(shapes) - 1} if waits else {}
     call = ffi.ffi_call("snnrun_arrive", shapes, input_output_aliases=aliases)
     result = call(
-        layout.network, step, first, *given,
+        layout.network, step, first, end, *given,
         taps=np.array([word for run in s.tapped for word in run], np.int64),
         reached=np.array([f.leaf if isinstance(f, Reached) else -1 for f in fired], np.int64),
         sizes=np.array([plan.size for plan in s.populations], np.int64),

@@ -48,8 +48,9 @@ class Layout(NamedTuple):
     quanta: tuple[Any, ...]  # per receptor
 
 
-def arrange(pathways: list[Pathway], sources: int, targets: int, threads: int) -> Arranged:
+def arrange(pathways: list[Pathway], sources: int, receptors: list[tuple[int, int]], threads: int) -> Arranged:
     """Draw and sort all edges. XLA divides its work among threads by itself; procedural pathways are stored."""
+    targets = sum(size for _, size in receptors)
     every = [edges_of(pathway) for pathway in pathways]
     found = tuple(found_in(edges) for edges in every)
     sides = []
@@ -99,7 +100,7 @@ def _due(s: Structure, layout: Layout, sums: Any, step: Any, delta: bool) -> lis
 
 
 def arrive(s: Structure, layout: Layout, history: History, waiting: Any, step: Any, fired: list[Any], passed: list[Any],
-           frames: Any, first: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
+           frames: Any, first: Any, end: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
     masks = [passed[f.leaf] >= f.threshold if isinstance(f, Reached) else f for f in fired]
     there = [
         mask if p.padded == p.size else mask & (np.arange(p.padded) < p.size)
