@@ -2,7 +2,8 @@
 //
 // They are the library's own: a pool that XLA owns would also cut XLA's own loops over the neurons into parts, which costs them
 // a factor of two. Between calls they wait busily for a short while, because the next call usually follows at once, and then
-// sleep. Whoever is free takes the next task, so a thread that the system holds up delays nobody unless it has begun one.
+// sleep. A thread that has been woken up on the processor of the thread that called for it moves to another one: the system
+// often leaves both where they are, and they would take turns for milliseconds. Whoever is free takes the next task, so a thread that the system holds up delays nobody unless it has begun one.
 #pragma once
 
 #include <atomic>
@@ -14,6 +15,9 @@
 #include <vector>
 
 #include <pthread.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -62,6 +66,7 @@ class Workers {
     task_ = [](const void* t, int64_t i) { (*static_cast<const Task*>(t))(i); };
     context_ = &task;
     count_ = count;
+    caller_.store(processor(), std::memory_order_relaxed);
     wanted_.store(threads - 1, std::memory_order_relaxed);
     done_.store(0, std::memory_order_relaxed);
     {
@@ -104,18 +109,41 @@ class Workers {
     }
   }
 
+  // The processor that runs this thread; -1 where that cannot be told.
+  static int processor() {
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+  }
+
+  // Leaves the processor of the caller, if there are others.
+  void step_aside() const {
+#ifdef __linux__
+    const int caller = caller_.load(std::memory_order_relaxed);
+    if (caller < 0 || caller >= CPU_SETSIZE || caller != processor()) return;
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) || CPU_COUNT(&allowed) < 2) return;
+    cpu_set_t others = allowed;
+    CPU_CLR(caller, &others);
+    if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof others, &others)) sched_setaffinity(0, sizeof allowed, &allowed);
+#endif
+  }
+
   void help(int number) {
     const auto wanted = [&] {
       return left(tickets_.load(std::memory_order_acquire)) && number < wanted_.load(std::memory_order_relaxed);
     };
     for (auto since = std::chrono::steady_clock::now();;) {
+      step_aside();
       if (wanted()) {
         work();
         since = std::chrono::steady_clock::now();
         continue;
       }
       for (int i = 0; i < 64 && !wanted(); ++i) pause();
-      if (std::chrono::steady_clock::now() - since < std::chrono::microseconds(500)) continue;
+      if (std::chrono::steady_clock::now() - since < std::chrono::milliseconds(2)) continue;
       std::unique_lock<std::mutex> lock(sleep_);
       if (wanted()) continue;
       sleepers_.fetch_add(1);
@@ -134,7 +162,7 @@ class Workers {
   const void* context_ = nullptr;
   int64_t count_ = 0;
   uint64_t calls_ = 0;  // guarded by sleep_
-  std::atomic<int> wanted_{0}, sleepers_{0};
+  std::atomic<int> wanted_{0}, sleepers_{0}, caller_{-1};
   alignas(64) std::atomic<uint64_t> tickets_{0};
   alignas(64) std::atomic<int64_t> done_{0};
 };
