@@ -28,6 +28,8 @@ for all of them. Times are medians over the repetitions. One thread is pinned to
   neurons with conductances have an adaptive solver.
 - *rate*: mean over all neurons and repetitions. A row is void if it differs from snnrun's by more than the network's tolerance,
   which is a few times what graphs with different seeds differ by, or if most of the network is silent.
+
+Where the time goes: [performance.md](performance.md).
 """
 
 
