@@ -67,6 +67,7 @@ struct Stage {
   const Receptor* receptors;  // those that are handed out
   int64_t receptor_count;
   int64_t results;
+  int64_t counting;  // all edges onto a receptor have one weight, its quantum is that weight in units, and sums count arrivals
 };
 
 struct Network {
@@ -109,8 +110,8 @@ struct Due {
   int64_t segments = 0;
 };
 
-template <int WEIGHT>
-SNNRUN_INLINE void add_records(const uint8_t* record, int64_t count, int64_t weight, int64_t* __restrict sums) {
+template <int WEIGHT, class Sum>
+SNNRUN_INLINE void add_records(const uint8_t* record, int64_t count, int64_t weight, Sum* __restrict sums) {
   for (int64_t i = 0; i < count; ++i, record += 2 + WEIGHT) {
     uint16_t target;
     std::memcpy(&target, record, 2);
@@ -121,7 +122,7 @@ SNNRUN_INLINE void add_records(const uint8_t* record, int64_t count, int64_t wei
     } else if (WEIGHT == 8) {
       std::memcpy(&weight, record + 2, 8);
     }
-    sums[target] += weight;
+    sums[target] += static_cast<Sum>(weight);
   }
 }
 
@@ -140,8 +141,8 @@ SNNRUN_INLINE Span span_of(const Block& b, int64_t shard, Segment s) {
 }
 
 // Adds segments; what they need is fetched into the cache some segments ahead, in two stages: where they lie, and their edges.
-template <class Offset, int WEIGHT>
-void add_segments(const Block& b, int64_t shard, const std::vector<Segment>& segments, int64_t* sums) {
+template <class Offset, int WEIGHT, class Sum>
+void add_segments(const Block& b, int64_t shard, const std::vector<Segment>& segments, int64_t weight, Sum* sums) {
   constexpr int64_t FAR = 16, NEAR = 8;
   Span ring[NEAR];
   const int64_t n = static_cast<int64_t>(segments.size());
@@ -156,7 +157,7 @@ void add_segments(const Block& b, int64_t shard, const std::vector<Segment>& seg
     const int64_t near = i - (FAR - NEAR), now = i - FAR;
     if (now >= 0) {
       const Span span = ring[now % NEAR];
-      add_records<WEIGHT>(span.begin, span.count, b.weight, sums);
+      add_records<WEIGHT>(span.begin, span.count, weight, sums);
     }
     if (near >= 0 && near < n) {
       const Span span = span_of<Offset>(b, shard, segments[static_cast<size_t>(near)]);
@@ -171,10 +172,16 @@ inline void add_block(const Block& b, int64_t shard, const std::vector<Segment>&
   if (segments.empty()) return;
   const bool wide = b.offset_bytes == 4;
   switch (b.weight_bytes) {
-    case 0: return (wide ? add_segments<uint32_t, 0> : add_segments<uint16_t, 0>)(b, shard, segments, sums);
-    case 4: return (wide ? add_segments<uint32_t, 4> : add_segments<uint16_t, 4>)(b, shard, segments, sums);
-    default: return (wide ? add_segments<uint32_t, 8> : add_segments<uint16_t, 8>)(b, shard, segments, sums);
+    case 0: return (wide ? add_segments<uint32_t, 0, int64_t> : add_segments<uint16_t, 0, int64_t>)(b, shard, segments, b.weight, sums);
+    case 4: return (wide ? add_segments<uint32_t, 4, int64_t> : add_segments<uint16_t, 4, int64_t>)(b, shard, segments, 0, sums);
+    default: return (wide ? add_segments<uint32_t, 8, int64_t> : add_segments<uint16_t, 8, int64_t>)(b, shard, segments, 0, sums);
   }
+}
+
+inline void count_block(const Block& b, int64_t shard, const std::vector<Segment>& segments, int32_t* sums) {
+  if (segments.empty()) return;
+  const bool wide = b.offset_bytes == 4;
+  (wide ? add_segments<uint32_t, 0, int32_t> : add_segments<uint16_t, 0, int32_t>)(b, shard, segments, 1, sums);
 }
 
 // Finds what is due in a step over edges with a delay of least ... most steps.
@@ -197,10 +204,35 @@ inline void find_due(const Stage& stage, const History& history, int64_t step, i
   }
 }
 
+// Sums of all targets: of weights in quanta or, where a stage counts, of arrivals. All zero between steps.
+struct Sums {
+  std::vector<int64_t> weights;
+  std::vector<int32_t> counts;
+
+  void make_room(const Network& net, const Stage& stage) {
+    const size_t targets = static_cast<size_t>(net.targets);
+    if (stage.counting) {
+      if (counts.size() < targets) counts.assign(targets, 0);
+    } else if (weights.size() < targets) {
+      weights.assign(targets, 0);
+    }
+  }
+  void clear() {
+    std::fill(weights.begin(), weights.end(), 0);
+    std::fill(counts.begin(), counts.end(), 0);
+  }
+};
+
 // Adds noise and what is due to the sums of a shard.
-inline void add_shard(const Network& net, const Stage& stage, const Due& due, bool noise, int64_t step, int64_t shard,
-                      int64_t* sums) {
+inline void add_shard(const Network& net, const Stage& stage, const Due& due, bool noise, int64_t step, int64_t shard, Sums& all) {
   const int64_t low = net.shards.first[shard], high = net.shards.first[shard + 1];
+  if (stage.counting) {
+    for (int64_t i = 0; i < stage.block_count; ++i) {
+      count_block(stage.blocks[i], shard, due.of_block[static_cast<size_t>(i)], all.counts.data() + low);
+    }
+    return;
+  }
+  int64_t* sums = all.weights.data();
   for (int64_t i = 0; noise && i < stage.noise_count; ++i) add_noise(stage.noise[i], step, low, high, sums + low);
   for (int64_t i = 0; i < stage.block_count; ++i) {
     add_block(stage.blocks[i], shard, due.of_block[static_cast<size_t>(i)], sums + low);
@@ -271,6 +303,21 @@ inline void hand_out(int64_t* sums, int64_t count, double quantum, Float* out) {
   hand_out_any(sums, count, quantum, out);
 }
 
+// The same from counts of 32 bits, half as much to move.
+template <class Float>
+SNNRUN_INLINE void hand_out_counts_plain(int32_t* __restrict counts, int64_t count, double weight, Float* __restrict out) {
+  for (int64_t i = 0; i < count; ++i) {
+    out[i] = static_cast<Float>(static_cast<double>(counts[i]) * weight + 0.0);  // nothing is 0, not -0
+    counts[i] = 0;
+  }
+}
+SNNRUN_HOT inline void hand_out(int32_t* counts, int64_t count, double weight, float* out) {
+  hand_out_counts_plain(counts, count, weight, out);
+}
+SNNRUN_HOT inline void hand_out(int32_t* counts, int64_t count, double weight, double* out) {
+  hand_out_counts_plain(counts, count, weight, out);
+}
+
 // Calls f(source, pre) for the sources of a procedural pathway that fired in a row.
 template <class F>
 void fired_of(const Procedural& p, const History& history, int64_t step, F&& f) {
@@ -339,16 +386,14 @@ inline void add_procedural(const Network& net, const Stage& stage, const History
 struct Ahead {
   const Network* network = nullptr;
   int64_t step = 0;
-  std::vector<int64_t> sums;
+  Sums sums;
   Due due;
 
   static Ahead& get() {
     static Ahead* ahead = new Ahead;  // never destroyed, like the threads
     return *ahead;
   }
-  void operator()(int64_t shard) const {
-    add_shard(*network, network->stages[1], due, true, step, shard, const_cast<int64_t*>(sums.data()));
-  }
+  void operator()(int64_t shard) { add_shard(*network, network->stages[1], due, true, step, shard, sums); }
 };
 
 }  // namespace detail
@@ -365,7 +410,7 @@ inline void look_ahead(const Network& net, const History& history, int64_t step)
     return Workers::get().give_back();
   }
   ahead.network = &net, ahead.step = step;
-  if (static_cast<int64_t>(ahead.sums.size()) < net.targets) ahead.sums.assign(static_cast<size_t>(net.targets), 0);
+  ahead.sums.make_room(net, stage);
   Workers::get().begin(static_cast<int>(net.threads), net.shards.count, ahead);
 }
 
@@ -376,7 +421,7 @@ template <class Float>
 void arrivals(const Network& net, int which, const History& history, int64_t step, int64_t* pending, Float* const* out) {
   using namespace detail;
   const Stage& stage = net.stages[which];
-  static thread_local std::vector<int64_t> own;  // sums; all zero between calls
+  static thread_local Sums own;
   static thread_local Due due_now;
   Ahead& ahead = Ahead::get();
   bool begun = which == 1 && Workers::get().taken_by(history.bits);
@@ -384,13 +429,14 @@ void arrivals(const Network& net, int which, const History& history, int64_t ste
     Workers::get().finish();
     begun = ahead.network == &net && ahead.step == step;
     if (!begun) {  // of a run that broke off
-      std::fill(ahead.sums.begin(), ahead.sums.end(), 0);
+      ahead.sums.clear();
       Workers::get().give_back();
     }
   }
-  if (static_cast<int64_t>(own.size()) < net.targets) own.assign(static_cast<size_t>(net.targets), 0);
-  int64_t* all = begun ? ahead.sums.data() : own.data();
-  if (stage.procedural_count) add_procedural(net, stage, history, step, step - 1 + which, all, pending, begun);
+  own.make_room(net, stage);
+  Sums& all = begun ? ahead.sums : own;
+  int64_t* const weights = all.weights.data();
+  if (stage.procedural_count) add_procedural(net, stage, history, step, step - 1 + which, weights, pending, begun);
   find_due(stage, history, step, 0, begun ? 0 : INT64_MAX, due_now);
   const Due& due = due_now;
   const bool share = work_of(net, stage, due, !begun) + SUM * static_cast<double>(net.targets) >= net.worth_sharing;
@@ -401,11 +447,16 @@ void arrivals(const Network& net, int which, const History& history, int64_t ste
       const Receptor& receptor = stage.receptors[r];
       const int64_t begin = std::max(receptor.first, low), end = std::min(receptor.first + receptor.size, high);
       if (begin >= end) continue;
-      if (pending) {
+      if (pending && !stage.counting) {
         int64_t* waiting = pending + history.place(step) * net.targets;
-        for (int64_t t = begin; t < end; ++t) all[t] += waiting[t], waiting[t] = 0;
+        for (int64_t t = begin; t < end; ++t) weights[t] += waiting[t], waiting[t] = 0;
       }
-      hand_out(all + begin, end - begin, receptor.quantum, out[receptor.result] + receptor.neuron + (begin - receptor.first));
+      Float* to = out[receptor.result] + receptor.neuron + (begin - receptor.first);
+      if (stage.counting) {
+        hand_out(all.counts.data() + begin, end - begin, receptor.quantum, to);
+      } else {
+        hand_out(weights + begin, end - begin, receptor.quantum, to);
+      }
     }
   }, begun);
   if (begun) Workers::get().give_back();

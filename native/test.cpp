@@ -1623,6 +1623,29 @@ TEST(arrivals_for_two_callers, "Two threads may run a network at the same time, 
   CHECK(!failures, "see above");
 }
 
+TEST(arrivals_by_counting, "Where all edges have one weight, counts of arrivals times the weight are the same as sums of weights") {
+  for (int trial = 0; trial < 20; ++trial) {
+    const auto made = any_network(Storing::STORED, 0);
+    bool may = false;
+    for (AnyNetwork::OfStage& of : made->stages) {
+      Stage& stage = made->net.stages[&of - made->stages];
+      stage.noise_count = 0, of.noise.clear();
+      int64_t weight = one_of<int64_t>({1, -3, 1 << 20, INT32_MIN});
+      bool one = !of.blocks.empty();
+      for (const Block& b : of.blocks) one = one && !b.weight_bytes;
+      if (!one) continue;
+      may = true;
+      for (Block& b : of.blocks) b.weight = weight;
+      for (Edge& e : of.edges) e.weight = weight;
+      for (Receptor& r : of.receptors) r.quantum *= static_cast<double>(weight);
+      stage.counting = 1;
+    }
+    if (!may) continue;
+    made->net.threads = between(1, 3);
+    check_steps<double>(*made, made->net, any_spikes(made->sources, made->depth + 8), 0, coin());
+  }
+}
+
 TEST(arrivals_of_large_sums, "Sums beyond 2**53 quanta, of either sign, arrive rounded once") {
   AnyNetwork m;
   m.first = {0, 2};

@@ -57,14 +57,14 @@ class Workers {
   void give_back() { taken_by_.store(nullptr, std::memory_order_release); }
 
   template <class Task>
-  void begin(int threads, int64_t count, const Task& task) {
+  void begin(int threads, int64_t count, Task& task) {
     while (static_cast<int>(threads_.size()) < threads - 1) {
       const int number = static_cast<int>(threads_.size());
       threads_.emplace_back([this, number] { help(number); });
       threads_.back().detach();
     }
-    task_ = [](const void* t, int64_t i) { (*static_cast<const Task*>(t))(i); };
-    context_ = &task;
+    task_ = [](void* t, int64_t i) { (*static_cast<Task*>(t))(i); };
+    context_ = const_cast<void*>(static_cast<const void*>(&task));
     count_ = count;
     caller_.store(processor(), std::memory_order_relaxed);
     wanted_.store(threads - 1, std::memory_order_relaxed);
@@ -158,8 +158,8 @@ class Workers {
   std::mutex sleep_;
   std::condition_variable wake_;
   std::vector<std::thread> threads_;
-  void (*task_)(const void*, int64_t) = nullptr;
-  const void* context_ = nullptr;
+  void (*task_)(void*, int64_t) = nullptr;
+  void* context_ = nullptr;
   int64_t count_ = 0;
   uint64_t calls_ = 0;  // guarded by sleep_
   std::atomic<int> wanted_{0}, sleepers_{0}, caller_{-1};

@@ -1,5 +1,6 @@
 """The native kernel: what it delivers, against the definition and the XLA kernel, and that its draws are those of NumPy."""
 
+import ctypes
 from ctypes import byref
 from dataclasses import dataclass
 from functools import partial
@@ -165,6 +166,25 @@ def test_each_shard_has_its_share_of_every_receptor(words, threads, most):
             for r, (_, size) in enumerate(receptors):
                 inside = sum(p.size for p in slices if p.receptor == r and first[shard] <= p.place < first[shard + 1])
                 assert abs(inside - size / len(shards)) <= 64
+
+
+@pytest.mark.parametrize("weights, counts", [((5, -3), True), ((5, 5), True), ((5, -3, 7), False)])
+def test_counts_stand_for_sums_where_each_receptor_has_one_weight(native, weights, counts):
+    """The first projection goes to one receptor, all others to the other one."""
+    rng, edges = np.random.default_rng(4), []
+    for i, weight in enumerate(weights):
+        target = rng.integers(0, 64, 500) if i == 0 else rng.integers(64, 192, 500)
+        edges.append(Edges(rng.integers(0, 64, 500, np.int32), target.astype(np.int32), np.int32(weight), 1))
+    structure = structure_of(64, [64, 128], 1, "float64", "native")
+    onto = [np.arange(64), *[np.arange(64, 192)] * 2]
+    pathways = [listed(part, np.arange(64), places) for part, places in zip(edges, onto, strict=False)]
+    _, layout = kept = bound(pathways, structure)
+    network = ctypes.cast(int(layout.network[0]), ctypes.POINTER(native._Network)).contents
+    used = [stage for stage in network.stages if stage.blocks_count]
+    assert [bool(stage.counting) for stage in used] == [counts] * len(used) and used
+    spikes = rng.random((5, 64)) < 0.3
+    assert_same(arrivals(pathways, structure, spikes), expected(edges, spikes, 192))
+    del kept
 
 
 @pytest.mark.parametrize("one_weight", [False, True])

@@ -94,7 +94,7 @@ class _Stage(Structure):
         (name, kind)
         for part in ("blocks", "procedural", "noise", "receptors")
         for name, kind in ((part, c_void_p), (f"{part}_count", c_int64))
-    ] + [("results", c_int64)]
+    ] + [("results", c_int64), ("counting", c_int64)]
 
 
 class _Network(Structure):
@@ -238,6 +238,7 @@ class Kept(NamedTuple):
     procedural: tuple[list[_Procedural], list[_Procedural]]
     shards: _Shards
     slices: list[Slice]
+    weights: list[set[int]]  # per receptor: the weights of its edges, in quanta, where none has one of its own
     threads: int
     edges_per_segment: float
 
@@ -251,6 +252,7 @@ def arrange(pathways: list[Pathway], sources: int, receptors: list[tuple[int, in
     for part in slices:
         begin = receptors[part.receptor][0] + part.neuron
         place[begin : begin + part.size] = np.arange(part.place, part.place + part.size)
+    weights = _weights(pathways, receptors)
     pathways = [pathway._replace(target=place[pathway.target]) for pathway in pathways]
     found: list[Found] = [Found(0, 0, 0, True)] * len(pathways)
     native = [_pathway(pathway, kept) for pathway in pathways]
@@ -269,8 +271,19 @@ def arrange(pathways: list[Pathway], sources: int, receptors: list[tuple[int, in
             runs = [*kept.structures(_Run, _runs(pathway.source)), *kept.structures(_Run, _runs(pathway.target))]
             per_row = found[i].synapses / max(pathway.connectivity.sizes.pre, 1)
             procedural[_stage(pathway)].append(_Procedural(native[i], *runs, per_row))
-    layout = Kept(kept, blocks, procedural, shards, slices, threads, edges / segments)
+    layout = Kept(kept, blocks, procedural, shards, slices, weights, threads, edges / segments)
     return Arranged(layout, tuple(found), nbytes)
+
+
+def _weights(pathways: list[Pathway], receptors: list[tuple[int, int]]) -> list[set[int]]:
+    found: list[set[int]] = [set() for _ in receptors]
+    ends = np.cumsum([size for _, size in receptors])
+    for pathway in pathways:
+        c = pathway.connectivity
+        if not _individual(c.weight):
+            for r in np.unique(np.searchsorted(ends, pathway.target, side="right")):
+                found[r].add(int(quantised(c.weight, pathway.quantum, pathway.wide)))
+    return found
 
 
 def _stage(pathway: Pathway) -> int:
@@ -478,12 +491,19 @@ class Layout(NamedTuple):
 
 
 def bind(arranged: Arranged, structure: PlanStructure, noise: tuple[Any, ...], quanta: tuple[float, ...]) -> Layout:
-    kept, blocks, procedural, shards, slices, threads, edges_per_segment = arranged.edges
+    kept, blocks, procedural, shards, slices, weights, threads, edges_per_segment = arranged.edges
     stages = []
     for stage in (JUMPS, ARRIVALS):
         result = {r: i for i, r in enumerate(_receiving(structure, stage))}
         mine = [part for part in slices if part.receptor in result]
-        parts = [_Receptor(p.place, p.size, quanta[p.receptor], result[p.receptor], p.neuron) for p in mine]
+        counting = (
+            all(len(weights[r]) <= 1 and max(map(abs, weights[r]), default=0) < 2**53 for r in result)
+            and not any(block.weight_bytes for block in blocks[stage])
+            and not procedural[stage]
+            and not any(structure.receptors[r].noise for r in result)
+        )
+        unit = {r: quanta[r] * (next(iter(weights[r]), 1) if counting else 1) for r in result}
+        parts = [_Receptor(p.place, p.size, unit[p.receptor], result[p.receptor], p.neuron) for p in mine]
         noises = [_noise(part, structure, noise, i, kept) for part in mine for i in structure.receptors[part.receptor].noise]
         stages.append(
             _Stage(
@@ -492,6 +512,7 @@ def bind(arranged: Arranged, structure: PlanStructure, noise: tuple[Any, ...], q
                 *kept.structures(_Noise, noises),
                 *kept.structures(_Receptor, parts),
                 len(result),
+                counting,
             )
         )
     network = _Network(threads, structure.targets, shards, edges_per_segment, WORTH_SHARING, tuple(stages))
