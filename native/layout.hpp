@@ -1,9 +1,9 @@
 // Stored edges, arranged for delivery, and how they get there.
 //
 // The axis of targets is cut into shards of at most 65,536 places, so that a target takes two bytes; each has its share of every
-// receptor, so that threads have about the same to do whoever fires. A *block* holds edges that
-// are stored alike: for each shard, row (source) and delay a contiguous segment of records, each a target within its shard and,
-// unless all edges of the block have one weight, a weight of four or eight bytes.
+// receptor, so that threads have about the same to do whoever fires. A *block* holds edges that are stored alike: for each shard,
+// row (source) and delay a contiguous segment of records, each a target within its shard and, unless all edges of the block have
+// one weight, a weight of four or eight bytes.
 //
 // Edges are drawn twice: first they are counted, then each is put where it belongs. Nothing is held in between, so building
 // needs hardly more memory than the result.

@@ -276,6 +276,7 @@ def arrange(pathways: list[Pathway], sources: int, receptors: list[tuple[int, in
 
 
 def _weights(pathways: list[Pathway], receptors: list[tuple[int, int]]) -> list[set[int]]:
+    """The different weights of the edges onto each receptor, in quanta, without those of edges that have their own."""
     found: list[set[int]] = [set() for _ in receptors]
     ends = np.cumsum([size for _, size in receptors])
     for pathway in pathways:
@@ -504,7 +505,12 @@ def bind(arranged: Arranged, structure: PlanStructure, noise: tuple[Any, ...], q
         )
         unit = {r: quanta[r] * (next(iter(weights[r]), 1) if counting else 1) for r in result}
         parts = [_Receptor(p.place, p.size, unit[p.receptor], result[p.receptor], p.neuron) for p in mine]
-        noises = [_noise(part, structure, noise, i, kept) for part in mine for i in structure.receptors[part.receptor].noise]
+        noises = [
+            _noise(part, structure, noise, i, kept)
+            for part in mine
+            for i in structure.receptors[part.receptor].noise
+            if part.neuron < structure.noise[i].stop and part.neuron + part.size > structure.noise[i].start
+        ]
         stages.append(
             _Stage(
                 *kept.structures(_Block, blocks[stage]),
