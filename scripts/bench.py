@@ -8,32 +8,22 @@ environments of their own when they are first needed. What the figures mean stan
 """
 
 import argparse
-import contextlib
 import json
 import os
-import platform
 import shlex
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 try:
-    from peers import networks, table
+    from references import describe, networks, processes, table
+    from references.processes import PACKAGES, say
 except ModuleNotFoundError as error:
     print(f"bench.py: {error}: run it with the Python that snnrun is installed for", file=sys.stderr)
     sys.exit(2)
 
 ROOT = Path(__file__).parents[1]
-RUNNERS = Path(__file__).parent / "peers"
-PACKAGES = {
-    "nest": ["nest-simulator==3.10.0", "numpy"],
-    "brian2": ["brian2==2.9.0", "numpy<2.3", "cython", "setuptools"],
-    "brainpy": ["brainpy==2.8.2", "numba"],
-}
 LARGEST = {"nest": 16_000}  # of the scaling series without --full
 
 
@@ -85,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     add("--device", choices=("cpu", "gpu"), default="cpu", help="snnrun's")
     add("--full", action="store_true", help="also what takes many gigabytes or most of an hour")
     add("--timeout", type=float, default=1800.0, metavar="S", help="seconds that one run may take")
-    add("--environments", type=Path, default=Path.home() / ".cache" / "snnrun-bench", metavar="DIR",
+    add("--environments", type=Path, default=processes.ENVIRONMENTS, metavar="DIR",
         help="folder with an environment for each peer; made where there is none")  # fmt: skip
     add("--snnrun", metavar="PROGRAM", help="the snnrun to measure; that of this Python, if not given")
     add("--raw", type=Path, metavar="FILE", help="where all runs go as JSON, after each of them")
@@ -113,7 +103,7 @@ def _check(a: argparse.Namespace) -> str | None:
     a.peers = [] if a.peers == ["none"] else list(dict.fromkeys(a.peers))
     a.kernel = a.kernel or ["native" if a.device == "cpu" else "xla"]
     a.threads = sorted(set(a.threads))
-    a.snnrun = a.snnrun or _own_snnrun()
+    a.snnrun = a.snnrun or processes.own_snnrun()
     cores, steps = len(os.sched_getaffinity(0)), a.duration * 1e4
     for wrong, message in (
         (set(a.peers) - set(PACKAGES), f"unknown peer in {' '.join(a.peers)!r}: there are {', '.join(PACKAGES)}, none"),
@@ -159,17 +149,12 @@ def _command(a: argparse.Namespace) -> str:
     return shlex.join([*words, *(["--full"] if a.full else [])])
 
 
-def _own_snnrun() -> str | None:
-    beside = Path(sys.executable).with_name("snnrun")
-    return str(beside) if beside.exists() else shutil.which("snnrun")
-
-
 # ---- measuring -------------------------------------------------------------------------------------------------------
 
 
 def _measure(a: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
     """All runs, stored after each; and whether none is missing, because somebody interrupted."""
-    raw: dict[str, Any] = {"machine": _machine(), "command": _command(a), "runs": []}
+    raw: dict[str, Any] = {"machine": processes.machine(), "command": _command(a), "runs": []}
     jobs = [(job, _objection(job, a)) for name in a.networks for threads in a.threads for job in _jobs(name, threads, a)]
     problems = {job: reason for job, reason in jobs if reason is not None}
     pythons = _environments(a, {job.simulator for job, reason in jobs if reason is None})
@@ -181,7 +166,7 @@ def _measure(a: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
                     for job in group:
                         _take(job, repeat, a, pythons, problems, raw)
     except KeyboardInterrupt:
-        _say("interrupted")
+        say("interrupted")
         return [raw], False
     return [raw], True
 
@@ -229,7 +214,7 @@ def _take(
         a.raw.write_text(json.dumps(raw, indent=1) + "\n")
     result = run.get("result")
     told = run["problem"] if result is None else f"{result['run']:.3f} s, {result['rate_hz']:.2f} Hz"
-    _say(f"{job.network}, {job.threads} thread{'s' * (job.threads > 1)}, {table.label(run)}, run {repeat + 1}: {told}")
+    say(f"{job.network}, {job.threads} thread{'s' * (job.threads > 1)}, {table.label(run)}, run {repeat + 1}: {told}")
 
 
 def _run(job: Job, network: networks.Network, python: Path, a: argparse.Namespace) -> dict[str, Any]:
@@ -237,47 +222,17 @@ def _run(job: Job, network: networks.Network, python: Path, a: argparse.Namespac
     with tempfile.TemporaryDirectory(prefix="snnrun-bench-", ignore_cleanup_errors=True) as folder:
         file, description = Path(folder) / "network.yaml", Path(folder) / "network.json"
         file.write_text(network.text)
-        described = networks.describe(file)
+        described = describe.describe(file)
         description.write_text(json.dumps(described))
         request = {"network": str(description), "file": str(file), "folder": folder, "threads": job.threads,
                    "snnrun": a.snnrun, "kernel": job.kernel, "device": job.device}  # fmt: skip
-        command = [str(python), str(RUNNERS / f"run_{job.simulator}.py"), json.dumps(request)]
-        found = _call(command, None if job.device == "gpu" else job.threads, a.timeout)
+        found = processes.run(job.simulator, python, request, None if job.device == "gpu" else job.threads, a.timeout)
     if isinstance(found, str):
         return {"problem": f"void: {found}"}
     if "unsupported" in found:
         return {"problem": found["unsupported"], "skipped": True}
     sizes = [population["size"] for population in described["populations"]]
-    return {"result": found, "sizes": sizes, "out_degrees": networks.out_degrees(described)}
-
-
-def _call(command: list[str], threads: int | None, timeout: float) -> dict[str, Any] | str:
-    """What a runner printed, or the last line of its error. With `threads` it gets as many cores."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    cores = sorted(os.sched_getaffinity(0))[:threads]
-    if threads is not None:
-        for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
-            environment[f"{name}_NUM_THREADS"] = str(threads)
-        environment["NPROC"] = str(threads)
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=environment,
-        start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, cores),
-    )  # fmt: skip
-    try:
-        output, errors = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        return f"it took more than {timeout:g} s"
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    if process.returncode < 0:
-        return f"ended by {signal.Signals(-process.returncode).name}"
-    lines = [line for line in output.splitlines() if line.startswith("{")]
-    if process.returncode or not lines:
-        said = [line.strip() for line in (errors.splitlines() or output.splitlines()) if line.strip()]
-        return said[-1][:200] if said else f"ended with {process.returncode}"
-    return json.loads(lines[-1])
+    return {"result": found, "sizes": sizes, "out_degrees": describe.out_degrees(described)}
 
 
 def _environments(a: argparse.Namespace, simulators: set[str]) -> dict[str, Any]:
@@ -286,47 +241,11 @@ def _environments(a: argparse.Namespace, simulators: set[str]) -> dict[str, Any]
     for name in PACKAGES:
         if name in simulators:
             try:
-                pythons[name] = _environment(a.environments / name, PACKAGES[name])
+                pythons[name] = processes.environment(name, a.environments)
             except (OSError, RuntimeError) as error:
                 pythons[name] = error
-                _say(f"{name} is not there: {error}")
+                say(f"{name} is not there: {error}")
     return pythons
-
-
-def _environment(folder: Path, packages: list[str]) -> Path:
-    """The Python of an environment with these packages, which is made where there is none. Raises RuntimeError, OSError."""
-    python = folder / "bin" / "python"
-    if python.exists():
-        return python
-    _say(f"installing {packages[0]} into {folder}")
-    made = False
-    try:
-        for command in ([sys.executable, "-m", "venv", str(folder)], [str(python), "-m", "pip", "install", "--quiet", *packages]):
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-                raise RuntimeError(said[-1] if said else f"{command[-1]} failed")
-        made = True
-    finally:
-        if not made:
-            shutil.rmtree(folder, ignore_errors=True)
-    return python
-
-
-def _machine() -> str:
-    """Processor, cores, memory and system."""
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (f"{model}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, "
-            f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}")  # fmt: skip
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -59,3 +59,31 @@ def run_plan(plan, capacity: int | None = None, lengths: list[int] | None = None
 
 def run(tmp_path: Path, text: str, **options) -> Recording:
     return run_plan(plan_of(tmp_path, text), **options)
+
+
+def states(recorded: Recording, without: str = "") -> dict[str, np.ndarray]:
+    """All that a run has left, by name, but for a population and what is on it."""
+    s, state, found = recorded.plan.structure, recorded.state, {}
+    names = [population.name for population in s.populations]
+    for name, values in zip(names, state.neurons, strict=True):
+        found |= {f"{name}.{field}": (name, value) for field, value in values._asdict().items()}
+    for receptor, values in zip(s.receptors, state.receptors, strict=True):
+        on = names[receptor.population]
+        found |= {f"{on}/{receptor.name}.{field}": (on, value) for field, value in values._asdict().items()}
+    return {name: np.asarray(value) for name, (on, value) in found.items() if on != without and value is not None}
+
+
+def records(recorded: Recording, without: str = "") -> dict[str, np.ndarray]:
+    """All that a run shows, by name, but for what is of a population."""
+    found = {f"spikes of {name}": np.array(spikes).reshape(-1, 2) for name, spikes in recorded.spikes.items() if name != without}
+    return found | {" ".join(key): values for key, values in recorded.samples.items() if key[1] != without}
+
+
+def assert_same_bits(one: Recording, other: Recording, without: str = "", watched: bool = True) -> None:
+    """Two runs have the same state at their end and, if `watched`, recorded the same."""
+    for find in (states, records) if watched else (states,):
+        a, b = find(one, without), find(other, without)
+        assert a.keys() == b.keys()
+        for name, values in a.items():
+            assert values.dtype == b[name].dtype
+            np.testing.assert_array_equal(values, b[name], err_msg=name)

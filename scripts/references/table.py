@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from statistics import mean, median
 from typing import Any
 
+from references.processes import NAMES
+
 HEAD = ("network", "simulator", "threads", "build s", "compile s", "run s", "real-time factor", "events/s", "bytes/synapse",
         "peak MB", "rate Hz", "run / snnrun", "note")  # fmt: skip
-NAMES = {"nest": "NEST", "brian2": "Brian2", "brainpy": "BrainPy"}
 SILENT = 0.1  # Hz
 GROWTH = 1_000_000  # synapses from which the growth of a process says something about one of them
 
@@ -63,7 +64,7 @@ def _rows(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         elif not (run.get("skipped") and row["results"]):
             row["problem"] = run["problem"]
     groups = list(dict.fromkeys((row["network"], row["seconds"]) for row in rows.values()))
-    ranks = ["snnrun native", "snnrun xla", "snnrun xla, GPU", *NAMES.values()]
+    ranks = ["snnrun native", "snnrun xla", "snnrun xla, GPU", *(name for name in NAMES.values() if name != "snnrun")]
     order = {key: (groups.index(key[:2]), key[3], ranks.index(key[2])) for key in rows}
     found = [rows[key] for key in sorted(rows, key=order.__getitem__)]
     for row in found:

@@ -3,7 +3,9 @@
     python run_<simulator>.py '{"network": "network.json", "file": "network.yaml", "threads": 1, "folder": "scratch"}'
 
 A runner builds the network, simulates it once and prints one JSON object as its last line: seconds to build, to compile and to
-run, spikes of each population, synapses, steps, bytes. `unsupported` in it says why a simulator cannot do a network.
+run, spikes of each population, synapses, steps, bytes. `unsupported` in it says why a simulator cannot do a network. With
+`"keep": "spikes.npz"` in the request all spikes go there, and with `"voltage": {"neurons": 20, "every": 100}` the membrane
+potentials of the first neurons, too, at every 100th step.
 """
 
 import json
@@ -64,6 +66,27 @@ def report(network, clock, version, spikes, synapses, connectivity, peak, **more
     }  # fmt: skip
 
 
+def keep(request, network, stamps, neurons, V=None):
+    """Store what was recorded where the request wants it.
+
+    Stamps are whole steps as snnrun counts them: the end of the step in which the threshold is met. Row i of V [mV] is the state
+    at step (i + 1) every; the last step of the run is left out.
+    """
+    if "keep" not in request:
+        return
+    stamps = np.rint(stamps).astype(np.uint32)
+    order = np.lexsort((neurons, stamps))
+    found = {"step": stamps[order], "neuron": np.asarray(neurons, np.uint32)[order]}
+    if V is not None:
+        found["V"] = np.asarray(V, np.float64)[: samples(request, network)]
+    np.savez_compressed(request["keep"], **found)
+
+
+def samples(request, network):
+    """Number of samples of the membrane potential."""
+    return (network["steps"] - 1) // request["voltage"]["every"]
+
+
 def count(network, neurons, numbers=None):
     """Spikes per population from indices of neurons that fired, or from a number of spikes for every neuron."""
     size = sum(population["size"] for population in network["populations"])
@@ -79,9 +102,9 @@ def is_drawn(value):
 
 
 def draw(rng, value, size):
-    """`size` numbers: a value repeated, or drawn from its distribution and redrawn outside of the bounds."""
+    """`size` numbers: listed, a value repeated, or drawn from its distribution and redrawn outside of the bounds."""
     if not is_drawn(value):
-        return np.full(size, value)
+        return np.broadcast_to(np.asarray(value, float), size)
     law = {"normal": rng.normal, "uniform": rng.uniform}[value["kind"]]
     low = -np.inf if value["low"] is None else value["low"]
     high = np.inf if value["high"] is None else value["high"]
@@ -93,17 +116,19 @@ def draw(rng, value, size):
 
 def initial(network, rng):
     """V of all neurons at t = 0."""
-    return np.concatenate([draw(rng, population["V"], population["size"]) for population in network["populations"]])
+    return np.concatenate([draw(rng, population["V"], population["size"]) for population in neurons(network)])
 
 
 def per_neuron(network, key):
     """A parameter of the populations for each neuron."""
-    return np.repeat([p[key] for p in network["populations"]], [p["size"] for p in network["populations"]])
+    return np.concatenate([np.broadcast_to(np.asarray(p[key], float), p["size"]) for p in neurons(network)])
 
 
 def edges(rng, projection):
     """Pre and post index of every synapse of a projection, drawn by its rule; ordered by post where the rule allows."""
     (a, b), (c, d) = projection["pre"], projection["post"]
+    if projection["rule"] == "listed":
+        return tuple(np.array(side, np.int32) for side in projection["edges"])
     if projection["rule"] == "fixed_indegree":
         post = np.repeat(np.arange(c, d, dtype=np.int32), projection["n"])
         return rng.integers(a, b, len(post), dtype=np.int32), post
@@ -120,12 +145,25 @@ def edges(rng, projection):
 # ---- questions about a network ---------------------------------------------------------------------------------------
 
 
+def neurons(network):
+    """The populations that are no sources. They come first in all networks here. Raises Unsupported where they do not."""
+    found = [population for population in network["populations"] if population["model"] == "lif"]
+    if found != network["populations"][: len(found)]:
+        raise Unsupported("sources before neurons")
+    return found
+
+
+def sources(network):
+    """The populations with given spikes."""
+    return network["populations"][len(neurons(network)) :]
+
+
 def shared(network, *keys):
-    """A parameter that all populations have in common, or several. Raises Unsupported where they differ."""
-    first, *others = network["populations"]
+    """A parameter that all neurons have in common, or several. Raises Unsupported where they differ."""
+    first, *others = neurons(network)
     for key in keys:
-        if any(population[key] != first[key] for population in others):
-            raise Unsupported(f"populations with different {key}")
+        if isinstance(first[key], list) or any(population[key] != first[key] for population in others):
+            raise Unsupported(f"neurons with different {key}")
     return [first[key] for key in keys]
 
 

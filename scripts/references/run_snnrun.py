@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import h5py
+import numpy as np
 import runner
 
 
@@ -24,6 +25,10 @@ def simulate(network, request):
         provenance = dict(file["snnrun/provenance"].attrs)
         recorded = file["snnrun/monitors/spikes"]
         spikes = [recorded[population["name"]]["timestamps"].shape[0] for population in network["populations"]]
+        if "keep" in request:
+            stamps = [recorded[p["name"]]["timestamps"][:] / network["dt"] for p in network["populations"]]
+            neurons = [recorded[p["name"]]["node_ids"][:] + p["first"] for p in network["populations"]]
+            runner.keep(request, network, np.concatenate(stamps), np.concatenate(neurons))
     seconds = summary["seconds"]
     return {
         "build": seconds["build"] + seconds["lower"], "compile": seconds["compile"], "run": seconds["run"] + seconds["write"],

@@ -1,10 +1,16 @@
-"""NEST: neurons in float64, delays of at least one step, spikes recorded in memory."""
+"""NEST: neurons in float64, delays of at least one step, spikes recorded in memory.
+
+Its rules are those of snnrun: a spike is stamped with the end of its step, V is held for tau_ref after it and moves again at
+tau_ref + dt, an arrival acts delay after the stamp. Neurons with conductances are integrated adaptively (Runge-Kutta-Fehlberg).
+A connection without a delay of its own would get 1 ms, so every one is given.
+"""
 
 import nest
+import numpy as np
 import runner
 
 PER_PROCESS = 134_217_726  # connections of one synapse model that a virtual process may have
-MODELS = {"delta": "iaf_psc_delta", "expon cuba": "iaf_psc_exp", "expon coba": "iaf_cond_exp"}
+MODELS = {"delta": "iaf_psc_delta", "expon cuba": "iaf_psc_exp", "alpha cuba": "iaf_psc_alpha", "expon coba": "iaf_cond_exp"}
 
 
 def simulate(network, request):
@@ -17,15 +23,20 @@ def simulate(network, request):
     connect(network, nodes)
     connectivity = runner.memory("VmRSS") - before
     synapses = nest.num_connections
-    recorders = record(network, nodes, groups)
+    recorders = record(network, groups)
+    voltmeter = watch(network, request, nodes)
     clock.lap("build")
     nest.Prepare()
     clock.lap("build")
     nest.Run(network["steps"] * network["dt"])
     clock.lap("run")
     nest.Cleanup()
+    if "keep" in request:
+        events = [recorder.get("events") for recorder in recorders if recorder is not None]
+        times, senders = (np.concatenate([found[key] for found in events]) for key in ("times", "senders"))
+        runner.keep(request, network, times / network["dt"], senders - nodes[0].global_id, voltages(request, voltmeter))
     return runner.report(
-        network, clock, f"NEST {nest.__version__}", [recorder.n_events for recorder in recorders],
+        network, clock, f"NEST {nest.__version__}", [recorder.n_events if recorder else 0 for recorder in recorders],
         synapses - drives(network), connectivity, runner.memory(), threads_used=threads,
     )  # fmt: skip
 
@@ -43,17 +54,21 @@ def create(network):
     kind = runner.synapse(network)
     projections = [*network["projections"], *network["poisson"]]
     groups = []
-    for p in network["populations"]:
+    for p in runner.neurons(network):
         values = {"E_L": p["V_rest"], "V_th": p["V_th"], "V_reset": p["V_reset"], "t_ref": p["tau_ref"], "I_e": p["I"]}
         values |= {"C_m": p["C"], "V_m": drawn(p["V"])}
-        values |= {"g_L": 1.0 / p["R"]} if kind == "expon coba" else {"tau_m": p["tau"]}
+        values |= {"g_L": np.divide(1.0, p["R"]).tolist()} if kind == "expon coba" else {"tau_m": p["tau"]}
         for projection in projections:
             side = "in" if inhibitory(projection) else "ex"
-            if kind == "expon cuba":
+            if kind in ("expon cuba", "alpha cuba"):
                 values[f"tau_syn_{side}"] = projection["tau"]
             if kind == "expon coba":
                 values |= {f"tau_syn_{side}": projection["tau"], f"E_{side}": projection["E"]}
         groups.append(nest.Create(MODELS[kind], p["size"], params=values))
+    for p in runner.sources(network):
+        neuron, step = np.array(p["neuron"]), np.array(p["step"])
+        trains = [{"spike_times": np.sort(step[neuron == i]) * network["dt"]} for i in range(p["size"])]
+        groups.append(nest.Create("spike_generator", p["size"], params=trains))
     nodes = groups[0]
     for group in groups[1:]:
         nodes += group
@@ -63,13 +78,22 @@ def create(network):
 def inhibitory(projection):
     """Whether synapses go to NEST's second receptor, which serves negative weights."""
     weight = projection["weight"]
+    if projection["synapse"] == "delta":
+        return False
     if projection["synapse"] == "expon coba":
         return projection["E"] < -65.0
-    return (weight["first"] if runner.is_drawn(weight) else weight) < 0
+    if runner.is_drawn(weight):
+        return weight["first"] < 0
+    if np.min(weight) < 0 < np.max(weight):
+        raise runner.Unsupported("a projection with weights of both signs")
+    return bool(np.min(weight) < 0)
 
 
 def connect(network, nodes):
     for projection in network["projections"]:
+        if projection["rule"] == "listed":
+            connect_listed(network, projection, nodes)
+            continue
         (a, b), (c, d) = projection["pre"], projection["post"]
         weight, delay = drawn(projection["weight"]), drawn(projection["delay"])
         if projection["synapse"] == "expon coba" and inhibitory(projection):
@@ -84,9 +108,20 @@ def connect(network, nodes):
         nest.Connect(nodes[a:b], nodes[c:d], rule, {"synapse_model": "static_synapse", "weight": weight, "delay": delay})
     for entry in network["poisson"]:
         a, b = entry["to"]
-        generator = nest.Create("poisson_generator", params={"rate": entry["rate"] * 1e3})
+        window = {key: value for key, value in (("start", entry["start"]), ("stop", entry["stop"])) if value is not None}
+        generator = nest.Create("poisson_generator", params={"rate": entry["rate"] * 1e3, **window})
         delay = entry["delay"] or shortest(network)  # a shorter one than in the network would cost NEST time
         nest.Connect(generator, nodes[a:b], syn_spec={"weight": entry["weight"], "delay": delay})
+
+
+def connect_listed(network, projection, nodes):
+    """One connection for each synapse of a list."""
+    pre, post = runner.edges(None, projection)
+    weight, delay = (runner.draw(None, projection[key], len(pre)) for key in ("weight", "delay"))
+    if projection["synapse"] == "expon coba" and inhibitory(projection):
+        weight = -weight
+    first, kind = nodes[0].global_id, {"synapse_model": "static_synapse"}
+    nest.Connect(first + pre, first + post, "one_to_one", {**kind, "weight": weight, "delay": np.maximum(delay, network["dt"])})
 
 
 def drives(network):
@@ -94,18 +129,39 @@ def drives(network):
     return sum(entry["to"][1] - entry["to"][0] for entry in network["poisson"])
 
 
-def record(network, nodes, groups):
-    """A recorder for each population."""
-    recorders = [nest.Create("spike_recorder", params={"record_to": "memory"}) for _ in groups]
-    for group, recorder in zip(groups, recorders, strict=True):
-        nest.Connect(group, recorder, syn_spec={"delay": shortest(network)})
+def record(network, groups):
+    """A recorder for each population; None for sources."""
+    recorders = []
+    for group, population in zip(groups, network["populations"], strict=True):
+        recorders.append(None if population["model"] != "lif" else nest.Create("spike_recorder", params={"record_to": "memory"}))
+        if recorders[-1] is not None:
+            nest.Connect(group, recorders[-1], syn_spec={"delay": shortest(network)})
     return recorders
+
+
+def watch(network, request, nodes):
+    """A device that samples the membrane potential of the first neurons."""
+    if "voltage" not in request:
+        return None
+    interval = request["voltage"]["every"] * network["dt"]
+    meter = nest.Create("multimeter", params={"record_from": ["V_m"], "interval": interval})
+    nest.Connect(meter, nodes[: request["voltage"]["neurons"]], syn_spec={"delay": shortest(network)})
+    return meter
+
+
+def voltages(request, meter):
+    """Samples [times, neurons] of the membrane potential in mV."""
+    if meter is None:
+        return None
+    events = meter.get("events")
+    order = np.lexsort((events["senders"], events["times"]))
+    return events["V_m"][order].reshape(-1, request["voltage"]["neurons"])
 
 
 def shortest(network):
     """The shortest delay of the projections, which sets how often NEST exchanges spikes."""
     delays = [projection["delay"] for projection in network["projections"]]
-    return max(network["dt"], min((network["dt"] if runner.is_drawn(delay) else delay for delay in delays), default=0.0))
+    return max(network["dt"], min((network["dt"] if runner.is_drawn(delay) else np.min(delay) for delay in delays), default=0.0))
 
 
 def drawn(value):

@@ -1,8 +1,13 @@
-"""BrainPy on the CPU, in float32: LifRefLTC neurons, aligned and merged synapses, event-driven CSR products.
+"""BrainPy on the CPU, in float32 (`"precision": "float64"` in the request: in that): LifRefLTC neurons, aligned and merged
+synapses, event-driven CSR products.
 
-Two corrections make it the network of the others. A merged exponential adds arrivals before it decays, so weights are given
-exp(dt / tau) times as large. A spike leaves a delay line of d steps one step earlier than it should, one more with exponential
-synapses, so lines are that much longer.
+Corrections make it the network of the others:
+
+- A merged exponential adds arrivals before it decays, so weights are given exp(dt / tau) times as large.
+- A spike leaves a delay line of d steps one step earlier than it should, one more with exponential synapses, so lines are that
+  much longer.
+- Refractoriness compares times as floats: tau_ref + dt / 2 holds the wanted number of steps without rounding.
+- A spike of step n bears the time n dt: one step less than snnrun's stamp. V after step n is snnrun's at (n + 1) dt.
 """
 
 import math
@@ -21,25 +26,34 @@ CHUNK_BYTES = 128 * 2**20  # of recorded masks per call
 def simulate(network, request):
     clock = runner.Clock()
     bm.set_platform("cpu")
+    if request.get("precision") == "float64":
+        bm.enable_x64()
     bm.set_dt(network["dt"])
     bm.random.seed(network["seed"])
     model = Net(network, np.random.default_rng(network["seed"]))
     steps = chunk(network)
     state = {name: variable.value for name, variable in model.vars().items()}
-    loop = bm.jit(lambda indices: bm.for_loop(model.step_run, indices))
+    watched, every = (request["voltage"]["neurons"], request["voltage"]["every"]) if "voltage" in request else (0, 1)
+    loop = bm.jit(lambda indices: bm.for_loop(lambda i: (model.step_run(i), model.N.V.value[:watched]), indices))
     clock.lap("build")
-    jax.block_until_ready(bm.as_jax(loop(np.arange(steps))))
+    jax.block_until_ready(loop(np.arange(steps)))
     clock.lap("compile")
     for name, variable in model.vars().items():
         variable.value = state[name]
-    seconds, numbers = 0.0, np.zeros(model.N.num, np.int64)
+    seconds, numbers, kept, V = 0.0, np.zeros(model.N.num, np.int64), [], []
     for first in range(0, network["steps"], steps):
         begin = time.perf_counter()
-        spikes = jax.block_until_ready(bm.as_jax(loop(np.arange(first, first + steps))))
+        spikes, potentials = jax.block_until_ready(loop(np.arange(first, first + steps)))
         seconds += time.perf_counter() - begin
         numbers += np.asarray(spikes).sum(0)
+        if "keep" in request:
+            kept.append(np.argwhere(np.asarray(spikes)) + [first + 1, 0])
+            V.append(np.asarray(potentials))
     clock.seconds["run"] = seconds
     clock.seconds["compile"] = max(clock.seconds["compile"] - seconds * steps / network["steps"], 0.0)  # it ran a chunk, too
+    if "keep" in request:
+        stamps, fired = np.concatenate(kept).T
+        runner.keep(request, network, stamps, fired, np.concatenate(V)[every - 1 :: every] if watched else None)
     version = f"BrainPy {bp.__version__}, jax {jax.__version__}"
     return runner.report(
         network, clock, version, runner.count(network, None, numbers), model.synapses, model.connectivity, runner.memory()
@@ -82,8 +96,8 @@ class Net(bp.DynSysGroup):
         (a, b), (c, d) = projection["pre"], projection["post"]
         if (c, d) != (0, self.N.num):
             raise runner.Unsupported("projections onto a part of a group")
-        if runner.is_drawn(projection["weight"]):
-            raise runner.Unsupported("this runner has no drawn weights")
+        if np.ndim(projection["weight"]) or runner.is_drawn(projection["weight"]):
+            raise runner.Unsupported("this runner has one weight for all synapses of a projection")
         pre, post = runner.edges(rng, projection)
         order = np.argsort(pre, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(pre - a, minlength=b - a))])
@@ -117,6 +131,8 @@ class Noise:
     def __init__(self, neurons, entry, dt):
         if entry["synapse"] != "delta" or entry["to"] != [0, neurons.num]:
             raise runner.Unsupported("this runner has Poisson input by delta synapses onto all neurons only")
+        if entry["start"] or entry["stop"] is not None:
+            raise runner.Unsupported("this runner has Poisson input for the whole run only")
         mean, weight = entry["rate"] * dt, entry["weight"]
         neurons.add_inp_fun("background", lambda: bm.random.poisson(mean, neurons.num) * weight, category="delta")
 
@@ -124,7 +140,7 @@ class Noise:
 def delay_of(network, delta):
     """Length of the delay line in steps, None without one."""
     delays = [projection["delay"] for projection in network["projections"]]
-    if any(runner.is_drawn(delay) for delay in delays):
+    if any(np.ndim(delay) or runner.is_drawn(delay) for delay in delays):
         raise runner.Unsupported("a projection has one delay for all synapses")
     if len(set(delays)) > 1:
         raise runner.Unsupported("this runner has one delay for all projections")
