@@ -5,8 +5,11 @@ from pathlib import Path
 import jax
 import pytest
 
+from hypothesis import settings
+
 from snnrun import kernels
 
+settings.register_profile("thorough", max_examples=4000, deadline=None)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_platforms", jax.config.jax_platforms or "cpu")
 

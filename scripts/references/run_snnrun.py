@@ -15,6 +15,8 @@ def simulate(network, request):
     output = Path(request["folder"]) / "results.h5"
     command = [request["snnrun"], "simulate", request["file"], "--json", "--no-plot", "--quiet", "--overwrite", "-o", output,
                "--threads", request["threads"], "--kernel", request["kernel"], "--device", request["device"]]  # fmt: skip
+    if "precision" in request:
+        command += ["--precision", request["precision"]]
     # with a cache of its own for compiled programs the time to compile is that of a network that was never run before
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(Path(request["folder"]) / "compiled")}
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)

@@ -1,0 +1,120 @@
+"""Networks that are compared by their statistics, over ensembles of seeds.
+
+Here every simulator draws neurons, synapses and noise for itself, by its own means, so that connection rules, distributions and
+Poisson trains are compared, too. Only parameters are shared. snnrun runs as users run it: from the command line, in float32,
+with its native kernel.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import measures
+import numpy as np
+import potjans_diesmann
+import yaml
+from references import describe, processes
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+TIMEOUT = 7200.0  # seconds
+
+
+class Network(NamedTuple):
+    about: str
+    config: str  # in configs/, or pd14_<scale>
+    changes: dict[str, Any]  # of the config: key.path -> value
+    warmup: float  # ms that are left out
+    span: float  # ms that are measured
+    peers: tuple[str, ...]
+    groups: dict[str, tuple[int, int]] | None = None  # ranges of neurons; the populations, if not given
+    seeds: int = 10
+
+
+def brunel(g: float, rate: float) -> dict[str, Any]:
+    """Brunel's network with relative inhibition g and an external rate in kHz per neuron."""
+    return {
+        "projections.inh.weight": f"{-0.1 * g:g} mV", "inputs.background.rate": f"{rate:g} kHz",
+        "populations.E.V_reset": "10 mV", "populations.I.V_reset": "10 mV",
+    }  # fmt: skip
+
+
+HALVES = {"E": (0, 3200), "I": (3200, 4000)}
+DELAYED = {"projections.exc.delay": "0.1 ms", "projections.inh.delay": "0.1 ms"}
+NETWORKS = {
+    "einet": Network("E/I network with conductances, no delays", "einet", {}, 200, 1000, ("brian2", "brainpy"), HALVES),
+    "einet_0.1": Network("the same with delays of 0.1 ms, the shortest of NEST", "einet", DELAYED, 200, 1000, ("nest",), HALVES),
+    "coba": Network("Vogels & Abbott, conductances", "coba", {}, 200, 1000, ("nest", "brian2")),
+    "cuba": Network("Vogels & Abbott, currents", "cuba", {}, 200, 2000, ("nest", "brian2")),
+    "brunel_a": Network("Brunel A, synchronous regular: g 3, 20 kHz", "brunel_c", brunel(3, 20), 100, 200, ("nest",), None, 4),
+    "brunel_b": Network("Brunel B, fast oscillation: g 6, 40 kHz", "brunel_c", brunel(6, 40), 200, 500, ("nest",), None, 6),
+    "brunel_c": Network("Brunel C, asynchronous irregular: g 5, 20 kHz", "brunel_c", brunel(5, 20), 200, 500, ("nest",)),
+    "brunel_d": Network("Brunel D, slow oscillation: g 4.5, 9 kHz", "brunel_c", brunel(4.5, 9), 200, 500, ("nest",)),
+    "pd14_0.1": Network("Potjans & Diesmann, a tenth of neurons and in-degrees", "pd14_0.1", {}, 500, 2000, ("nest",)),
+    "pd14_dc": Network("Potjans & Diesmann at full scale, constant drive", "pd14_dc", {}, 500, 10_000, ("nest",)),
+}  # fmt: skip
+RARE = {("pd14_dc", "nest"): 1}  # seeds where a run takes most of an hour and 15 GB
+
+
+def text(name: str, seed: int) -> str:
+    """The network file of a seed."""
+    network = NETWORKS[name]
+    if network.config.startswith("pd14_0"):
+        scale = float(network.config.removeprefix("pd14_"))
+        tree = yaml.safe_load(potjans_diesmann.text(scale, scale, "poisson", 1e3, True))
+    else:
+        tree = yaml.safe_load((CONFIGS / f"{network.config}.yaml").read_text())
+    for key, value in network.changes.items():
+        *path, last = key.split(".")
+        parent = tree
+        for part in path:
+            parent = parent[part]
+        assert last in parent, key
+        parent[last] = value
+    tree |= {"seed": seed, "duration": f"{network.warmup + network.span:g} ms"}
+    tree["monitors"] = {"spikes": {"model": "spikes", "of": list(tree["populations"])}}
+    return yaml.safe_dump(tree, sort_keys=False)
+
+
+def seeds(name: str, simulator: str) -> range:
+    return range(1, 1 + RARE.get((name, simulator), NETWORKS[name].seeds))
+
+
+def simulate(name: str, simulator: str, seed: int, python: Path | str, folder: Path, **more: Any) -> tuple[Path, str]:
+    """The spikes of one run, in a file of `folder`, and the version of the simulator. A run that is there is not repeated."""
+    kept = folder / f"{name}.{simulator}.{seed}.npz"
+    note = kept.with_suffix(".json")
+    if not note.exists():
+        file, description = kept.with_suffix(".yaml"), folder / f"{name}.{simulator}.{seed}.network.json"
+        file.write_text(text(name, seed))
+        description.write_text(json.dumps(describe.describe(file)))
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            request = {"network": str(description), "file": str(file), "folder": scratch, "threads": 1, "keep": str(kept)}
+            request |= {"snnrun": processes.own_snnrun(), "kernel": "native", "device": "cpu", "precision": "float32", **more}
+            found = processes.run(simulator, python, request, None, TIMEOUT)
+        if isinstance(found, str) or "unsupported" in found:
+            raise RuntimeError(f"{name} with {simulator}: {found}")
+        note.write_text(json.dumps(found))
+    return kept, json.loads(note.read_text())["version"]
+
+
+def groups(name: str) -> dict[str, tuple[int, int]]:
+    """First and last neuron of what is measured apart."""
+    given = NETWORKS[name].groups
+    if given is not None:
+        return given
+    found, first = {}, 0
+    for population, entry in yaml.safe_load(text(name, 1))["populations"].items():
+        found[population] = first, first + entry["size"]
+        first += entry["size"]
+    return found
+
+
+def measured(name: str, spikes: Path) -> dict[str, measures.Measured]:
+    """The measures of one run by group."""
+    network, arrays = NETWORKS[name], np.load(spikes)
+    step, neuron, window = arrays["step"], arrays["neuron"], (network.warmup, network.warmup + network.span)
+    return {
+        group: measures.measure(measures.trains(step, neuron, 0.1, first, last - first, *window))
+        for group, (first, last) in groups(name).items()
+    }

@@ -1,0 +1,146 @@
+"""Networks that hypothesis makes up: all models, rules, distributions and selections, small but alive.
+
+A network is the tree of a network file, so that a test can change a part of it, and a failing example reads as a file.
+"""
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+
+def number(low: float, high: float, unit: str) -> st.SearchStrategy[str]:
+    return st.integers(0, 1000).map(lambda i: f"{low + (high - low) * i / 1000:.6g} {unit}")
+
+
+def whole(low: int, high: int, unit: str, dt: float) -> st.SearchStrategy[str]:
+    """A time of so many steps."""
+    return st.integers(low, high).map(lambda steps: f"{steps * dt:.6g} {unit}")
+
+
+def drawn(low: float, high: float, unit: str) -> st.SearchStrategy[Any]:
+    """A distribution that yields nothing far outside of low ... high, and nothing below low."""
+    middle, width, bounds = (low + high) / 2, (high - low) / 4, {"redraw": {"min": f"{low} {unit}", "max": f"{high} {unit}"}}
+    parts = {"mean": f"{middle} {unit}", "std": f"{width} {unit}", **bounds}
+    kinds = [{"normal": parts}, {"uniform": {"low": f"{low} {unit}", "high": f"{high} {unit}"}}]
+    if low > 0:
+        kinds += [{"lognormal": parts}, {"gamma": parts}]
+    return st.sampled_from(kinds)
+
+
+def varying(low: float, high: float, unit: str) -> st.SearchStrategy[Any]:
+    return number(low, high, unit) | drawn(low, high, unit)
+
+
+@st.composite
+def lif(draw: Any, dt: float) -> dict[str, Any]:
+    """Neurons of which many fire: their currents lie around and above what reaches the threshold (15 mV, 250 pF, tau)."""
+    tau = draw(st.sampled_from([5.0, 10.0, 20.0]))
+    reach = 15.0 * 250.0 / tau
+    found = {
+        "size": draw(st.integers(1, 90)), "model": "lif", "V_rest": "-65 mV", "V_reset": draw(varying(-70, -60, "mV")),
+        "tau": draw(st.just(f"{tau} ms") | drawn(0.9 * tau, 1.1 * tau, "ms")), "V_th": draw(varying(-52, -49, "mV")),
+        "tau_ref": draw(whole(0, 30, "ms", dt) | drawn(0, 3, "ms")), "I_e": draw(varying(1.1 * reach, 2.5 * reach, "pA")),
+        "init": {"V": draw(varying(-65, -50, "mV"))}, "conductance": draw(st.sampled_from(["linear", "frozen"])),
+        **draw(st.sampled_from([{"C": "250 pF"}, {"R": f"{tau / 250.0} GOhm"}])),
+    }  # fmt: skip
+    return found
+
+
+@st.composite
+def selection(draw: Any, sizes: dict[str, int], lists: bool = True) -> Any:
+    """A population, a slice of one, or a list of several."""
+    names = draw(st.lists(st.sampled_from(sorted(sizes)), min_size=1, max_size=2 if lists else 1, unique=True))
+    parts = []
+    for name in names:
+        first = draw(st.integers(0, sizes[name] - 1))
+        last = draw(st.integers(first + 1, sizes[name]))
+        parts.append(draw(st.sampled_from([name, f"{name}[{first}:{last}]"])))
+    return parts if len(parts) > 1 else parts[0]
+
+
+def count(of: Any, sizes: dict[str, int]) -> int:
+    """Number of neurons in a selection."""
+    total = 0
+    for part in [of] if isinstance(of, str) else of:
+        name, _, rest = part.partition("[")
+        first, _, last = rest.rstrip("]").partition(":")
+        total += int(last) - int(first) if rest else sizes[name]
+    return total
+
+
+@st.composite
+def synapse(draw: Any) -> tuple[dict[str, Any], str, float]:
+    """Synapse and output; unit and scale of a weight. Few kinds, so that projections share receptors."""
+    kind = draw(st.sampled_from(["delta", "cuba", "alpha", "coba", "drawn"]))
+    expon = {"model": "expon", "tau": draw(st.sampled_from(["3 ms", "10 ms"]))}
+    if kind == "delta":
+        return {"synapse": {"model": "delta"}}, "mV", 1.0
+    if kind == "cuba":
+        return {"synapse": expon}, "pA", 50.0
+    if kind == "coba":
+        return {"synapse": expon, "output": {"model": "coba", "E": draw(st.sampled_from(["0 mV", "-80 mV"]))}}, "nS", 2.0
+    tau = draw(drawn(1, 5, "ms")) if kind == "drawn" else "2 ms"
+    return {"synapse": {"model": "alpha", "tau": tau}}, "pA", 50.0
+
+
+@st.composite
+def projection(draw: Any, sizes: dict[str, int], targets: dict[str, int], dt: float) -> dict[str, Any]:
+    parts, unit, scale = draw(synapse())
+    pre, post = draw(selection(sizes)), draw(selection(targets))
+    low = 0.0 if unit == "nS" else -scale
+    most = max(count(pre, sizes), count(post, sizes))
+    storage = {"storage": draw(st.sampled_from(["stored", "procedural"]))}
+    rule = draw(
+        st.sampled_from([
+            {"rule": "all_to_all", **storage}, {"rule": "fixed_prob", "p": 0.2, **storage},
+            {"rule": "fixed_outdegree", "n": 5, **storage}, {"rule": "fixed_indegree", "n": 5},
+            {"rule": "fixed_total", "n": 5 * most}, {"rule": "pairs", "pairs": [[0, 0], [0, 0]]},
+        ])
+    )  # fmt: skip
+    return {
+        "pre": pre, "post": post, "connect": rule, **parts, "weight": draw(varying(low, scale, unit)),
+        "delay": draw(whole(0, 25, "ms", dt) | drawn(0, 2, "ms")),
+    }  # fmt: skip
+
+
+@st.composite
+def poisson(draw: Any, targets: dict[str, int], dt: float) -> dict[str, Any]:
+    parts, unit, scale = draw(synapse())
+    return {
+        "model": "poisson", "to": draw(selection(targets)), "rate": draw(varying(0, 3, "kHz")),
+        "weight": draw(varying(0, scale / 2, unit)), "delay": draw(whole(0, 9, "ms", dt)), "start": draw(whole(0, 20, "ms", dt)), **parts,
+    }  # fmt: skip
+
+
+@st.composite
+def networks(draw: Any) -> dict[str, Any]:
+    """The tree of a network file, whose populations are all recorded."""
+    dt, steps = draw(st.sampled_from([0.1, 0.25])), draw(st.integers(120, 260))
+    populations = {name: draw(lif(dt)) for name in ("A", "B", "C")[: draw(st.integers(1, 3))]}
+    targets = {name: p["size"] for name, p in populations.items()}
+    if draw(st.booleans()):
+        populations["P"] = {"size": draw(st.integers(1, 70)), "model": "poisson", "rate": draw(varying(50, 300, "Hz"))}
+    if draw(st.booleans()):
+        times = draw(st.lists(st.integers(1, 250), min_size=1, max_size=8, unique=True))
+        populations["S"] = {"size": draw(st.integers(1, 9)), "model": "spike_times", "times": [f"{t * dt:.6g} ms" for t in times]}
+    sizes = {name: p["size"] for name, p in populations.items()}
+    inputs = {f"noise{i}": draw(poisson(targets, dt)) for i in range(draw(st.integers(0, 2)))}
+    if draw(st.booleans()):
+        times = {"times": [f"{k * dt:.6g} ms" for k in (0, 40, 90)], "currents": ["50 pA", "-20 pA", "100 pA"]}
+        inputs["steps"] = {"model": "steps", "to": draw(selection(targets)), **times}
+    projections = {f"p{i}": draw(projection(sizes, targets, dt)) for i in range(draw(st.integers(1, 4)))}
+    return {
+        "seed": draw(st.integers(0, 2**64 - 1)), "dt": f"{dt} ms", "duration": f"{steps * dt:.6g} ms",
+        "precision": draw(st.sampled_from(["float32", "float64"])), "populations": populations, "inputs": inputs,
+        "projections": projections,
+        "monitors": {
+            "spikes": {"model": "spikes", "of": list(populations)},
+            "V": {"model": "state", "of": list(targets), "variables": ["V"]},
+        },
+    }  # fmt: skip
+
+
+def text(tree: dict[str, Any]) -> str:
+    """A tree as a network file: JSON is YAML."""
+    return json.dumps(tree, indent=1)

@@ -1,0 +1,155 @@
+"""What is measured of spike trains, and how two ensembles of runs are compared.
+
+Per neuron or pair, as in Dasbach et al., Front. Neurosci. 15:757790 (2021): the mean rate, the coefficient of variation of
+interspike intervals (of neurons with at least three spikes), and the correlation coefficients of spike counts in bins of 2 ms
+between 250 neurons. Of a population: the variance of its spike count in bins of 2 ms over the mean, which is 1 for independent
+Poisson trains and large for synchronous ones.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+BIN, PAIRED = 2.0, 250  # ms; neurons
+SPREAD = 5.0  # standard errors by which means may differ: at 18 degrees of freedom one comparison in 10,000 exceeds that
+DISTRIBUTIONS = ("rate", "cv", "correlation")
+NUMBERS = ("rate", "spread of rates", "cv", "correlation", "synchrony")
+
+
+class Trains(NamedTuple):
+    """Spikes of one population within an interval of time, sorted by neuron and time."""
+
+    times: NDArray[np.float64]  # ms, from the beginning of the interval
+    neurons: NDArray[np.int64]
+    size: int
+    span: float  # ms
+
+
+def trains(step: Any, neuron: Any, dt: float, first: int, size: int, start: float, stop: float) -> Trains:
+    """The spikes of neurons first ... first + size - 1 with start < t <= stop, from stamps in steps of dt."""
+    times, own = np.asarray(step, np.float64) * dt, np.asarray(neuron, np.int64) - first
+    kept = (own >= 0) & (own < size) & (times > start + dt / 2) & (times < stop + dt / 2)
+    times, own = times[kept] - start, own[kept]
+    order = np.lexsort((times, own))
+    return Trains(times[order], own[order], size, stop - start)
+
+
+def rates(t: Trains) -> NDArray[np.float64]:
+    """Mean rate of each neuron in Hz."""
+    return np.bincount(t.neurons, minlength=t.size) / t.span * 1e3
+
+
+def irregularity(t: Trains) -> NDArray[np.float64]:
+    """Standard deviation of the interspike intervals over their mean, of each neuron with at least three spikes."""
+    same = t.neurons[1:] == t.neurons[:-1]
+    intervals, owner = np.diff(t.times)[same], t.neurons[1:][same]
+    number = np.bincount(owner, minlength=t.size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(owner, intervals, t.size) / number
+        variance = np.bincount(owner, (intervals - mean[owner]) ** 2, t.size) / number
+        return (np.sqrt(variance) / mean)[number >= 2]
+
+
+def counts(t: Trains) -> tuple[NDArray[np.int64], int]:
+    """The bin of each spike, and the number of whole bins."""
+    bins = int(t.span / BIN + 1e-9)
+    return np.ceil(t.times / BIN - 1e-9).astype(np.int64) - 1, bins
+
+
+def correlations(t: Trains) -> NDArray[np.float64]:
+    """Correlation coefficients of spike counts of all pairs among the first neurons that are not silent."""
+    place, bins = counts(t)
+    kept = (t.neurons < PAIRED) & (place < bins)
+    table = np.zeros((min(PAIRED, t.size), bins), np.float32)
+    np.add.at(table, (t.neurons[kept], place[kept]), 1.0)
+    table = table[table.any(1)]
+    if len(table) < 2:
+        return np.zeros(0)
+    return np.corrcoef(table)[np.triu_indices(len(table), 1)]
+
+
+def synchrony(t: Trains) -> float:
+    """Variance over mean of the population's spike count."""
+    place, bins = counts(t)
+    count = np.bincount(place[place < bins], minlength=bins)
+    return float(count.var() / count.mean()) if count.any() else float("nan")
+
+
+class Measured(NamedTuple):
+    """One run of one population."""
+
+    numbers: dict[str, float]  # of NUMBERS
+    samples: dict[str, NDArray[np.float64]]  # of DISTRIBUTIONS, sorted
+
+
+def measure(t: Trains) -> Measured:
+    samples = {"rate": rates(t), "cv": irregularity(t), "correlation": correlations(t)}
+    numbers = {name: float(values.mean()) if values.size else float("nan") for name, values in samples.items()}
+    numbers |= {"spread of rates": float(samples["rate"].std()), "synchrony": synchrony(t)}
+    return Measured(numbers, {name: np.sort(values) for name, values in samples.items()})
+
+
+# ---- comparing -------------------------------------------------------------------------------------------------------
+
+
+class Difference(NamedTuple):
+    """Means over two ensembles of seeds."""
+
+    ours: float
+    theirs: float
+    tolerance: float  # from the spread of both ensembles
+
+    @property
+    def share(self) -> float:
+        """The difference as a part of what is tolerated."""
+        return abs(self.ours - self.theirs) / self.tolerance if self.tolerance else float("inf") * (self.ours != self.theirs)
+
+
+def difference(ours: Any, theirs: Any, known: tuple[Any, ...] = ()) -> Difference:
+    """Compare the means of two ensembles, whose spread from seed to seed is taken to be the same: theirs, or that of `known` ones."""
+    a, b = np.asarray(ours, float), np.asarray(theirs, float)
+    ensembles = [np.asarray(values, float) for values in (known or (a, b))]
+    squares = sum(((values - values.mean()) ** 2).sum() for values in ensembles)
+    variance = squares / (sum(len(values) for values in ensembles) - len(ensembles))
+    return Difference(float(a.mean()), float(b.mean()), float(SPREAD * np.sqrt(variance * (1 / len(a) + 1 / len(b)))))
+
+
+def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Kolmogorov-Smirnov distance of two sorted samples."""
+    if not len(a) or not len(b):
+        return float("nan")
+    every = np.concatenate([a, b])
+    below = [np.searchsorted(values, every, side="right") / len(values) for values in (a, b)]
+    return float(np.abs(below[0] - below[1]).max())
+
+
+class Distances(NamedTuple):
+    """Kolmogorov-Smirnov distances of a distribution between runs."""
+
+    within: float  # mean over pairs of seeds of one simulator
+    between: float  # mean over pairs of one run of each simulator
+    p: float  # how often seeds that are dealt out anew to the two are that far apart
+
+
+def distances(ours: list[NDArray[np.float64]], theirs: list[NDArray[np.float64]], deals: int = 100_000) -> Distances:
+    """Whether runs of two simulators are farther apart than runs of one: a permutation test over whole runs."""
+    runs, n = [*ours, *theirs], len(ours)
+    table = np.array([[distance(a, b) for b in runs] for a in runs])
+    own = np.zeros((1, len(runs)))
+    own[0, :n] = 1.0
+    rng = np.random.default_rng(0)
+    dealt = np.argsort(rng.random((deals, len(runs))), axis=1) < n
+    within, between = _means(table, own)
+    others = _means(table, dealt.astype(float))
+    gap, gaps = between - within, others[1] - others[0]
+    return Distances(float(within[0]), float(between[0]), float((1 + np.sum(gaps >= gap[0] - 1e-12)) / (1 + deals)))
+
+
+def _means(table: NDArray[np.float64], own: NDArray[np.float64]) -> tuple[Any, Any]:
+    """Mean distance within and between the two sides, for each dealing of the runs."""
+    other = 1.0 - own
+    n, m = own.sum(1), other.sum(1)
+    between = np.einsum("ij,jk,ik->i", own, table, other) / (n * m)
+    inner = np.einsum("ij,jk,ik->i", own, table, own) + np.einsum("ij,jk,ik->i", other, table, other)
+    return inner / (n * (n - 1) + m * (m - 1)), between

@@ -1,0 +1,23 @@
+"""float32 against float64: precision.py."""
+
+import ensembles
+import precision
+import pytest
+from networks import plan_of, run_plan
+
+
+def test_rounding_stays_far_below_what_synapses_do(fastest, tmp_path):
+    """A tenth of a microvolt per step at -60 mV; a synapse moves V by a tenth of a millivolt."""
+    assert max(precision.rounding(tmp_path, fastest).values()) < 2e-4
+
+
+@pytest.mark.parametrize("name", ["einet", "cuba"])
+def test_single_precision_follows_double_until_a_threshold_is_met_in_another_step(fastest, tmp_path, name):
+    """The same network and nearly the same V, so the same first thousand spikes."""
+    changed = ensembles.text(name, 1).replace("duration: ", "duration: 60 ms  # instead of ")
+    single, double = (
+        run_plan(plan_of(tmp_path, f"{changed}precision: {kind}\n", kernel=fastest)).spikes for kind in ("float32", "float64")
+    )
+    for population, spikes in double.items():
+        assert len(spikes) > 100
+        assert single[population][:100] == spikes[:100]
