@@ -4,7 +4,6 @@ from pathlib import Path
 
 import jax
 import pytest
-
 from hypothesis import settings
 
 from snnrun import kernels

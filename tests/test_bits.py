@@ -9,7 +9,6 @@ from networks import assert_same_bits, load, plan_of, run_plan
 from snnrun import connect, estimate, kernels, lower, network
 from snnrun.document import SpecError
 
-
 # ---- kernels and threads ---------------------------------------------------------------------------------------------
 
 # All synapses, outputs, rules, inputs and sources, on so many receptors that several threads have something to do.

@@ -55,7 +55,10 @@ def own_snnrun() -> str | None:
 
 
 def run(simulator: str, python: Path | str, request: dict[str, Any], cores: int | None, timeout: float) -> dict[str, Any] | str:
-    """What the runner of a simulator makes of a request, or the last line of its error. With `cores` it gets as many."""
+    """What the runner of a simulator makes of a request, or the last line of its error.
+
+    It computes with one thread, or with `cores` threads on as many cores that it alone may use.
+    """
     return call([str(python), str(RUNNERS / f"run_{simulator}.py"), json.dumps(request)], cores, timeout)
 
 
@@ -66,9 +69,9 @@ def call(command: list[str], cores: int | None, timeout: float) -> dict[str, Any
     if cores is not None:
         places = sorted(os.sched_getaffinity(0))[:cores]
         confine = lambda: os.sched_setaffinity(0, places)  # noqa: E731
-        for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
-            environment[f"{name}_NUM_THREADS"] = str(cores)
-        environment["NPROC"] = str(cores)
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        environment[f"{name}_NUM_THREADS"] = str(cores or 1)
+    environment["NPROC"] = str(cores or 1)
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=environment,
         start_new_session=True, preexec_fn=confine,

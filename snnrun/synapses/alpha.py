@@ -13,6 +13,7 @@ import numpy as np
 
 from snnrun.neurons.drive import Rule
 from snnrun.quantities import Drawable, Frozen, Time
+from snnrun.synapses.decay import decayed
 
 
 class Spec(Frozen):
@@ -35,6 +36,7 @@ class Const(NamedTuple):
     decay: Any  # exp(-dt / tau)
     dt: Any  # ms
     scale: Any  # a, 1/ms
+    zero: Any  # see decay.py
 
 
 class State(NamedTuple):
@@ -43,7 +45,7 @@ class State(NamedTuple):
 
 
 def lower(p: dict[str, Any], dt: float) -> Const:
-    return Const(np.exp(-dt / p["tau"]), dt, (math.e if p["normalize"] == "peak" else 1.0) / p["tau"])
+    return Const(np.exp(-dt / p["tau"]), dt, (math.e if p["normalize"] == "peak" else 1.0) / p["tau"], 0.0)
 
 
 def init(zeros: Any) -> State:
@@ -52,11 +54,12 @@ def init(zeros: Any) -> State:
 
 def advance(const: Const, state: State) -> State:
     """Exact: x(t + dt) = exp(-dt / tau) (x + dt y)."""
-    return State(const.decay * (state.x + const.dt * state.y), const.decay * state.y)
+    y = decayed(const.dt, state.y, const.zero)
+    return State(decayed(const.decay, state.x + y, const.zero), decayed(const.decay, state.y, const.zero))
 
 
 def arrive(const: Const, state: State, arrivals: Any) -> State:
-    return State(state.x, state.y + const.scale * arrivals)
+    return State(state.x, state.y + decayed(const.scale, arrivals, const.zero))
 
 
 def increment(gains: tuple[Any, Any], state: State) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from snnrun.neurons.drive import Rule
 from snnrun.quantities import Drawable, Frozen, Time
+from snnrun.synapses.decay import decayed
 
 
 class Spec(Frozen):
@@ -27,6 +28,7 @@ WEIGHT = None
 
 class Const(NamedTuple):
     decay: Any  # exp(-dt / tau)
+    zero: Any  # see decay.py
 
 
 class State(NamedTuple):
@@ -34,7 +36,7 @@ class State(NamedTuple):
 
 
 def lower(p: dict[str, Any], dt: float) -> Const:
-    return Const(np.exp(-dt / p["tau"]))
+    return Const(np.exp(-dt / p["tau"]), 0.0)
 
 
 def init(zeros: Any) -> State:
@@ -42,7 +44,7 @@ def init(zeros: Any) -> State:
 
 
 def advance(const: Const, state: State) -> State:
-    return State(const.decay * state.x)
+    return State(decayed(const.decay, state.x, const.zero))
 
 
 def arrive(const: Const, state: State, arrivals: Any) -> State:

@@ -44,15 +44,18 @@ DELAYED = {"projections.exc.delay": "0.1 ms", "projections.inh.delay": "0.1 ms"}
 NETWORKS = {
     "einet": Network("E/I network with conductances, no delays", "einet", {}, 200, 1000, ("brian2", "brainpy"), HALVES),
     "einet_0.1": Network("the same with delays of 0.1 ms, the shortest of NEST", "einet", DELAYED, 200, 1000, ("nest",), HALVES),
-    "coba": Network("Vogels & Abbott, conductances", "coba", {}, 200, 1000, ("nest", "brian2")),
+    "coba": Network("Vogels & Abbott, conductances, driven throughout: otherwise some graphs fall silent", "coba",
+                    {"inputs.stimulus.stop": "1200 ms"}, 200, 1000, ("nest", "brian2")),
     "cuba": Network("Vogels & Abbott, currents", "cuba", {}, 200, 2000, ("nest", "brian2")),
-    "brunel_a": Network("Brunel A, synchronous regular: g 3, 20 kHz", "brunel_c", brunel(3, 20), 100, 200, ("nest",), None, 4),
+    "brunel_a": Network("Brunel A, synchronous regular: g 3, 20 kHz", "brunel_c", brunel(3, 20), 100, 200, ("nest",), None, 3),
     "brunel_b": Network("Brunel B, fast oscillation: g 6, 40 kHz", "brunel_c", brunel(6, 40), 200, 500, ("nest",), None, 6),
     "brunel_c": Network("Brunel C, asynchronous irregular: g 5, 20 kHz", "brunel_c", brunel(5, 20), 200, 500, ("nest",)),
     "brunel_d": Network("Brunel D, slow oscillation: g 4.5, 9 kHz", "brunel_c", brunel(4.5, 9), 200, 500, ("nest",)),
     "pd14_0.1": Network("Potjans & Diesmann, a tenth of neurons and in-degrees", "pd14_0.1", {}, 500, 2000, ("nest",)),
-    "pd14_dc": Network("Potjans & Diesmann at full scale, constant drive", "pd14_dc", {}, 500, 10_000, ("nest",)),
+    "pd14_dc": Network("Potjans & Diesmann at full scale, constant drive", "pd14_dc", {}, 500, 10_000, ("nest",), None, 8),
 }  # fmt: skip
+DOUBLE = "snnrun, float64"
+IN_DOUBLE = ("einet", "coba", "cuba", "brunel_c", "brunel_d", "pd14_0.1")
 RARE = {("pd14_dc", "nest"): 1}  # seeds where a run takes most of an hour and 15 GB
 
 
@@ -77,25 +80,43 @@ def text(name: str, seed: int) -> str:
 
 
 def seeds(name: str, simulator: str) -> range:
-    return range(1, 1 + RARE.get((name, simulator), NETWORKS[name].seeds))
+    number = RARE.get((name, simulator), NETWORKS[name].seeds)
+    return range(1, 1 + (min(number, 5) if simulator == DOUBLE else number))
 
 
-def simulate(name: str, simulator: str, seed: int, python: Path | str, folder: Path, **more: Any) -> tuple[Path, str]:
-    """The spikes of one run, in a file of `folder`, and the version of the simulator. A run that is there is not repeated."""
-    kept = folder / f"{name}.{simulator}.{seed}.npz"
-    note = kept.with_suffix(".json")
+def simulators(name: str) -> list[str]:
+    """Everything that runs a network."""
+    return ["snnrun", *([DOUBLE] if name in IN_DOUBLE else []), *NETWORKS[name].peers]
+
+
+def kept(folder: Path, name: str, simulator: str, seed: int) -> Path:
+    """Where the spikes of a run are."""
+    return folder / f"{name}.{simulator}.{seed}.npz".replace(", ", ".")
+
+
+def simulate(name: str, simulator: str, seed: int, python: Path | str, folder: Path) -> str:
+    """Keep the spikes of one run in a folder; returns the version of the simulator. A run that is there is not repeated."""
+    target = kept(folder, name, simulator, seed)
+    note = target.with_suffix(".json")
     if not note.exists():
-        file, description = kept.with_suffix(".yaml"), folder / f"{name}.{simulator}.{seed}.network.json"
+        file, description = target.with_suffix(".yaml"), target.with_suffix(".network.json")
         file.write_text(text(name, seed))
         description.write_text(json.dumps(describe.describe(file)))
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            request = {"network": str(description), "file": str(file), "folder": scratch, "threads": 1, "keep": str(kept)}
-            request |= {"snnrun": processes.own_snnrun(), "kernel": "native", "device": "cpu", "precision": "float32", **more}
-            found = processes.run(simulator, python, request, None, TIMEOUT)
+            request = {"network": str(description), "file": str(file), "folder": scratch, "threads": 1, "keep": str(target)}
+            request |= {"snnrun": processes.own_snnrun(), "kernel": "native", "device": "cpu"}
+            request["precision"] = "float64" if simulator == DOUBLE else "float32"  # of snnrun and BrainPy
+            found = processes.run("snnrun" if simulator == DOUBLE else simulator, python, request, None, TIMEOUT)
         if isinstance(found, str) or "unsupported" in found:
             raise RuntimeError(f"{name} with {simulator}: {found}")
         note.write_text(json.dumps(found))
-    return kept, json.loads(note.read_text())["version"]
+    return json.loads(note.read_text())["version"]
+
+
+def spikes(folder: Path, name: str, simulator: str, seed: int) -> tuple[Any, Any]:
+    """Stamps and neurons of a run that is kept."""
+    arrays = np.load(kept(folder, name, simulator, seed))
+    return arrays["step"], arrays["neuron"]
 
 
 def groups(name: str) -> dict[str, tuple[int, int]]:
@@ -110,10 +131,9 @@ def groups(name: str) -> dict[str, tuple[int, int]]:
     return found
 
 
-def measured(name: str, spikes: Path) -> dict[str, measures.Measured]:
-    """The measures of one run by group."""
-    network, arrays = NETWORKS[name], np.load(spikes)
-    step, neuron, window = arrays["step"], arrays["neuron"], (network.warmup, network.warmup + network.span)
+def measured(name: str, step: Any, neuron: Any) -> dict[str, measures.Measured]:
+    """The measures of one run by group, from stamps in steps and neurons over all populations."""
+    window = NETWORKS[name].warmup, NETWORKS[name].warmup + NETWORKS[name].span
     return {
         group: measures.measure(measures.trains(step, neuron, 0.1, first, last - first, *window))
         for group, (first, last) in groups(name).items()

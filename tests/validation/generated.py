@@ -107,10 +107,9 @@ def projection(draw: Any, sizes: dict[str, int], targets: dict[str, int], dt: fl
 @st.composite
 def poisson(draw: Any, targets: dict[str, int], dt: float) -> dict[str, Any]:
     parts, unit, scale = draw(synapse())
-    return {
-        "model": "poisson", "to": draw(selection(targets)), "rate": draw(varying(0, 3, "kHz")),
-        "weight": draw(varying(0, scale / 2, unit)), "delay": draw(whole(0, 9, "ms", dt)), "start": draw(whole(0, 20, "ms", dt)), **parts,
-    }  # fmt: skip
+    times = {"delay": draw(whole(0, 9, "ms", dt)), "start": draw(whole(0, 20, "ms", dt))}
+    rate, weight = draw(varying(0, 3, "kHz")), draw(varying(0, scale / 2, unit))
+    return {"model": "poisson", "to": draw(selection(targets)), "rate": rate, "weight": weight, **times, **parts}
 
 
 @st.composite

@@ -107,7 +107,7 @@ class Difference(NamedTuple):
 
 
 def difference(ours: Any, theirs: Any, known: tuple[Any, ...] = ()) -> Difference:
-    """Compare the means of two ensembles, whose spread from seed to seed is taken to be the same: theirs, or that of `known` ones."""
+    """Compare the means of two ensembles. Their spread from seed to seed, taken to be one, is theirs or that of `known` ones."""
     a, b = np.asarray(ours, float), np.asarray(theirs, float)
     ensembles = [np.asarray(values, float) for values in (known or (a, b))]
     squares = sum(((values - values.mean()) ** 2).sum() for values in ensembles)

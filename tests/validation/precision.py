@@ -6,19 +6,14 @@ thousand crossings of a threshold falls into another step; from there a recurren
 any change. So single spikes cannot agree for long, and statistics have to.
 """
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import convergence
-import ensembles
 import networks
 import numpy as np
 from references import describe
 
 from snnrun import lower, network
-
-COMPARED = ("einet", "coba", "cuba", "brunel_c", "brunel_d", "pd14_0.1")
-SEEDS = range(1, 6)
 
 
 class Parting(NamedTuple):
@@ -30,12 +25,9 @@ class Parting(NamedTuple):
     shared: float  # part of all spikes, of both runs, that are the same to the step
 
 
-def parting(single: Path, double: Path, dt: float = 0.1) -> Parting:
-    """Compare the stored spikes of two runs."""
-    codes = []
-    for file in (single, double):
-        arrays = np.load(file)
-        codes.append(arrays["step"].astype(np.int64) * 2**32 + arrays["neuron"])
+def parting(single: tuple[Any, Any], double: tuple[Any, Any], dt: float = 0.1) -> Parting:
+    """Compare two runs, each of them stamps in steps and neurons."""
+    codes = [np.asarray(step, np.int64) * 2**32 + np.asarray(neuron, np.int64) for step, neuron in (single, double)]
     odd, common = np.setxor1d(*codes), np.intersect1d(*codes)
     end = max(int(code.max()) >> 32 for code in codes)
     first = int(odd.min()) >> 32 if len(odd) else end + 1

@@ -4,10 +4,10 @@
 
 (Siegert 1951; Brunel, J. Comput. Neurosci. 8, 2000), for tau dV/dt = -V + mu + sigma sqrt(tau) times white noise. In steps of dt
 the threshold is tested on a grid only, so paths slip over it between two points: it acts like one that lies higher by
-0.5826 standard deviations of what the noise adds in a step (-zeta(1/2) / sqrt(2 pi); Chernoff, Ann. Math. Stat. 36, 1965; Broadie,
-Glasserman & Kou, Math. Finance 7, 1997). And what arrives within a step acts at its end, undiminished, so that mean and variance of
-V are larger by (dt / tau) / (1 - exp(-dt / tau)) and (2 dt / tau) / (1 - exp(-2 dt / tau)). The first correction is of the order
-sqrt(dt), the second of the order dt.
+0.5826 standard deviations of what the noise adds in a step (-zeta(1/2) / sqrt(2 pi); Chernoff, Ann. Math. Stat. 36, 1965;
+Broadie, Glasserman & Kou, Math. Finance 7, 1997). And what arrives within a step acts at its end, undiminished, so that mean and
+variance of V are larger by (dt / tau) / (1 - exp(-dt / tau)) and (2 dt / tau) / (1 - exp(-2 dt / tau)). The first correction is
+of the order sqrt(dt), the second of the order dt.
 """
 
 import functools
@@ -86,8 +86,9 @@ def driven_text(dt: float, span: float, size: int) -> str:
 dt: {dt} ms
 duration: {span} ms
 populations:
-  N: {{size: {size}, model: lif, tau: {TAU} ms, tau_ref: {TAU_REF} ms, V_rest: 0 mV, V_reset: {V_RESET} mV, V_th: {V_TH} mV, C: 250 pF,
-      init: {{V: {{uniform: {{low: 0 mV, high: 20 mV}}}}}}}}
+  N:
+    {{size: {size}, model: lif, tau: {TAU} ms, tau_ref: {TAU_REF} ms, C: 250 pF,
+     V_rest: 0 mV, V_reset: {V_RESET} mV, V_th: {V_TH} mV, init: {{V: {{uniform: {{low: 0 mV, high: 20 mV}}}}}}}}
 inputs:
   exc: {{{noise}, rate: {(both + net) / 2} kHz, weight: {PSP} mV}}
   inh: {{{noise}, rate: {(both - net) / 2} kHz, weight: {-PSP} mV}}
