@@ -30,6 +30,8 @@ try:
     import theory
     from references import processes
     from references.processes import say
+
+    from snnrun import kernels
 except ModuleNotFoundError as error:
     print(f"validate.py: {error}: run it with the Python that snnrun is installed for, with its tests", file=sys.stderr)
     sys.exit(2)
@@ -50,6 +52,17 @@ def main() -> int:
         parser.error("the other simulators need Linux")
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_platforms", "cpu")
+    try:
+        kernels.choose("native")
+        _validate(a)
+    except (RuntimeError, OSError, kernels.Unavailable) as error:
+        say(f"validate.py: {error}")
+        return 1
+    return 0
+
+
+def _validate(a: argparse.Namespace) -> None:
+    """Do the parts that are asked for, store what they find, and write the page."""
     with tempfile.TemporaryDirectory(prefix="snnrun-validate-") as folder:
         a.folder, a.scratch = a.folder or Path(folder), Path(folder)
         a.folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +72,6 @@ def main() -> int:
                 page.store(part, PARTS[part](a))
     page.PAGE.write_text(page.render(page.stored()))
     say(f"written: {page.PAGE}")
-    return 0
 
 
 def compare_spikes(a: argparse.Namespace) -> dict[str, Any]:

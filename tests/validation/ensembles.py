@@ -48,14 +48,16 @@ NETWORKS = {
                     {"inputs.stimulus.stop": "1200 ms"}, 200, 1000, ("nest", "brian2")),
     "cuba": Network("Vogels & Abbott, currents", "cuba", {}, 200, 2000, ("nest", "brian2")),
     "brunel_a": Network("Brunel A, synchronous regular: g 3, 20 kHz", "brunel_c", brunel(3, 20), 100, 200, ("nest",), None, 3),
-    "brunel_b": Network("Brunel B, fast oscillation: g 6, 40 kHz", "brunel_c", brunel(6, 40), 200, 500, ("nest",), None, 6),
+    "brunel_b": Network("Brunel B, fast oscillation: g 6, 40 kHz", "brunel_c", brunel(6, 40), 200, 500, ("nest",), None, 13),
     "brunel_c": Network("Brunel C, asynchronous irregular: g 5, 20 kHz", "brunel_c", brunel(5, 20), 200, 500, ("nest",)),
     "brunel_d": Network("Brunel D, slow oscillation: g 4.5, 9 kHz", "brunel_c", brunel(4.5, 9), 200, 500, ("nest",)),
     "pd14_0.1": Network("Potjans & Diesmann, a tenth of neurons and in-degrees", "pd14_0.1", {}, 500, 2000, ("nest",)),
+    "pd14": Network("Potjans & Diesmann at full scale, Poisson trains", "pd14", {}, 500, 10_000, (), None, 4),
     "pd14_dc": Network("Potjans & Diesmann at full scale, constant drive", "pd14_dc", {}, 500, 10_000, ("nest",), None, 8),
 }  # fmt: skip
 DOUBLE = "snnrun, float64"
 IN_DOUBLE = ("einet", "coba", "cuba", "brunel_c", "brunel_d", "pd14_0.1")
+FULL_SCALE = ("pd14", "pd14_dc")  # minutes for each run
 RARE = {("pd14_dc", "nest"): 1}  # seeds where a run takes most of an hour and 15 GB
 
 

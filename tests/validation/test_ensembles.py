@@ -4,12 +4,13 @@ import ensembles
 import measures
 import numpy as np
 import page
+import potjans_diesmann
 import pytest
 from networks import plan_of, run_plan
 
 SEEDS = (101, 102, 103)  # none of those that are stored
 STORED = page.stored().get("ensembles", {})
-NETWORKS = [name for name in ensembles.NETWORKS if name != "pd14_dc"]  # which takes too long
+NETWORKS = [name for name in ensembles.NETWORKS if name not in ensembles.FULL_SCALE]
 
 
 def poisson(rng, size, span, rate):
@@ -106,6 +107,12 @@ def test_what_is_stored_agrees(name):
             ours = STORED[name]["snnrun"]["groups"][group]["numbers"]
             for number, values in found["numbers"].items():
                 assert measures.difference(ours[number], values).share <= 1, (simulator, group, number)
+
+
+def test_the_microcircuit_has_its_published_rates():
+    """Of single simulations with Poisson drive, in the repository of the reference implementation."""
+    for rate, (group, found) in zip(potjans_diesmann.RATE, STORED["pd14"]["snnrun"]["groups"].items(), strict=True):
+        assert measures.difference(found["numbers"]["rate"], [rate]).share < 1, group
 
 
 def test_the_page_shows_what_is_stored():
