@@ -169,10 +169,10 @@ def drawn(value):
     if not runner.is_drawn(value):
         return value
     low, high = value["low"], value["high"]
-    if value["kind"] == "uniform":
-        parameter = nest.random.uniform(value["first"], value["second"])
-    else:
-        parameter = nest.random.normal(value["first"], value["second"])
+    laws = {"uniform": nest.random.uniform, "normal": nest.random.normal}
+    if value["kind"] not in laws:
+        raise runner.Unsupported(f"no distribution {value['kind']}")
+    parameter = laws[value["kind"]](value["first"], value["second"])
     if low is None and high is None:
         return parameter
     return nest.math.redraw(parameter, min=-1e300 if low is None else low, max=1e300 if high is None else high)

@@ -31,8 +31,12 @@ class Network(NamedTuple):
     seeds: int = 10
 
 
-def brunel(g: float, rate: float) -> dict[str, Any]:
-    """Brunel's network with relative inhibition g and an external rate in kHz per neuron."""
+REGIMES = {"brunel_a": (3, 20), "brunel_b": (6, 40), "brunel_c": (5, 20), "brunel_d": (4.5, 9)}  # g, external rate in kHz
+
+
+def brunel(name: str) -> dict[str, Any]:
+    """What makes a regime of Brunel's network: relative inhibition g, and the external rate per neuron."""
+    g, rate = REGIMES[name]
     return {
         "projections.inh.weight": f"{-0.1 * g:g} mV", "inputs.background.rate": f"{rate:g} kHz",
         "populations.E.V_reset": "10 mV", "populations.I.V_reset": "10 mV",
@@ -42,15 +46,15 @@ def brunel(g: float, rate: float) -> dict[str, Any]:
 HALVES = {"E": (0, 3200), "I": (3200, 4000)}
 DELAYED = {"projections.exc.delay": "0.1 ms", "projections.inh.delay": "0.1 ms"}
 NETWORKS = {
-    "einet": Network("E/I network with conductances, no delays", "einet", {}, 200, 1000, ("brian2", "brainpy"), HALVES),
+    "einet": Network("E/I network with conductances, no delays", "einet", {}, 200, 1000, ("brian2", "brainpy"), HALVES, 20),
     "einet_0.1": Network("the same with delays of 0.1 ms, the shortest of NEST", "einet", DELAYED, 200, 1000, ("nest",), HALVES),
     "coba": Network("Vogels & Abbott, conductances, driven throughout: otherwise some graphs fall silent", "coba",
                     {"inputs.stimulus.stop": "1200 ms"}, 200, 1000, ("nest", "brian2")),
     "cuba": Network("Vogels & Abbott, currents", "cuba", {}, 200, 2000, ("nest", "brian2")),
-    "brunel_a": Network("Brunel A, synchronous regular: g 3, 20 kHz", "brunel_c", brunel(3, 20), 100, 200, ("nest",), None, 3),
-    "brunel_b": Network("Brunel B, fast oscillation: g 6, 40 kHz", "brunel_c", brunel(6, 40), 200, 500, ("nest",), None, 13),
-    "brunel_c": Network("Brunel C, asynchronous irregular: g 5, 20 kHz", "brunel_c", brunel(5, 20), 200, 500, ("nest",)),
-    "brunel_d": Network("Brunel D, slow oscillation: g 4.5, 9 kHz", "brunel_c", brunel(4.5, 9), 200, 500, ("nest",)),
+    "brunel_a": Network("Brunel A, synchronous and regular", "brunel_c", brunel("brunel_a"), 100, 200, ("nest",), None, 4),
+    "brunel_b": Network("Brunel B, fast oscillation", "brunel_c", brunel("brunel_b"), 200, 500, ("nest",), None, 13),
+    "brunel_c": Network("Brunel C, asynchronous and irregular", "brunel_c", brunel("brunel_c"), 200, 500, ("nest",), None, 16),
+    "brunel_d": Network("Brunel D, slow oscillation", "brunel_c", brunel("brunel_d"), 200, 500, ("nest",)),
     "pd14_0.1": Network("Potjans & Diesmann, a tenth of neurons and in-degrees", "pd14_0.1", {}, 500, 2000, ("nest",)),
     "pd14": Network("Potjans & Diesmann at full scale, Poisson trains", "pd14", {}, 500, 10_000, (), None, 4),
     "pd14_dc": Network("Potjans & Diesmann at full scale, constant drive", "pd14_dc", {}, 500, 10_000, ("nest",), None, 8),
@@ -82,8 +86,7 @@ def text(name: str, seed: int) -> str:
 
 
 def seeds(name: str, simulator: str) -> range:
-    number = RARE.get((name, simulator), NETWORKS[name].seeds)
-    return range(1, 1 + (min(number, 5) if simulator == DOUBLE else number))
+    return range(1, 1 + RARE.get((name, simulator), NETWORKS[name].seeds))
 
 
 def simulators(name: str) -> list[str]:
@@ -97,12 +100,12 @@ def kept(folder: Path, name: str, simulator: str, seed: int) -> Path:
 
 
 def simulate(name: str, simulator: str, seed: int, python: Path | str, folder: Path) -> str:
-    """Keep the spikes of one run in a folder; returns the version of the simulator. A run that is there is not repeated."""
-    target = kept(folder, name, simulator, seed)
-    note = target.with_suffix(".json")
-    if not note.exists():
-        file, description = target.with_suffix(".yaml"), target.with_suffix(".network.json")
-        file.write_text(text(name, seed))
+    """Keep the spikes of one run in a folder; returns the version of the simulator. A run of the same network is not repeated."""
+    target, network = kept(folder, name, simulator, seed), text(name, seed)
+    note, file, description = (target.with_suffix(suffix) for suffix in (".json", ".yaml", ".network.json"))
+    if not note.exists() or not file.exists() or file.read_text() != network:
+        note.unlink(missing_ok=True)
+        file.write_text(network)
         description.write_text(json.dumps(describe.describe(file)))
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             request = {"network": str(description), "file": str(file), "folder": scratch, "threads": 1, "keep": str(target)}

@@ -78,10 +78,12 @@ def synapse(draw: Any) -> tuple[dict[str, Any], str, float]:
         return {"synapse": {"model": "delta"}}, "mV", 1.0
     if kind == "cuba":
         return {"synapse": expon}, "pA", 50.0
+    alpha = {"model": "alpha", "normalize": draw(st.sampled_from(["peak", "area"]))}
+    alpha["tau"] = draw(drawn(1, 5, "ms")) if kind == "drawn" else "2 ms"
     if kind == "coba":
-        return {"synapse": expon, "output": {"model": "coba", "E": draw(st.sampled_from(["0 mV", "-80 mV"]))}}, "nS", 2.0
-    tau = draw(drawn(1, 5, "ms")) if kind == "drawn" else "2 ms"
-    return {"synapse": {"model": "alpha", "tau": tau}}, "pA", 50.0
+        output = {"model": "coba", "E": draw(st.sampled_from(["0 mV", "-80 mV"]))}
+        return {"synapse": draw(st.sampled_from([expon, alpha])), "output": output}, "nS", 2.0
+    return {"synapse": alpha}, "pA", 50.0
 
 
 @st.composite
@@ -89,15 +91,21 @@ def projection(draw: Any, sizes: dict[str, int], targets: dict[str, int], dt: fl
     parts, unit, scale = draw(synapse())
     pre, post = draw(selection(sizes)), draw(selection(targets))
     low = 0.0 if unit == "nS" else -scale
-    most = max(count(pre, sizes), count(post, sizes))
+    least, most = sorted([count(pre, sizes), count(post, sizes)])
     storage = {"storage": draw(st.sampled_from(["stored", "procedural"]))}
-    rule = draw(
-        st.sampled_from([
-            {"rule": "all_to_all", **storage}, {"rule": "fixed_prob", "p": 0.2, **storage},
-            {"rule": "fixed_outdegree", "n": 5, **storage}, {"rule": "fixed_indegree", "n": 5},
-            {"rule": "fixed_total", "n": 5 * most}, {"rule": "pairs", "pairs": [[0, 0], [0, 0]]},
-        ])
-    )  # fmt: skip
+    selves = {"autapses": draw(st.booleans())} if least > 6 else {}
+    again = {"multapses": draw(st.booleans())} if least > 6 else {}
+    pairs = draw(st.lists(st.tuples(st.integers(0, count(pre, sizes) - 1), st.integers(0, count(post, sizes) - 1)), max_size=30))
+    rules = [
+        {"rule": "all_to_all", **storage, **selves}, {"rule": "fixed_prob", "p": 0.2, **storage, **selves},
+        {"rule": "fixed_outdegree", "n": 5, **storage, **selves, **again}, {"rule": "fixed_indegree", "n": 5, **selves, **again},
+        {"rule": "fixed_total", "n": 5 * most, **selves, **again},
+    ]  # fmt: skip
+    if pairs:
+        rules.append({"rule": "pairs", "pairs": [list(pair) for pair in pairs]})
+    if count(pre, sizes) == count(post, sizes):
+        rules.append({"rule": "one_to_one"})
+    rule = draw(st.sampled_from(rules))
     return {
         "pre": pre, "post": post, "connect": rule, **parts, "weight": draw(varying(low, scale, unit)),
         "delay": draw(whole(0, 25, "ms", dt) | drawn(0, 2, "ms")),
@@ -107,7 +115,7 @@ def projection(draw: Any, sizes: dict[str, int], targets: dict[str, int], dt: fl
 @st.composite
 def poisson(draw: Any, targets: dict[str, int], dt: float) -> dict[str, Any]:
     parts, unit, scale = draw(synapse())
-    times = {"delay": draw(whole(0, 9, "ms", dt)), "start": draw(whole(0, 20, "ms", dt))}
+    times = {"delay": draw(whole(0, 9, "ms", dt)), "start": draw(whole(0, 20, "ms", dt)), "stop": draw(whole(40, 120, "ms", dt))}
     rate, weight = draw(varying(0, 3, "kHz")), draw(varying(0, scale / 2, unit))
     return {"model": "poisson", "to": draw(selection(targets)), "rate": rate, "weight": weight, **times, **parts}
 
@@ -125,6 +133,9 @@ def networks(draw: Any) -> dict[str, Any]:
         populations["S"] = {"size": draw(st.integers(1, 9)), "model": "spike_times", "times": [f"{t * dt:.6g} ms" for t in times]}
     sizes = {name: p["size"] for name, p in populations.items()}
     inputs = {f"noise{i}": draw(poisson(targets, dt)) for i in range(draw(st.integers(0, 2)))}
+    if draw(st.booleans()):
+        push = {"current": draw(varying(-50, 100, "pA")), "start": draw(whole(0, 30, "ms", dt))}
+        inputs["push"] = {"model": "constant", "to": draw(selection(targets)), **push}
     if draw(st.booleans()):
         times = {"times": [f"{k * dt:.6g} ms" for k in (0, 40, 90)], "currents": ["50 pA", "-20 pA", "100 pA"]}
         inputs["steps"] = {"model": "steps", "to": draw(selection(targets)), **times}

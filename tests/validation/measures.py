@@ -2,17 +2,18 @@
 
 Per neuron or pair, as in Dasbach et al., Front. Neurosci. 15:757790 (2021): the mean rate, the coefficient of variation of
 interspike intervals (of neurons with at least three spikes), and the correlation coefficients of spike counts in bins of 2 ms
-between 250 neurons. Of a population: the variance of its spike count in bins of 2 ms over the mean, which is 1 for independent
-Poisson trains and large for synchronous ones.
+between 250 neurons, evenly taken from the population. Of a population: the variance of its spike count in bins of 2 ms over the
+mean, which is 1 for independent Poisson trains and large for synchronous ones.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 BIN, PAIRED = 2.0, 250  # ms; neurons
-SPREAD = 5.0  # standard errors by which means may differ: at 18 degrees of freedom one comparison in 10,000 exceeds that
+CHANCE = 1e-4  # with which a difference of means is larger than what is tolerated, if there is none
 DISTRIBUTIONS = ("rate", "cv", "correlation")
 NUMBERS = ("rate", "spread of rates", "cv", "correlation", "synchrony")
 
@@ -58,11 +59,14 @@ def counts(t: Trains) -> tuple[NDArray[np.int64], int]:
 
 
 def correlations(t: Trains) -> NDArray[np.float64]:
-    """Correlation coefficients of spike counts of all pairs among the first neurons that are not silent."""
+    """Correlation coefficients of spike counts of all pairs among some neurons, silent ones left out."""
     place, bins = counts(t)
-    kept = (t.neurons < PAIRED) & (place < bins)
-    table = np.zeros((min(PAIRED, t.size), bins), np.float32)
-    np.add.at(table, (t.neurons[kept], place[kept]), 1.0)
+    chosen = np.linspace(0, t.size - 1, min(PAIRED, t.size)).astype(int)
+    row = np.full(t.size, -1)
+    row[chosen] = np.arange(len(chosen))
+    kept = (row[t.neurons] >= 0) & (place < bins)
+    table = np.zeros((len(chosen), bins), np.float32)
+    np.add.at(table, (row[t.neurons[kept]], place[kept]), 1.0)
     table = table[table.any(1)]
     if len(table) < 2:
         return np.zeros(0)
@@ -103,16 +107,50 @@ class Difference(NamedTuple):
     @property
     def share(self) -> float:
         """The difference as a part of what is tolerated."""
-        return abs(self.ours - self.theirs) / self.tolerance if self.tolerance else float("inf") * (self.ours != self.theirs)
+        if self.ours == self.theirs:
+            return 0.0
+        return abs(self.ours - self.theirs) / self.tolerance if self.tolerance else float("inf")
+
+
+@functools.cache
+def quantile(freedom: int) -> float:
+    """What |t| of Student's distribution exceeds with a probability of CHANCE.
+
+    With t = sqrt(freedom) tan(a) its density is proportional to cos(a)**(freedom - 1).
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(100)
+
+    def beyond(a: float) -> float:
+        angles = a + (np.pi / 2 - a) * (nodes + 1) / 2
+        return float((np.pi / 2 - a) / 2 * np.dot(weights, np.cos(angles) ** (freedom - 1)))
+
+    low, high = 0.0, np.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if beyond(middle) > CHANCE * beyond(0.0) else (low, middle)
+    return float(np.sqrt(freedom) * np.tan(low))
+
+
+def tolerance(values: Any) -> float:
+    """What the mean of a sample may differ from a number by."""
+    values = np.asarray(values, float)
+    return quantile(len(values) - 1) * float(values.std(ddof=1)) / float(np.sqrt(len(values)))
+
+
+def paired(ours: Any, theirs: Any) -> Difference:
+    """Compare the means of runs that have their seeds, and all that is drawn from them, in common."""
+    a, b = np.asarray(ours, float), np.asarray(theirs, float)
+    return Difference(float(a.mean()), float(b.mean()), tolerance(a - b))
 
 
 def difference(ours: Any, theirs: Any, known: tuple[Any, ...] = ()) -> Difference:
     """Compare the means of two ensembles. Their spread from seed to seed, taken to be one, is theirs or that of `known` ones."""
     a, b = np.asarray(ours, float), np.asarray(theirs, float)
     ensembles = [np.asarray(values, float) for values in (known or (a, b))]
-    squares = sum(((values - values.mean()) ** 2).sum() for values in ensembles)
-    variance = squares / (sum(len(values) for values in ensembles) - len(ensembles))
-    return Difference(float(a.mean()), float(b.mean()), float(SPREAD * np.sqrt(variance * (1 / len(a) + 1 / len(b)))))
+    freedom = sum(len(values) - 1 for values in ensembles)
+    variance = sum(((values - values.mean()) ** 2).sum() for values in ensembles) / freedom
+    error = np.sqrt(variance * (1 / len(a) + 1 / len(b)))
+    return Difference(float(a.mean()), float(b.mean()), float(quantile(freedom) * error))
 
 
 def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -7,13 +7,13 @@ from networks import plan_of, run_plan
 
 
 def test_rounding_stays_far_below_what_synapses_do(fastest, tmp_path):
-    """A tenth of a microvolt per step at -60 mV; a synapse moves V by a tenth of a millivolt."""
+    """V is rounded to a few nanovolts in each step; a synapse moves it by a tenth of a millivolt."""
     assert max(precision.rounding(tmp_path, fastest).values()) < 2e-4
 
 
 @pytest.mark.parametrize("name", ["einet", "cuba"])
 def test_single_precision_follows_double_until_a_threshold_is_met_in_another_step(fastest, tmp_path, name):
-    """The same network and nearly the same V, so the same first thousand spikes."""
+    """The same network and nearly the same V, so the same first hundred spikes of each population."""
     changed = ensembles.text(name, 1).replace("duration: ", "duration: 60 ms  # instead of ")
     single, double = (
         run_plan(plan_of(tmp_path, f"{changed}precision: {kind}\n", kernel=fastest)).spikes for kind in ("float32", "float64")

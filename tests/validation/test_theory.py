@@ -2,6 +2,10 @@
 
 import math
 
+import ensembles
+import measures
+import numpy as np
+import page
 import pytest
 import theory
 
@@ -14,6 +18,13 @@ def test_the_formula_of_siegert_has_its_limits():
     assert theory.siegert(-20.0, 2.0, V_reset) < 1e-12
     for g, external, rate in ((6, 40, 55.8), (5, 20, 38.0), (4.5, 9, 6.5)):  # Brunel (2000), regimes B, C and D
         assert theory.brunel(g, external, 10.0) * 1e3 == pytest.approx(rate, abs=0.06)
+
+
+def test_the_asynchronous_network_of_brunel_fires_as_theory_says():
+    """Its stored seeds, to 1 %."""
+    rates = page.stored()["ensembles"][theory.ASYNCHRONOUS]["snnrun"]["groups"]["E"]["numbers"]["rate"]
+    predicted = theory.brunel(*ensembles.REGIMES[theory.ASYNCHRONOUS], 10.0, 0.1) * 1e3
+    assert abs(np.mean(rates) - predicted) < measures.tolerance(rates) < 0.02 * predicted
 
 
 @pytest.mark.parametrize("dt", [0.4, 0.2, 0.1, 0.05])

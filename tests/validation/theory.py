@@ -59,10 +59,13 @@ def brunel(g: float, external: float, V_reset: float, dt: float = 0.0) -> float:
         return on_a_grid(mu, sigma, V_reset, dt) - nu
 
     low, high = 1e-4, 1.0 / TAU_REF
-    for _ in range(60):  # the rate falls with its own inhibition, so there is one crossing
+    for _ in range(60):  # there is one crossing between these two, in each of the four regimes
         middle = (low + high) / 2
         low, high = (middle, high) if excess(middle) > 0 else (low, middle)
     return (low + high) / 2
+
+
+ASYNCHRONOUS = "brunel_c"  # the regime for which the theory is made
 
 
 class Driven(NamedTuple):
