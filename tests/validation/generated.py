@@ -124,7 +124,7 @@ def poisson(draw: Any, targets: dict[str, int], dt: float) -> dict[str, Any]:
 def networks(draw: Any) -> dict[str, Any]:
     """The tree of a network file, whose populations are all recorded."""
     dt, steps = draw(st.sampled_from([0.1, 0.25])), draw(st.integers(120, 260))
-    populations = {name: draw(lif(dt)) for name in ("A", "B", "C")[: draw(st.integers(1, 3))]}
+    populations = {name: draw(lif(dt)) for name in ("A", "B")[: draw(st.integers(1, 2))]}
     targets = {name: p["size"] for name, p in populations.items()}
     if draw(st.booleans()):
         populations["P"] = {"size": draw(st.integers(1, 70)), "model": "poisson", "rate": draw(varying(50, 300, "Hz"))}
@@ -132,14 +132,14 @@ def networks(draw: Any) -> dict[str, Any]:
         times = draw(st.lists(st.integers(1, 250), min_size=1, max_size=8, unique=True))
         populations["S"] = {"size": draw(st.integers(1, 9)), "model": "spike_times", "times": [f"{t * dt:.6g} ms" for t in times]}
     sizes = {name: p["size"] for name, p in populations.items()}
-    inputs = {f"noise{i}": draw(poisson(targets, dt)) for i in range(draw(st.integers(0, 2)))}
+    inputs = {f"noise{i}": draw(poisson(targets, dt)) for i in range(draw(st.integers(0, 1)))}
     if draw(st.booleans()):
         push = {"current": draw(varying(-50, 100, "pA")), "start": draw(whole(0, 30, "ms", dt))}
         inputs["push"] = {"model": "constant", "to": draw(selection(targets)), **push}
     if draw(st.booleans()):
         times = {"times": [f"{k * dt:.6g} ms" for k in (0, 40, 90)], "currents": ["50 pA", "-20 pA", "100 pA"]}
         inputs["steps"] = {"model": "steps", "to": draw(selection(targets)), **times}
-    projections = {f"p{i}": draw(projection(sizes, targets, dt)) for i in range(draw(st.integers(1, 4)))}
+    projections = {f"p{i}": draw(projection(sizes, targets, dt)) for i in range(draw(st.integers(1, 3)))}
     return {
         "seed": draw(st.integers(0, 2**64 - 1)), "dt": f"{dt} ms", "duration": f"{steps * dt:.6g} ms",
         "precision": draw(st.sampled_from(["float32", "float64"])), "populations": populations, "inputs": inputs,

@@ -18,7 +18,7 @@ from snnrun.cli import app
 
 # a network takes a hundred times as long as an example of other tests
 contract = settings(
-    max_examples=settings().max_examples // 8,
+    max_examples=settings().max_examples // 20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -39,7 +39,7 @@ UNRELATED: dict[str, Any] = {
 
 def run(tmp_path, tree, lengths=None, capacity=None, **options):
     recorded = run_plan(plan_of(tmp_path, text(tree), **options), capacity, lengths)
-    spikes = sum(len(found) for name, found in recorded.spikes.items() if name in "ABC")
+    spikes = sum(len(found) for name, found in recorded.spikes.items() if name in "AB")
     event("silent" if not spikes else "fewer than 100 spikes" if spikes < 100 else "100 spikes or more")
     return recorded
 
@@ -123,7 +123,7 @@ def test_an_unrelated_population_changes_no_bit(fastest, tmp_path, tree, first):
     assert_same_bits(recorded, run(tmp_path, tree, kernel=fastest), without="U")
 
 
-@settings(contract, max_examples=settings().max_examples // 30)
+@settings(contract, max_examples=settings().max_examples // 50)
 @given(tree=networks())
 def test_results_files_have_the_same_contents(native, tmp_path, tree):
     """From the command line, with all options that must not matter."""
@@ -134,5 +134,5 @@ def test_results_files_have_the_same_contents(native, tmp_path, tree):
         simulate = ["simulate", str(tmp_path / "net.yaml"), "-o", str(output), "--overwrite", "--no-plot", "--quiet", *options]
         assert CliRunner().invoke(app, simulate).exit_code == 0
         shown = CliRunner().invoke(app, ["info", str(output), "--digest", "--json"])
-        found.append({name: value for name, value in json.loads(shown.stdout)["digests"].items() if "provenance" not in name})
+        found.append(json.loads(shown.stdout))
     assert found[0] and found[0] == found[1] == found[2]
