@@ -46,7 +46,7 @@ def brunel(name: str) -> dict[str, Any]:
 HALVES = {"E": (0, 3200), "I": (3200, 4000)}
 DELAYED = {"projections.exc.delay": "0.1 ms", "projections.inh.delay": "0.1 ms"}
 NETWORKS = {
-    "einet": Network("E/I network with conductances, no delays", "einet", {}, 200, 1000, ("brian2", "brainpy"), HALVES, 20),
+    "einet": Network("E/I network with conductances, no delays", "einet", {}, 200, 1000, ("brian2", "brainpy"), HALVES, 40),
     "einet_0.1": Network("the same with delays of 0.1 ms, the shortest of NEST", "einet", DELAYED, 200, 1000, ("nest",), HALVES),
     "coba": Network("Vogels & Abbott, conductances, driven throughout: otherwise some graphs fall silent", "coba",
                     {"inputs.stimulus.stop": "1200 ms"}, 200, 1000, ("nest", "brian2")),
@@ -55,14 +55,15 @@ NETWORKS = {
     "brunel_b": Network("Brunel B, fast oscillation", "brunel_c", brunel("brunel_b"), 200, 500, ("nest",), None, 13),
     "brunel_c": Network("Brunel C, asynchronous and irregular", "brunel_c", brunel("brunel_c"), 200, 500, ("nest",), None, 16),
     "brunel_d": Network("Brunel D, slow oscillation", "brunel_c", brunel("brunel_d"), 200, 500, ("nest",)),
-    "pd14_0.1": Network("Potjans & Diesmann, a tenth of neurons and in-degrees", "pd14_0.1", {}, 500, 2000, ("nest",)),
+    "pd14_0.1": Network("Potjans & Diesmann, a tenth of neurons and in-degrees", "pd14_0.1", {}, 500, 2000, ("nest",), None, 20),
     "pd14": Network("Potjans & Diesmann at full scale, Poisson trains", "pd14", {}, 500, 10_000, (), None, 4),
     "pd14_dc": Network("Potjans & Diesmann at full scale, constant drive", "pd14_dc", {}, 500, 10_000, ("nest",), None, 8),
 }  # fmt: skip
 DOUBLE = "snnrun, float64"
 IN_DOUBLE = ("einet", "coba", "cuba", "brunel_c", "brunel_d", "pd14_0.1")
 FULL_SCALE = ("pd14", "pd14_dc")  # minutes for each run
-RARE = {("pd14_dc", "nest"): 1}  # seeds where a run takes most of an hour and 15 GB
+# fewer seeds: where a run takes most of an hour and 15 GB, and where fewer are enough
+RARE = {("pd14_dc", "nest"): 1, ("einet", "brainpy"): 20, ("einet", DOUBLE): 20, ("pd14_0.1", "nest"): 10}
 
 
 def text(name: str, seed: int) -> str:
