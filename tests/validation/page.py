@@ -343,9 +343,9 @@ REMAINS = """\
   Brian2, which draws other graphs, for 9 of 37, in NEST for none of 10. The comparison above drives its 50 neurons throughout,
   so that it is one of rates and not of survival.
 - **Seeds were added after a look** at four comparisons, to tell chance from a fault; all of them are in the table. In standard
-  errors of the difference, with the first seeds and then with fresh ones: synchrony of `brunel_b` against NEST +4.4, then +0.1; of
-  `brunel_c` -2.7, then +1.3; CV of `einet` (I) against Brian2 +1.9, then +3.8, then -0.8; spread of rates of `pd14_0.1` (L5E) in
-  float32 against float64 -6.0, then +2.5. None came back.
+  errors of the difference, with the first seeds and then with fresh ones: synchrony of `brunel_b` against NEST +4.4, then +0.1;
+  of `brunel_c` -2.7, then +1.3; CV of `einet` (I) against Brian2 +1.9, then +3.8, then -0.8; spread of rates of `pd14_0.1` (L5E)
+  in float32 against float64 -6.0, then +2.5. None came back.
 - **BrainPy** is compared on `einet` only: it has one delay for all synapses of a projection.
 - **The microcircuit** was compared at full scale with one run of NEST, and for 10 s instead of 15 minutes.
 - **The first 100 ms** of networks under Poisson trains are not compared: a generator of NEST begins a delay later, so the first
