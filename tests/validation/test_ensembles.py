@@ -117,9 +117,9 @@ def test_what_is_stored_agrees(name):
 
 
 def test_the_microcircuit_has_its_published_rates():
-    """Of single simulations with Poisson drive, in the repository of the reference implementation."""
+    """Those of one simulation in the repository of the reference implementation, to 2 %; with constant drive L4E misses by 5 %."""
     for rate, (group, found) in zip(potjans_diesmann.RATE, STORED["pd14"]["snnrun"]["groups"].items(), strict=True):
-        assert measures.difference(found["numbers"]["rate"], [rate]).share < 1, group
+        assert np.mean(found["numbers"]["rate"]) == pytest.approx(rate, rel=0.02), group
 
 
 def test_the_page_shows_what_is_stored():
