@@ -117,7 +117,7 @@ def test_what_is_stored_agrees(name):
 
 
 def test_the_microcircuit_has_its_published_rates():
-    """Those of one simulation in the repository of the reference implementation, to 2 %; with constant drive L4E misses by 5 %."""
+    """Those of one simulation in the repository of the reference implementation; with constant drive L4E is 5 % off."""
     for rate, (group, found) in zip(potjans_diesmann.RATE, STORED["pd14"]["snnrun"]["groups"].items(), strict=True):
         assert np.mean(found["numbers"]["rate"]) == pytest.approx(rate, rel=0.02), group
 
