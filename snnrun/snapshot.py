@@ -1,24 +1,18 @@
-"""The state of a run by names, on the host, free of the kernel and of padding: what a checkpoint holds.
+"""From the state of a run to its snapshot, and back.
 
 Not in it, because it follows from the network file: parameters, edges, and the random numbers of every step, which are functions
 of the seed and the step. Not in it either is what a kernel makes of the spikes of the last steps, such as arrivals that were
 drawn already and are waiting: that is made again from those spikes.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from snnrun import engine, kernels
+from snnrun.checkpoint import Snapshot
 from snnrun.engine import State
 from snnrun.plan import Plan, PopulationPlan
-
-
-class Snapshot(NamedTuple):
-    step: int
-    variables: dict[str, NDArray[Any]]  # `E/V`, `E/exc.x` -> one value per neuron
-    fired: dict[str, NDArray[np.uint32]]  # population -> [steps, words]: bits of those who fired in the last steps, oldest first
 
 
 class Mismatch(ValueError):
