@@ -94,7 +94,7 @@ def simulate(
     ] = False,
     checkpoint_every: Annotated[
         str | None,
-        typer.Option("--checkpoint-every", metavar="15m|model:TIME", help="Write a checkpoint this often, in wall or model time."),
+        typer.Option("--checkpoint-every", metavar="15m|model:TIME", help="Write a checkpoint this often: wall or model time."),
     ] = None,
     max_walltime: Annotated[
         str | None,

@@ -292,8 +292,8 @@ def _first_failure(s: Structure, c: Constants, capacity: int, chunk: _Chunk) -> 
         if len(bad):  # beyond the last neuron lie copies of it
             neuron, step = min(int(bad[0]), population.size - 1), chunk.first_step + failed
             return (
-                f"{name} of neuron {neuron} of population {population.name} is {values[bad[0]]:g} after step {step:,}, "
-                f"at t = {step * s.dt:.12g} ms"
+                f"{name} of neuron {neuron} of population {population.name} is no finite number any more ({values[bad[0]]:g}) "
+                f"after step {step:,}, at t = {step * s.dt:.12g} ms"
             )
     raise AssertionError("a chunk failed, and nothing in it")
 

@@ -328,7 +328,8 @@ def _earlier(request: Request, identity: str) -> Checkpoint | None:
         raise Refused(f"{path} is from {reached}, beyond the duration", "write a longer --duration")
     if not partial.exists():
         if not output.exists():
-            raise Refused(f"{path} is there, but {partial} with what was recorded is not", "bring it back, or remove the checkpoint")
+            hint = "bring it back, or remove the checkpoint to begin anew"
+            raise Refused(f"{path} is there, but {partial} with what was recorded is not", hint)
         copied = partial.with_name(partial.name + ".new")  # what is complete stays until all is
         shutil.copyfile(output, copied)
         copied.replace(partial)
@@ -351,7 +352,7 @@ def _say_beginning(request: Request, earlier: Checkpoint | None, expected: estim
         watcher.note(f"goes on at {units.show(done, 'time')} of {units.show(duration, 'time')}")
         for name, there in checkpoint.versions().items():
             if (then := earlier.versions.get(name)) != there:
-                watcher.note(f"the run was begun with {name} {then}, and this is {there}: the last bits may differ from one run in one go")
+                watcher.note(f"the run was begun with {name} {then}, and this is {there}: its last bits may depend on that")
     folder = request.output.parent
     while not folder.exists():
         folder = folder.parent

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from networks import assert_same_bits, load, plan_of, run_plan
 
-from snnrun import connect, estimate, kernels, lower, network
+from snnrun import connect, engine, estimate, lower, network
 from snnrun.document import SpecError
 
 # ---- kernels and threads ---------------------------------------------------------------------------------------------

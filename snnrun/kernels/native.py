@@ -579,7 +579,7 @@ def _digests(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def _pending(s: PlanStructure, layout: Layout, bits: NDArray[np.uint32], step: int) -> NDArray[np.int64]:
-    """What the spikes of the last steps have drawn for `step` and later: the steps are gone through again, and only that is kept."""
+    """What the spikes of the last steps have drawn for `step` and later: they are gone through again, and only that is kept."""
     pending = np.zeros((len(bits), s.targets), np.int64)
     if not bits.any():
         return pending

@@ -1,10 +1,10 @@
 """A file that changes in one go: what is written becomes part of it with `commit`, wholly or not at all.
 
-HDF5 keeps its own structure here and there in a file and overwrites it as the file grows. A process that is killed between two of
-these writes, or a disk that fills up, would leave a file that nobody can read. So what would overwrite something is held in memory,
-page by page, until a commit: it then goes into a journal beside the file, and from there into the file. Who finds a whole journal
-puts it into the file; a journal that is not whole belongs to a commit that never was. What only makes the file longer is written
-at once, since nothing that has been committed refers to it.
+HDF5 keeps its own structure here and there in a file and overwrites it as the file grows. A process that is killed between two
+of these writes, or a disk that fills up, would leave a file that nobody can read. So what would overwrite something is held in
+memory, page by page, until a commit: it then goes into a journal beside the file, and from there into the file. Who finds a whole
+journal puts it into the file; a journal that is not whole belongs to a commit that never was. What only makes the file longer is
+written at once, since nothing that has been committed refers to it.
 
 HDF5 writes through this as through a Python file (h5py's driver `fileobj`), and never learns of an error, because it may crash
 when it closes a file that it could not write. The error is raised by the next commit instead.
@@ -34,8 +34,8 @@ def journal_path(path: Path) -> Path:
 class Store:
     """A file for h5py, opened for reading and writing. One process has it at a time: it holds a lock on the journal.
 
-    A `new` one takes the place of what is there. With `durable` commits also survive a loss of power. Raises Busy, and OSError for
-    what the system says.
+    A `new` one takes the place of what is there. With `durable` commits also survive a loss of power. Raises Busy, and OSError
+    for what the system says.
     """
 
     def __init__(self, path: Path, new: bool, durable: bool = False) -> None:
@@ -98,7 +98,7 @@ class Store:
     # ---- what its owner calls
 
     def commit(self) -> None:
-        """Let everything written so far be part of the file. Raises what has gone wrong since the last commit, or goes wrong now."""
+        """Let everything written so far be part of the file. Raises what has gone wrong since the last commit."""
         if self._error is None:
             try:
                 self._commit()
@@ -117,12 +117,13 @@ class Store:
             _written(self._journal, _HEAD.pack(_MAGIC, len(pages), zlib.crc32(body)) + body, 0)
             if self._durable:
                 os.fsync(self._journal)
+        self._committed = max(self._committed, self._end)  # from here on a journal that is whole will be put into the file
+        if pages:
             _apply(self._journal, self._file)
             self._pages.clear()
             if self._durable:
                 os.fsync(self._file)
             os.ftruncate(self._journal, 0)
-        self._committed = max(self._committed, self._end)
 
     def sync(self) -> None:
         """Have the system put on the disk what has been committed."""
@@ -196,7 +197,7 @@ class Store:
         """That the file is still the one that was opened, as long as it was."""
         mine = os.fstat(self._file)
         try:
-            found = os.stat(self.path)
+            found = self.path.stat()
         except FileNotFoundError:
             raise FileNotFoundError(None, "it was removed while the run was going on") from None
         if (mine.st_dev, mine.st_ino) != (found.st_dev, found.st_ino):
@@ -222,6 +223,12 @@ def recover(path: Path) -> None:
         os.close(journal)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, with its journal."""
+    for part in (path, journal_path(path)):
+        part.unlink(missing_ok=True)
+
+
 def _locked(path: Path) -> int:
     """A journal with a lock on it. Raises Busy. File systems without locks do without."""
     while True:
@@ -234,7 +241,7 @@ def _locked(path: Path) -> int:
         except OSError:
             pass
         try:
-            found = os.stat(path)
+            found = path.stat()
         except FileNotFoundError:
             found = None
         mine = os.fstat(journal)

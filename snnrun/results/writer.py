@@ -4,8 +4,9 @@ import json
 import math
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnrun.results.layout import SCHEMA, partial_path
-from snnrun.results.store import Busy, Store
+from snnrun.results.store import Busy, Store, remove
 
 _MAGIC, _VERSION = np.uint32(0x0A7A), np.array([0, 1], np.uint32)
 _SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetype="u1")
+COMMIT_SECONDS = 1.0  # between two commits
 _SPIKES_PER_CHUNK, _CHUNK_BYTES = 16_384, 2**20
-_VERSION_OF_HDF5 = "v108", "v108"  # object headers with checksums; newer forms mark a file that is being written, and others refuse it
+# object headers with checksums; newer forms mark a file that is being written, and other programs then refuse it
+_VERSION_OF_HDF5 = "v108", "v108"
 
 
 class FrameLike(Protocol):
@@ -97,8 +100,8 @@ class Position(NamedTuple):
 class Writer:
     """Streams frames to `<path>.partial`; `complete` renames it. A run that fails leaves a readable partial file.
 
-    With a `position` the recording in the partial file goes on from there; what lies beyond is cut off. Raises Exists where another
-    run writes the file, and WriteError.
+    With a `position` the recording in the partial file goes on from there; what lies beyond is cut off. Raises Exists where
+    another run writes the file, and WriteError.
     """
 
     def __init__(self, path: Path, structure: Any, meta: Meta, compress: bool = False, position: Position | None = None,
@@ -106,6 +109,7 @@ class Writer:
         self.path, self.dt, self._steps = path, structure.dt, structure.steps
         self._durable = durable
         self._filters = {"fletcher32": True} | ({"compression": "gzip", "shuffle": True} if compress else {})
+        self._whole = False  # whether what has been written is as it should be
         self._growing: dict[str, Any] = {}
         self._reported: set[str] = set()  # populations with a report
         with _telling(path):
@@ -121,10 +125,11 @@ class Writer:
                 if position is not None:
                     self._return_to(position)
                 self._commit()
+                self._whole = True
         except BaseException:
             self._close()
             if position is None:
-                partial_path(path).unlink(missing_ok=True)
+                remove(partial_path(path))
             raise
 
     def __enter__(self) -> "Writer":
@@ -134,7 +139,10 @@ class Writer:
         self._close()
 
     def _close(self) -> None:
-        """Leave the partial file as it was at the last commit."""
+        """Leave the partial file with all frames that are in it as a whole, or as it was at the last commit."""
+        if self._whole:
+            with suppress(WriteError), _telling(self.path):
+                self._commit()
         self._store.drop()
         try:
             if (file := getattr(self, "_file", None)) is not None:
@@ -147,6 +155,7 @@ class Writer:
     def _commit(self) -> None:
         self._file.flush()
         self._store.commit()
+        self._committed = time.monotonic()
 
     def position(self) -> Position:
         """Where the recording stands after the last frame."""
@@ -156,6 +165,7 @@ class Writer:
     def sync(self) -> None:
         """Have everything that was recorded on the disk. Raises WriteError."""
         with _telling(self.path):
+            self._commit()
             self._store.sync()
 
     def _return_to(self, position: Position) -> None:
@@ -259,10 +269,13 @@ class Writer:
         return _Samples([i for i, _ in items], data, report, time, start, step)
 
     def write(self, frame: FrameLike) -> None:
-        """Append what a chunk of steps recorded, and commit it: a killed run is complete up to its last chunk. Raises WriteError."""
+        """Append what a chunk of steps recorded; a killed run has all but about the last second. Raises WriteError."""
         with _telling(self.path):
+            self._whole = False
             self._append_frame(frame)
-            self._commit()
+            self._whole = True
+            if time.monotonic() - self._committed >= COMMIT_SECONDS:
+                self._commit()
 
     def _append_frame(self, frame: FrameLike) -> None:
         row, place = _fired(frame.rows)
@@ -312,6 +325,7 @@ class Writer:
     def complete(self, provenance: dict[str, Any]) -> None:
         """Write what is still open, and give the file its name. Raises WriteError."""
         with _telling(self.path):
+            self._whole = False
             for target in self._rates:
                 if target.steps:  # a last bin that the run cut short: the rate over the part that there is
                     _append(target.data, np.array([target.count / (target.wanted.sum() * target.steps * self.dt) * 1e3]))
