@@ -194,7 +194,7 @@ def read(path: Path) -> Checkpoint:
             position = json.loads(_text(file, "position"))
             bins = {name: (count, steps) for name, (count, steps) in position["bins"].items()}
             return Checkpoint(
-                Snapshot(int(file.attrs["step"]), variables, fired), Position(position["lengths"], bins),
+                Snapshot(int(file.attrs["step"]), variables, fired), Position(position["reached"], position["lengths"], bins),
                 _text(file, "fingerprint"), json.loads(file.attrs["versions"]), int(file.attrs["restarts"]),
             )  # fmt: skip
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:

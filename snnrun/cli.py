@@ -418,7 +418,7 @@ def _explained(error: Exception) -> tuple[str, list[dict[str, Any]] | None, str,
         return document.render(error.document, error.faults), document.as_objects(error.document, error.faults), "", 2
     kind = type(error).__name__
     if kind == "WriteError":
-        return str(error), None, "what was recorded before stays in the .partial file", 1
+        return str(error), None, error.kept, 1  # type: ignore[attr-defined]
     if kind == "Refused":
         return error.message, None, error.hint, 2  # type: ignore[attr-defined]
     if kind == "Exists":

@@ -125,6 +125,11 @@ class Store:
                 os.fsync(self._file)
             os.ftruncate(self._journal, 0)
 
+    @property
+    def uncommitted(self) -> int:
+        """By how many bytes the file is longer than at the last commit."""
+        return self._end - self._committed
+
     def sync(self) -> None:
         """Have the system put on the disk what has been committed."""
         os.fsync(self._file)

@@ -19,7 +19,7 @@ from snnrun.results.store import Busy, Store, remove
 
 _MAGIC, _VERSION = np.uint32(0x0A7A), np.array([0, 1], np.uint32)
 _SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetype="u1")
-COMMIT_SECONDS = 1.0  # between two commits
+COMMIT_SECONDS, COMMIT_BYTES = 1.0, 4 * 2**20  # there is a commit when one of them has passed since the last
 _SPIKES_PER_CHUNK, _CHUNK_BYTES = 16_384, 2**20
 # object headers with checksums; newer forms mark a file that is being written, and other programs then refuse it
 _VERSION_OF_HDF5 = "v108", "v108"
@@ -51,7 +51,11 @@ class Exists(FileExistsError):
 
 
 class WriteError(OSError):
-    """A results file that cannot be written any further: a full disk, a quota, a lost file system."""
+    """A results file that cannot be written any further (a full disk, a quota, a lost file system), and what was kept."""
+
+    def __init__(self, message: str, kept: str = "") -> None:
+        super().__init__(message)
+        self.kept = kept
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
@@ -93,6 +97,7 @@ class _Samples(NamedTuple):
 class Position(NamedTuple):
     """How far a recording is: what must be known to go on after a stop."""
 
+    reached: float  # ms
     lengths: dict[str, int]  # of each dataset that grows
     bins: dict[str, tuple[int, int]]  # of each rate: spikes and steps of the bin that is open
 
@@ -109,14 +114,16 @@ class Writer:
         self.path, self.dt, self._steps = path, structure.dt, structure.steps
         self._durable = durable
         self._filters = {"fletcher32": True} | ({"compression": "gzip", "shuffle": True} if compress else {})
+        self._kept: float | None = None  # ms that the last commit has; None before the first
+        self._now = 0.0
         self._whole = False  # whether what has been written is as it should be
         self._growing: dict[str, Any] = {}
         self._reported: set[str] = set()  # populations with a report
-        with _telling(path):
+        with self._telling():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._store = _opened(partial_path(path), position is None, durable)
         try:
-            with _telling(path):
+            with self._telling():
                 self._file: Any = h5py.File(self._store, "w" if position is None else "r+", libver=_VERSION_OF_HDF5)
                 self._describe(structure, meta)
                 self._spikes = [self._open_spikes(*group) for group in _grouped(structure, "spikes", structure.taps)]
@@ -141,7 +148,7 @@ class Writer:
     def _close(self) -> None:
         """Leave the partial file with all frames that are in it as a whole, or as it was at the last commit."""
         if self._whole:
-            with suppress(WriteError), _telling(self.path):
+            with suppress(WriteError), self._telling():
                 self._commit()
         self._store.drop()
         try:
@@ -155,20 +162,38 @@ class Writer:
     def _commit(self) -> None:
         self._file.flush()
         self._store.commit()
-        self._committed = time.monotonic()
+        self._committed, self._kept = time.monotonic(), self._now
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Let what the system or HDF5 says become a WriteError in words."""
+        partial = partial_path(self.path)
+        try:
+            yield
+        except (Exists, WriteError):
+            raise
+        except (OSError, RuntimeError) as error:
+            reason = os.strerror(errno) if (errno := _errno(error)) else _words(error)
+            kept = "nothing was recorded"
+            if self._kept is not None:
+                there = partial.exists()
+                kept = f"{partial.name} has the first {self._kept:.12g} ms" if there else "what was recorded is lost"
+            raise WriteError(f"{partial} cannot be written: {reason}", kept) from None
 
     def position(self) -> Position:
         """Where the recording stands after the last frame."""
         bins = {rate.data.name: (rate.count, rate.steps) for rate in self._rates}
-        return Position({name: data.shape[0] for name, data in self._growing.items()}, bins)
+        return Position(self._now, {name: data.shape[0] for name, data in self._growing.items()}, bins)
 
     def sync(self) -> None:
         """Have everything that was recorded on the disk. Raises WriteError."""
-        with _telling(self.path):
+        with self._telling():
             self._commit()
             self._store.sync()
 
     def _return_to(self, position: Position) -> None:
+        self._now = self._file["snnrun/config"].attrs["reached"] = position.reached
+        self._file.attrs["status"] = "partial"
         for name, data in self._growing.items():
             if data.shape[0] < position.lengths.get(name, 0):
                 raise WriteError(f"{partial_path(self.path)} has lost a part of {name}, and the run cannot go on from there")
@@ -189,7 +214,8 @@ class Writer:
         config.attrs["overrides"] = json.dumps(meta.overrides)
         config.attrs["fingerprint"] = meta.fingerprint
         config.attrs["dt"], config.attrs["steps"] = structure.dt, structure.steps
-        config.attrs["reached"] = config.attrs.get("reached", 0.0)
+        self._now = float(config.attrs.get("reached", 0.0))
+        config.attrs["reached"] = self._now
         for population in structure.populations:
             group = self._file.require_group(f"snnrun/populations/{population.name}")
             group.attrs["size"], group.attrs["model"] = population.size, population.model
@@ -270,11 +296,11 @@ class Writer:
 
     def write(self, frame: FrameLike) -> None:
         """Append what a chunk of steps recorded; a killed run has all but about the last second. Raises WriteError."""
-        with _telling(self.path):
+        with self._telling():
             self._whole = False
             self._append_frame(frame)
             self._whole = True
-            if time.monotonic() - self._committed >= COMMIT_SECONDS:
+            if time.monotonic() - self._committed >= COMMIT_SECONDS or self._store.uncommitted > COMMIT_BYTES:
                 self._commit()
 
     def _append_frame(self, frame: FrameLike) -> None:
@@ -291,7 +317,8 @@ class Writer:
             self._write_rate(target, frame, *own[target.words])
         for target in self._samples:
             _write_samples(target, [frame.samples[i] for i in target.columns])
-        self._file["snnrun/config"].attrs["reached"] = (frame.first_step + frame.steps) * self.dt
+        self._now = (frame.first_step + frame.steps) * self.dt
+        self._file["snnrun/config"].attrs["reached"] = self._now
 
     def _write_spikes(self, target: _Spikes, frame: FrameLike, row: NDArray[Any], neuron: NDArray[Any]) -> None:
         stamp = frame.first_step + row + 1
@@ -324,7 +351,7 @@ class Writer:
 
     def complete(self, provenance: dict[str, Any]) -> None:
         """Write what is still open, and give the file its name. Raises WriteError."""
-        with _telling(self.path):
+        with self._telling():
             self._whole = False
             for target in self._rates:
                 if target.steps:  # a last bin that the run cut short: the rate over the part that there is
@@ -348,18 +375,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-@contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    """Let what the system or HDF5 says become a WriteError in words."""
-    try:
-        yield
-    except (Exists, WriteError):
-        raise
-    except (OSError, RuntimeError) as error:
-        reason = os.strerror(errno) if (errno := _errno(error)) else _words(error)
-        raise WriteError(f"{partial_path(path)} cannot be written: {reason}") from None
 
 
 def _words(error: BaseException) -> str:
