@@ -549,7 +549,7 @@ def test_a_state_that_is_no_number_stops_the_run_and_says_when(tmp_path):
 duration: 100 ms
 populations:
   T: {{size: 1, model: spike_times, times: [1 ms]}}
-  N: {{size: 1, {NEST.replace("-55 mV", "1e30 V")}, conductance: frozen}}
+  N: {{size: 1, {NEST.replace("-55 mV", "1e305 V")}, conductance: frozen}}
 projections:
   g:
     pre: T

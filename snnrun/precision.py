@@ -1,0 +1,29 @@
+"""Which variables a run in float32 keeps in float64.
+
+float32 has 24 bits. A step of dt changes a variable of time constant tau by dt / tau of what is left of its way, and rounding by
+up to 2**-24 of itself. So a step is wrong by up to 2**-24 tau / dt of what it is, and a variable stands still at that part of its
+way before the end. What is slower than SLOWEST steps is therefore kept in float64, and a membrane also where its potentials lie
+further apart than SPAN and the distance at which it stands still were longer than it is there.
+"""
+
+from typing import Any
+
+import numpy as np
+
+SLOWEST = 2**12  # steps; float32 is then right to 2**-12 of a step
+SPAN = 16.0  # mV; of these, 2**-12 are 4 uV
+
+
+def of_synapse(run: str, p: dict[str, Any], dt: float) -> str:
+    """Precision of a receptor's variables in a run, from the parameters of its synapse."""
+    return _of(run, p.get("tau", 0.0), dt)
+
+
+def of_membrane(run: str, p: dict[str, Any], dt: float) -> str:
+    """Precision of a population of lif in a run."""
+    span = np.maximum(np.abs(p["V_th"] - p["V_rest"]), np.abs(p["V_th"] - p["V_reset"]))
+    return _of(run, p["tau"] * np.maximum(span / SPAN, 1.0), dt)
+
+
+def _of(run: str, tau: Any, dt: float) -> str:
+    return "float64" if run == "float64" or np.max(tau) > SLOWEST * dt else "float32"
