@@ -12,6 +12,8 @@ import numpy as np
 
 SLOWEST = 2**12  # steps; float32 is then right to 2**-12 of a step
 SPAN = 16.0  # mV; of these, 2**-12 are 4 uV
+SLOWEST_OF_ALL = 2**41  # steps; float64 is then right to 2**-12 of a step
+LEAST, MOST = (float(bound) for bound in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))  # of float32, in absolute value
 
 
 def of_synapse(run: str, p: dict[str, Any], dt: float) -> str:
@@ -21,8 +23,17 @@ def of_synapse(run: str, p: dict[str, Any], dt: float) -> str:
 
 def of_membrane(run: str, p: dict[str, Any], dt: float) -> str:
     """Precision of a population of lif in a run."""
-    span = np.maximum(np.abs(p["V_th"] - p["V_rest"]), np.abs(p["V_th"] - p["V_reset"]))
-    return _of(run, p["tau"] * np.maximum(span / SPAN, 1.0), dt)
+    return _of(run, p["tau"] * np.maximum(_span(p) / SPAN, 1.0), dt)
+
+
+def finest(p: dict[str, Any]) -> float:
+    """Spacing of the values of V in float32 where they lie furthest from the threshold, in mV."""
+    return float(np.spacing(np.float32(np.max(_span(p)))))
+
+
+def _span(p: dict[str, Any]) -> Any:
+    """How far V is from the threshold, in mV: at rest or after a spike."""
+    return np.maximum(np.abs(p["V_th"] - p["V_rest"]), np.abs(p["V_th"] - p["V_reset"]))
 
 
 def _of(run: str, tau: Any, dt: float) -> str:
