@@ -199,6 +199,24 @@ def test_plan_shows_what_was_merged(folder):
     assert [len(receptor["from"]) for receptor in apart["receptors"]] == [1] * 6
 
 
+def test_plan_shows_what_float32_leaves_to_float64(folder):
+    """Slow variables and wide potentials: also where only one drawn neuron is slow."""
+    draw = "populations.N.tau={uniform: {low: 10 ms, high: 500 ms}}"
+    plain, slow, wide = (
+        json.loads(call("plan", "net.yaml", "--json", *options).stdout)["populations"][-1]["precision"]
+        for options in ((), ("--set", draw), ("--set", "populations.N.V_th=1 V"))
+    )
+    assert (plain, slow, wide) == ("float32", "float64", "float64")
+    assert call("plan", "net.yaml", "--set", draw).stdout.splitlines()[0].endswith("in float64")
+    assert "in float64" not in call("plan", "net.yaml").stdout + call("plan", "net.yaml", "--precision", "float64").stdout
+
+
+def test_plan_explains_what_only_drawing_shows(folder):
+    (folder / "net.yaml").write_text(NET.replace("tau: 10 ms", "tau: {normal: {mean: 1 ms, std: 5 ms}}"))
+    result = call("plan", "net.yaml")
+    assert result.exit_code == 2 and "net.yaml:5:" in result.stderr and "redraw" in result.stderr
+
+
 def test_info_and_digest(folder):
     call("simulate", "net.yaml", "--no-plot", "-q")
     call("simulate", "net.yaml", "--no-plot", "-q", "-o", "again.h5")
