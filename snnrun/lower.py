@@ -289,7 +289,8 @@ def _neuron_const(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cas
     ref_steps = round_steps(population.parameters["tau_ref"], spec.dt)
     ref_steps = np.minimum(ref_steps, neurons.MODELS[plan.model].LONGEST).astype(np.int32)  # days of model time
     parameters = population.parameters | {"I_e": population.parameters["I_e"] + _steady_current(network, plan, spec)}
-    const = neurons.MODELS[plan.model].lower(parameters, ref_steps, spec.dt, plan.precision)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is beyond a float is infinite, and the run says so
+        const = neurons.MODELS[plan.model].lower(parameters, ref_steps, spec.dt, plan.precision)
     held = type(const)(*(None if value is None else cast(value, plan.padded) for value in const))
     return held._replace(zero=_Cast("float64")(const.zero, plan.padded))
 

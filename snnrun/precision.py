@@ -1,9 +1,9 @@
 """Which variables a run in float32 keeps in float64.
 
-float32 has 24 bits. A step of dt changes a variable of time constant tau by dt / tau of what is left of its way, and rounding by
-up to 2**-24 of itself. So a step is wrong by up to 2**-24 tau / dt of what it is, and a variable stands still at that part of its
-way before the end. What is slower than SLOWEST steps is therefore kept in float64, and a membrane also where its potentials lie
-further apart than SPAN and the distance at which it stands still were longer than it is there.
+In a step of dt a variable of time constant tau changes by dt / tau of what is left of its way, and is rounded by up to 2**-24 of
+itself. So in float32 a step may be wrong by 2**-24 tau / dt of what it is, and a variable stands still at that part of its way
+before the end. What is slower than SLOWEST steps is therefore kept in float64; a membrane whose potentials lie further apart than
+SPAN, from where it would stand still further from the end than one of that span.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ def of_membrane(run: str, p: dict[str, Any], dt: float) -> str:
 
 def finest(p: dict[str, Any]) -> float:
     """Spacing of the values of V in float32 where they lie furthest from the threshold, in mV."""
-    return float(np.spacing(np.float32(np.max(_span(p)))))
+    return float(np.spacing(np.float32(min(np.max(_span(p)), MOST))))
 
 
 def _span(p: dict[str, Any]) -> Any:
