@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from snnrun.terminal import visible
+
 Key = tuple[str | int, ...]
 
 MAX_BYTES = 16 * 2**20
@@ -468,14 +470,15 @@ def render(document: Document, faults: Iterable[Fault], kind: str = "error") -> 
         said = f"{path}: " if path else ""
         said += message if kind == "error" else f"{kind}: {message}"
         if isinstance(place, str):
-            blocks.append(f"{place}: {said}{f': {hint}' if hint else ''}")
+            blocks.append(visible(f"{place}: {said}{f': {hint}' if hint else ''}"))
             continue
         line, column = place
         shown, before = _window(lines[line - 1] if line <= len(lines) else "", column - 1)
+        shown, before = _window(visible(shown), len(visible(before)))  # escapes are longer than what they stand for
         blank = "".join("\t" if c == "\t" else " " for c in before)
-        caret = f"{' ' * 5} | {blank}^ {hint}".rstrip()
-        blocks.append(f"{document.name}:{line}:{column}: {said}\n{line:5d} | {shown}\n{caret}")
-    blocks.append(f"{len(shared)} {kind}{'s' if len(shared) != 1 else ''} in {document.name}")
+        caret = f"{' ' * 5} | {blank}^ {visible(hint)}".rstrip()
+        blocks += [visible(f"{document.name}:{line}:{column}: {said}"), f"{line:5d} | {shown}", caret]
+    blocks.append(visible(f"{len(shared)} {kind}{'s' if len(shared) != 1 else ''} in {document.name}"))
     return "\n".join(blocks)
 
 
