@@ -144,6 +144,7 @@ def _place(before: str) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -227,13 +228,17 @@ _Loader.add_constructor("tag:yaml.org,2002:bool", _scalar_of(_bool))
 
 
 def _faults_of_nodes(root: yaml.Node) -> Iterator[Fault]:
-    """Duplicate keys, keys that are no plain scalars, aliases that explode: one walk before anything is constructed."""
+    """Duplicate keys, keys that are no text, halves of characters, aliases that explode: one walk before all is constructed."""
     sizes: dict[int, tuple[int, int]] = {}
     open_nodes: set[int] = set()
     faults: list[Fault] = []
 
     def at(node: yaml.Node, message: str, hint: str = "") -> None:
         faults.append(Fault((), message, hint, line=node.start_mark.line + 1, column=node.start_mark.column + 1))
+
+    def whole(node: yaml.ScalarNode) -> None:
+        if half := _SURROGATE.search(node.value):
+            at(node, f"{visible(half[0])} is half of a character", "write the character itself")
 
     def size(node: yaml.Node) -> tuple[int, int]:
         """Nodes below and including this one, and how deep they are nested."""
@@ -244,6 +249,8 @@ def _faults_of_nodes(root: yaml.Node) -> Iterator[Fault]:
             return sizes[id(node)]
         open_nodes.add(id(node))
         below: list[tuple[int, int]] = []
+        if isinstance(node, yaml.ScalarNode):
+            whole(node)
         if isinstance(node, yaml.SequenceNode):
             below = [size(child) for child in node.value]
         elif isinstance(node, yaml.MappingNode):
@@ -252,6 +259,7 @@ def _faults_of_nodes(root: yaml.Node) -> Iterator[Fault]:
                 if not isinstance(key, yaml.ScalarNode):
                     at(key, "a key must be plain text", "quote what you meant as text")
                 else:
+                    whole(key)
                     if key.value in seen:
                         first = seen[key.value].start_mark.line + 1
                         merge = key.tag == _MERGE

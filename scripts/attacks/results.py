@@ -50,7 +50,7 @@ def attack(source: Path, tries: int, seed: int, folder: Path, draw: bool = False
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         wrong = {0: "", 1: "traceback", -signal.SIGXCPU: "other", -signal.SIGALRM: "other"}.get(code, "signal")
         ending = words if not wrong else {"other": "endless", "signal": f"signal {-code}"}.get(wrong, wrong)
-        inputs: dict[str, str | bytes | Path] = {"mutated.h5": path} if wrong else {}
+        inputs: dict[str, str | bytes | Path] = {"mutated.h5": path} if wrong and path.exists() else {}
         yield Outcome(ending, wrong, f"{name}, try {number}\n{words}", "snnrun info mutated.h5", inputs)
 
 
@@ -133,8 +133,16 @@ def _flip(rng: random.Random, path: Path) -> None:
     """A few bytes anywhere."""
     data = bytearray(path.read_bytes())
     for _ in range(rng.choice((1, 1, 2, 5, 50))):
-        data[rng.randrange(len(data))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+        data[_somewhere(rng, data)] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
     path.write_bytes(data)
+
+
+def _somewhere(rng: random.Random, data: bytearray) -> int:
+    """A place where there is something: most of a small file is room."""
+    at = rng.randrange(len(data))
+    while not data[at] and rng.random() < 0.99:
+        at = rng.randrange(len(data))
+    return at
 
 
 def _flip_structure(rng: random.Random, path: Path) -> None:
@@ -172,7 +180,7 @@ def _cut_and_pad(rng: random.Random, path: Path) -> None:
 def _zero(rng: random.Random, path: Path) -> None:
     data = bytearray(path.read_bytes())
     size = rng.choice((8, 64, 512, 4096, 20_000))
-    at = rng.randrange(max(len(data) - size, 1))
+    at = max(_somewhere(rng, data) - rng.randrange(size), 0)
     data[at : at + size] = bytes(len(data[at : at + size]))
     path.write_bytes(data)
 
@@ -180,7 +188,7 @@ def _zero(rng: random.Random, path: Path) -> None:
 def _swap(rng: random.Random, path: Path) -> None:
     data = bytearray(path.read_bytes())
     size = rng.choice((8, 512, 4096))
-    a, b = (rng.randrange(max(len(data) // size, 1)) * size for _ in range(2))
+    a, b = (_somewhere(rng, data) // size * size for _ in range(2))
     one, other = bytes(data[a : a + size]), bytes(data[b : b + size])
     if len(one) == len(other):
         data[a : a + size], data[b : b + size] = other, one
@@ -329,7 +337,7 @@ def main() -> int:
             endings[f"{outcome.wrong or 'right'}: {outcome.ending}"] += 1
             if outcome.wrong:
                 print(outcome.detail, file=sys.stderr)
-                if a.keep:
+                if a.keep and outcome.inputs:
                     a.keep.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(outcome.inputs["mutated.h5"], a.keep / f"{outcome.wrong}-{a.seed}-{number}.h5")
     print(json.dumps(endings))
