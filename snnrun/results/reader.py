@@ -135,8 +135,8 @@ def _reason(error: BaseException) -> str:
     text = (str(error.args[-1] if isinstance(error, OSError) else error.args[0] if error.args else error).splitlines() or [""])[0]
     found = re.fullmatch(r"(?:\[Errno \d+\] )?(?:Unable to|Can't) [a-z ]*\((.*)\)\.?", text)
     text = found[1] if found else text
-    if "Fletcher32" in text:
-        return "a checksum is wrong"
+    if "filter returned failure" in text or "Fletcher32" in text:
+        return "stored values fail their checksum, or cannot be unpacked"
     if cut := re.match(r"truncated file: eof = (\d+), sblock->base_addr = (\d+), stored_eof = (\d+)", text):
         return f"it is cut short, after {int(cut[1]):,} of {int(cut[2]) + int(cut[3]):,} bytes"
     return text or type(error).__name__
@@ -213,7 +213,8 @@ class Results:
     @_readable
     def reached(self) -> float:
         """How much was simulated, in ms: less than the duration where a run goes on or was stopped."""
-        return min(_number(self._config, "reached", self.duration, 0), self.duration)
+        duration = self.duration
+        return min(_number(self._config, "reached", duration, 0), duration)
 
     @property
     @_readable
@@ -242,17 +243,18 @@ class Results:
     @_readable
     def spikes(self, monitor: str) -> dict[str, Train]:
         """Spikes of a spikes monitor by population."""
-        return {name: self._train(name, group) for name, group in self._groups(monitor, "spikes")}
+        return self._trains(self._groups(monitor, "spikes"))
 
     @_readable
     def all_spikes(self) -> dict[str, Train]:
         """Spikes of every recorded population, from the first monitor that recorded it."""
-        return {name: self._train(name, group) for name, group in self._first()}
+        return self._trains(self._first())
 
     @_readable
     def spike_counts(self) -> dict[str, Count]:
         """Numbers of spikes of every recorded population, from the first monitor that recorded it; reads no spike."""
-        return {name: Count(_length(group), *self._window(name, group)) for name, group in self._first()}
+        span = self.duration, self.reached
+        return {name: Count(_length(group), *self._window(name, group, *span)) for name, group in self._first()}
 
     @_readable
     def series(self, monitor: str) -> dict[tuple[str, str], Series]:
@@ -337,15 +339,18 @@ class Results:
         there = set(spikes)
         return [(name, _group(spikes, name)) for name in self.populations if name in there]
 
-    def _train(self, population: str, group: Any) -> Train:
-        length = _length(group)
-        times = _dataset(group, "timestamps", "f", (None,))[:length].astype(np.float64, copy=False)
-        neurons = self._neurons(population, _dataset(group, "node_ids", "iu", (None,))[:length])
-        if not (np.isfinite(times).all() and (np.diff(times) >= 0).all() and (times >= 0).all()):
-            raise ValueError(f"{group.name} has times that do not ascend from 0")
-        if length and times[-1] > self.duration * (1 + 1e-9):
-            raise ValueError(f"{group.name} has times beyond the duration")
-        return Train(times, neurons, *self._window(population, group))
+    def _trains(self, groups: list[tuple[str, Any]]) -> dict[str, Train]:
+        duration, reached, found = self.duration, self.reached, {}
+        for population, group in groups:
+            length = _length(group)
+            times = group["timestamps"][:length].astype(np.float64, copy=False)
+            neurons = self._neurons(population, group["node_ids"][:length])
+            if not (np.isfinite(times).all() and (np.diff(times) >= 0).all() and (times >= 0).all()):
+                raise ValueError(f"{group.name} has times that do not ascend from 0")
+            if length and times[-1] > duration * (1 + 1e-9):
+                raise ValueError(f"{group.name} has times beyond the duration")
+            found[population] = Train(times, neurons, *self._window(population, group, duration, reached))
+        return found
 
     def _size(self, population: str) -> int:
         return _count(_group(self._file, "snnrun", "populations", population).attrs, "size")
@@ -355,13 +360,13 @@ class Results:
             raise ValueError(f"it names neurons that population {population} does not have")
         return ids.astype(np.int64)
 
-    def _window(self, population: str, group: Any) -> tuple[int, float, float]:
+    def _window(self, population: str, group: Any, duration: float, reached: float) -> tuple[int, float, float]:
         """How many neurons were recorded, and from when to when: no further than what was simulated."""
         size = self._size(population)
         if "neurons" in group.attrs and (recorded := _count(group.attrs, "neurons")) <= size:
             size = recorded
-        start, stop = _number(group.attrs, "start", 0.0), _number(group.attrs, "stop", self.duration)
-        return size, start, max(start, min(stop, self.reached))
+        start, stop = _number(group.attrs, "start", 0.0), _number(group.attrs, "stop", duration)
+        return size, start, max(start, min(stop, reached))
 
 
 # ---- what may be wrong with a file -----------------------------------------------------------------------------------
@@ -455,7 +460,7 @@ def _bytes(file: Any) -> int:
 
 
 def _length(group: Any) -> int:
-    """Number of spikes; a killed run may have flushed one of the datasets only."""
+    """Number of spikes that have both a time and a neuron; a killed run may have flushed one of the datasets only."""
     return min(len(_dataset(group, "timestamps", "f", (None,))), len(_dataset(group, "node_ids", "iu", (None,))))
 
 
