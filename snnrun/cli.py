@@ -162,7 +162,8 @@ def _validated(file: Path, loaded: Any, reports: list[dict[str, Any]], as_json: 
         _warn_of(loaded.document, warnings)
     if not quiet:
         say(
-            f"{file}: valid. {expected.neurons:,} neurons, about {expected.total_synapses:,.0f} synapses, "
+            f"{file}: valid. {expected.neurons:,} neuron{'s' if expected.neurons != 1 else ''}, "
+            f"about {expected.total_synapses:,.0f} synapses, "
             f"{expected.steps:,} steps, at most {estimate.size_text(expected.peak_bytes)} of memory"
         )
 
@@ -221,7 +222,8 @@ def plot(
         from snnrun.results import Results
 
         if kind not in drawing.KINDS:
-            _stop(f"--kind: {kind!r} is unknown", f"use {', '.join(drawing.KINDS)}", False)
+            *others, last = drawing.KINDS
+            _stop(f"--kind: {kind!r} is unknown", f"use {', '.join(others)} or {last}", False)
         if output is not None:
             drawing.check_name(output)
         with Results(results) as found:

@@ -23,6 +23,7 @@ from snnrun.terminal import visible
 # Colours that differ for colour-blind readers too (Petroff, 2021).
 COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
 ENDINGS = (".png", ".pdf", ".svg")
+_LISTED = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 KINDS = ("summary", "raster", "rate", "voltage")
 MAX_POINTS = 2_000_000  # spikes; beyond, a raster is drawn as an image of counts
 MAX_TRACES = 5
@@ -223,9 +224,9 @@ def picture_of(results: Path) -> Path:
 def check_name(path: Path) -> None:
     """That a picture can have this name. Raises PlotError."""
     if path.is_dir():
-        raise PlotError(f"{path} is a folder: name a file that ends in {', '.join(ENDINGS)}")
+        raise PlotError(f"{path} is a folder: name a file that ends in {_LISTED}")
     if path.suffix.lower() not in ENDINGS:
-        raise PlotError(f"{path} does not say what kind of picture it is: let its name end in {', '.join(ENDINGS)}")
+        raise PlotError(f"{path} does not say what kind of picture it is: let its name end in {_LISTED}")
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:

@@ -183,10 +183,14 @@ class Results:
     @_readable
     def resolved(self) -> dict[str, Any]:
         """The network file as it was run, with overrides."""
-        found = json.loads(_text(self._config, "resolved"))
-        for section in (found["populations"], found.get("monitors") or {}):
-            if not all(isinstance(entry, dict) for entry in section.values()):
-                raise ValueError("the resolved network is none")
+        text = _text(self._config, "resolved")
+        try:
+            found = json.loads(text)
+            entries = [*found["populations"].values(), *(found.get("monitors") or {}).values()]
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            entries = [None]
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError("its attribute resolved is no network")
         return found
 
     @property
@@ -200,7 +204,7 @@ class Results:
     def dt(self) -> float:
         dt = _number(self._config, "dt")
         if not dt > 0:
-            raise ValueError(f"dt is {dt:g} ms")
+            raise ValueError(f"its attribute dt is {dt:g}")
         return dt
 
     @property
@@ -357,7 +361,7 @@ class Results:
 
     def _neurons(self, population: str, ids: NDArray[Any]) -> NDArray[np.int64]:
         if len(ids) and not (ids.min() >= 0 and ids.max() < self._size(population)):
-            raise ValueError(f"it names neurons that population {population} does not have")
+            raise ValueError(f"it has neurons that population {population} does not have")
         return ids.astype(np.int64)
 
     def _window(self, population: str, group: Any, duration: float, reached: float) -> tuple[int, float, float]:
@@ -481,7 +485,7 @@ def _text(attributes: Any, key: str, otherwise: str | None = None) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
     if not isinstance(value, str):
-        raise ValueError(f"{key} is no text")
+        raise ValueError(f"its attribute {key} is no text")
     return value
 
 
@@ -491,20 +495,20 @@ def _number(attributes: Any, key: str, otherwise: float | None = None, least: fl
         return otherwise
     value = np.asarray(attributes[key])
     if value.shape or value.dtype.kind not in "iuf" or not least <= _finite(float(value)):
-        raise ValueError(f"{key} is {value}")
+        raise ValueError(f"its attribute {key} is {value}")
     return float(value)
 
 
 def _count(attributes: Any, key: str) -> int:
     value = np.asarray(attributes[key])
     if value.shape or value.dtype.kind not in "iu" or not 0 <= value < 2**53:
-        raise ValueError(f"{key} is {value}")
+        raise ValueError(f"its attribute {key} is {value}")
     return int(value)
 
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):
-        raise ValueError("a number is not finite")
+        raise ValueError("it has a number that is not finite")
     return value
 
 
