@@ -1,10 +1,11 @@
 """The command line: what each verb takes and prints. No numerics, and no import of what a verb does not need."""
 
+import errno
 import json
+import logging
 import math
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import snnrun
-from snnrun import signals
+from snnrun import apart, signals, terminal
 from snnrun.signals import Stop, Stopped
+from snnrun.terminal import say
 
 if TYPE_CHECKING:
     from snnrun import run
@@ -47,12 +49,15 @@ NoMerge = Annotated[bool, typer.Option("--no-merge", help="Give every projection
 
 def main(stop: Stop | None = None) -> None:
     """Run the command line; `stop` says whether a run is asked to stop."""
-    app(obj=stop)
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files, whatever the user's notebooks draw with
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where there is no place for its cache, it does without
+    with terminal.guarded():
+        app(obj=stop)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"snnrun {snnrun.__version__}")
+        say(f"snnrun {snnrun.__version__}")
         raise typer.Exit
 
 
@@ -140,15 +145,17 @@ def validate(
     verbose: Verbose = False,
 ) -> None:
     """Check network files without building anything; prints every mistake."""
-    failed, reports = False, []
+    code, reports = 0, []
+    with _reporting(as_json):
+        _overrides(set_ or [], {})  # what is wrong with an option is said once
     for file in files:
-        with _reporting(as_json, keep_going=True, reports=reports) as outcome:
+        with _reporting(as_json, file, reports) as outcome:
             loaded, _ = _load(file, set_, None, None, None, quiet=True)
             _validated(file, loaded, reports, as_json, quiet)
-        failed |= outcome["failed"]
+        code = code or outcome["code"]
     if as_json:
-        _print_json({"files": reports, "valid": not failed})
-    raise typer.Exit(2 if failed else 0)
+        _print_json({"files": reports, "valid": not code})
+    raise typer.Exit(code)
 
 
 def _validated(file: Path, loaded: Any, reports: list[dict[str, Any]], as_json: bool, quiet: bool) -> None:
@@ -173,10 +180,11 @@ def _validated(file: Path, loaded: Any, reports: list[dict[str, Any]], as_json: 
         )
         return
     if warnings:
-        print(document.render(loaded.document, warnings, "warning"), file=sys.stderr)
+        _warn_of(loaded.document, warnings)
     if not quiet:
-        print(
-            f"{file}: valid. {expected.neurons:,} neurons, about {expected.total_synapses:,.0f} synapses, "
+        say(
+            f"{file}: valid. {expected.neurons:,} neuron{'s' if expected.neurons != 1 else ''}, "
+            f"about {expected.total_synapses:,.0f} synapses, "
             f"{expected.steps:,} steps, at most {estimate.size_text(expected.peak_bytes)} of memory"
         )
 
@@ -209,7 +217,8 @@ def plan(
         if as_json:
             _print_json(described)
         else:
-            print("\n".join(report.lines(described)))
+            for line in report.lines(described):
+                say(line)
 
 
 @app.command()
@@ -231,12 +240,13 @@ def plot(
     verbose: Verbose = False,
 ) -> None:
     """Draw a raster, rates and voltages from a results file."""
-    with _reporting(False):
+    with _reporting(False), apart.child(results):
         from snnrun import plot as drawing
         from snnrun.results import Results
 
         if kind not in drawing.KINDS:
-            _stop(f"--kind: {kind!r} is unknown", f"use {', '.join(drawing.KINDS)}", False)
+            *others, last = drawing.KINDS
+            _stop(f"--kind: {kind!r} is unknown", f"use {', '.join(others)} or {last}", False)
         if output is not None:
             drawing.check_name(output)
         with Results(results) as found:
@@ -246,7 +256,7 @@ def plot(
             )  # fmt: skip
             drawing.save(drawing.draw(kind, found, view), target, dpi)
         if not quiet:
-            print(target)
+            say(str(target))
 
 
 @app.command()
@@ -259,24 +269,21 @@ def info(
     verbose: Verbose = False,
 ) -> None:
     """Summarise a results file: what was run, with what, and what was recorded."""
-    with _reporting(as_json):
+    with _reporting(as_json), apart.child(results):
         from snnrun.results import Results
 
-        try:
-            with Results(results) as found:
-                if yaml:
-                    print(found.yaml, end="")
-                elif digest:
-                    digests = found.digests()
-                    if as_json:
-                        _print_json(digests)
-                    else:
-                        print("\n".join(f"{value}  {name}" for name, value in sorted(digests.items())))
+        with Results(results) as found:
+            if yaml:
+                terminal.hand_over(found.yaml)
+            elif digest:
+                digests = found.digests()
+                if as_json:
+                    _print_json(digests)
                 else:
-                    _print_info(found, as_json)
-            sys.stdout.flush()
-        except BrokenPipeError:  # whoever read this has seen enough, like `head -1`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+                    for name, value in sorted(digests.items()):
+                        say(f"{value}  {name}")
+            else:
+                _print_info(found, as_json)
 
 
 @app.command()
@@ -293,13 +300,22 @@ def schema() -> None:
 def _load(file: Path, set_: list[str] | None, seed: int | None, duration: str | None, precision: str | None,
           quiet: bool) -> tuple[Any, list[str]]:  # fmt: skip
     """The checked file with its overrides, and these as texts. Prints warnings."""
-    from snnrun import check, document
+    from snnrun import check
 
+    if file.exists() and not file.is_file() and not file.is_dir():
+        raise _Mistake(f"{file} is no regular file", "name a network file")
     overrides = _overrides(set_ or [], {"seed": seed, "duration": duration, "precision": precision})
     loaded = check.load(file, overrides)
     if loaded.warnings and not quiet:
-        print(document.render(loaded.document, loaded.warnings, "warning"), file=sys.stderr)
+        _warn_of(loaded.document, loaded.warnings)
     return loaded, [f"{'.'.join(map(str, item.path))}={item.value}" for item in overrides]
+
+
+def _warn_of(found: Any, warnings: list[Any]) -> None:
+    from snnrun import document
+
+    for line in document.render(found, warnings, "warning").split("\n"):
+        terminal.warn(line)
 
 
 def _overrides(texts: list[str], options: dict[str, Any]) -> "list[Override]":
@@ -364,83 +380,101 @@ def _range(text: str | None) -> tuple[int, int] | None:
     return int(low), int(high)
 
 
+class _Mistake(Exception):
+    """What is wrong with an option or a file that it names, and what to do."""
+
+    def __init__(self, message: str, hint: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.message, self.hint, self.code = message, hint, code
+
+
 def _stop(message: str, hint: str, as_json: bool, code: int = 2) -> NoReturn:
-    if as_json:
-        _print_json({"valid": False, "errors": [{"message": message, "hint": hint}]})
-    else:
-        print(f"snnrun: {message}{f': {hint}' if hint else ''}", file=sys.stderr)
-    raise typer.Exit(code)
+    raise _Mistake(message, hint, code)
 
 
 @contextmanager
-def _reporting(as_json: bool, keep_going: bool = False, reports: list[dict[str, Any]] | None = None) -> Iterator[dict[str, bool]]:
-    """Turn what can go wrong into a message and an exit code: 2 for what a user can mend, 1 for a run that failed."""
-    outcome = {"failed": False}
+def _reporting(as_json: bool, file: Path | None = None, reports: list[dict[str, Any]] | None = None) -> Iterator[dict[str, int]]:
+    """Turn what can go wrong into a message and an exit code: 2 for what a user can mend, 1 for a run that failed.
 
-    def stop(message: str, hint: str = "", code: int = 2) -> None:
-        outcome["failed"] = True
-        if keep_going and reports is not None and as_json:
-            reports.append({"file": None, "valid": False, "errors": [{"message": message, "hint": hint}]})
-        elif keep_going:
-            print(f"snnrun: {message}{f': {hint}' if hint else ''}", file=sys.stderr)
-        else:
-            _stop(message, hint, as_json, code)
-
+    With `reports` what goes wrong with a file is one of several reports, and does not end the program.
+    """
+    outcome = {"code": 0}
     try:
         yield outcome
     except (typer.Exit, Stopped):
         raise
     except KeyboardInterrupt:
-        print("snnrun: interrupted; what was written so far stays in the .partial file", file=sys.stderr)
+        terminal.warn("snnrun: interrupted; what was written so far stays in the .partial file")
         raise typer.Exit(130) from None
     except Exception as error:  # every kind is named in _explained, or raised again
         explained = _explained(error)
         if explained is None:
             raise
-        text, objects, hint, code = explained
-        if objects is None:
-            stop(text, hint, code)
+        lines, objects, outcome["code"] = explained
+        if as_json and reports is not None:
+            reports.append({"file": str(file), "valid": False, "errors": objects})
+        elif as_json:
+            _print_json({"valid": False, "errors": objects})
         else:
-            outcome["failed"] = True
-            if keep_going and as_json and reports is not None:
-                reports.append({"file": objects[0]["file"] if objects else None, "valid": False, "errors": objects})
-            elif as_json:
-                _print_json({"valid": False, "errors": objects})
-            else:
-                print(text, file=sys.stderr)
-            if not keep_going:
-                raise typer.Exit(code) from None
+            for line in lines:
+                terminal.warn(line)
+        if reports is None:
+            raise typer.Exit(outcome["code"]) from None
 
 
-def _explained(error: Exception) -> tuple[str, list[dict[str, Any]] | None, str, int] | None:
-    """(message, located faults or None, hint, exit code) of an error that a user can understand; None for a bug."""
+_Explained = tuple[list[str], list[dict[str, Any]], int]
+
+
+def _explained(error: Exception) -> _Explained | None:
+    """Lines for people, objects for programs, and the exit code of an error that a user can understand; None for a bug."""
     from snnrun import document
 
     if isinstance(error, document.SpecError) and error.document is not None:
-        return document.render(error.document, error.faults), document.as_objects(error.document, error.faults), "", 2
+        lines = document.render(error.document, error.faults).split("\n")
+        return lines, document.as_objects(error.document, error.faults), 2
     kind = type(error).__name__
     if kind == "WriteError":
-        return str(error), None, error.kept, 1  # type: ignore[attr-defined]
+        return _sentence(str(error), error.kept, 1)  # type: ignore[attr-defined]
+    if isinstance(error, _Mistake):
+        return _sentence(error.message, error.hint, error.code)
     if kind == "Refused":
-        return error.message, None, error.hint, 2  # type: ignore[attr-defined]
+        return _sentence(error.message, error.hint, 2)  # type: ignore[attr-defined]
     if kind == "Exists":
         busy = str(error).startswith("another run")
-        return str(error), None, f"{'' if busy else 'use --overwrite to replace it, or '}use --output for another name", 2
-    if kind in ("ResultsError", "PlotError"):
-        return str(error), None, "", 2
+        return _sentence(str(error), f"{'' if busy else 'use --overwrite to replace it, or '}use --output for another name", 2)
+    if kind in ("ResultsError", "PlotError", "Crashed"):
+        return _sentence(str(error), "", 1 if getattr(error, "failure", False) else 2)
     if kind == "NumericalError":
-        return str(error), None, "a smaller dt or weaker weights may help; what was recorded stays in the .partial file", 1
-    if isinstance(error, FileNotFoundError):
-        return f"there is no file {error.filename}", None, "", 2
-    if isinstance(error, IsADirectoryError):
-        return f"{error.filename} is a folder", None, "name a file", 2
-    if isinstance(error, PermissionError):
-        return f"{error.filename} may not be read or written", None, "", 2
+        return _sentence(str(error), "a smaller dt or weaker weights may help; what was recorded stays in the .partial file", 1)
     if isinstance(error, OSError):
-        return str(error), None, "", 1
+        return _of_the_system(error)
     if isinstance(error, MemoryError):
-        return "there is not enough memory", None, "see snnrun plan for an estimate", 1
+        return _sentence("there is not enough memory", "see snnrun plan for an estimate", 1)
     return None
+
+
+def _sentence(message: str, hint: str, code: int) -> _Explained:
+    return [f"snnrun: {message}{f': {hint}' if hint else ''}"], [{"message": message, "hint": hint}], code
+
+
+def _of_the_system(error: OSError) -> _Explained:
+    """What the system says of a file: most of it is a mistake in its name, or in the rights to it."""
+    name, said = error.filename, error.strerror or str(error)
+    if name is None:
+        return _sentence(said, "", 1)
+    name = os.fsdecode(name)
+    mistakes = {
+        errno.ENOENT: (f"there is no file {name}", ""),
+        errno.EISDIR: (f"{name} is a folder", "name a file"),
+        errno.ENOTDIR: (f"there is no file {name}", "a part of this path is a file, and no folder"),
+        errno.EACCES: (f"{name} may not be read or written", ""),
+        errno.EPERM: (f"{name} may not be read or written", ""),
+        errno.ELOOP: (f"{name} is a link that leads round in a circle", ""),
+        errno.ENAMETOOLONG: (f"{name} is too long for the name of a file", ""),
+    }
+    if error.errno in mistakes:
+        return _sentence(*mistakes[error.errno], 2)
+    return _sentence(f"{name}: {said}", "", 1)
 
 
 def _print_json(found: Any) -> None:
@@ -453,19 +487,19 @@ def _print_json(found: Any) -> None:
             return None
         return str(value) if isinstance(value, Path) else value
 
-    print(json.dumps(clean(found), indent=2, ensure_ascii=False))
+    print(json.dumps(clean(found), indent=2, allow_nan=False))
 
 
 def _print_summary(summary: Any, spec: Any, verbose: bool) -> None:
     from snnrun import estimate
 
     if not math.isnan(summary.rate_hz):
-        print(f"{summary.spikes:,} spikes, {summary.rate_hz:.4g} Hz per recorded neuron", file=sys.stderr)
+        terminal.warn(f"{summary.spikes:,} spikes, {summary.rate_hz:.4g} Hz per recorded neuron")
     timings = "  ".join(f"{name} {seconds:.2f} s" for name, seconds in summary.seconds.items())
-    print(f"{timings}  peak memory {estimate.size_text(summary.peak_memory_bytes)}", file=sys.stderr)
-    print(summary.results)
+    terminal.warn(f"{timings}  peak memory {estimate.size_text(summary.peak_memory_bytes)}")
+    say(str(summary.results))
     if summary.picture is not None:
-        print(summary.picture)
+        say(str(summary.picture))
 
 
 def _duration(ms: float) -> str:
@@ -495,7 +529,7 @@ def _print_info(found: Any, as_json: bool) -> None:
     else:
         length = f"{_duration(found.reached)} of {_duration(found.duration)}"
         state = "incomplete: the run is going on, or was stopped"
-    print(f"{found.path}: {facts['name']}, {length} in steps of {found.dt:g} ms, {state}")
+    say(f"{found.path}: {facts['name']}, {length} in steps of {found.dt:g} ms, {state}")
     for name, (size, model) in found.populations.items():
         count = counts.get(name)
         heard = "" if count is None else f"  {count.spikes:,} spikes"
@@ -504,11 +538,11 @@ def _print_info(found: Any, as_json: bool) -> None:
             whole = count.start == 0 and count.stop == found.reached
             window = "" if whole else f" from {_duration(count.start)} to {_duration(count.stop)}"
             heard += f"{of}{window}  {count.rate:.4g} Hz"
-        print(f"  population  {name}  {model}  {size:,} neuron{'s' if size != 1 else ''}{heard}")
+        say(f"  population  {name}  {model}  {size:,} neuron{'s' if size != 1 else ''}{heard}")
     for name, model in found.monitors.items():
-        print(f"  monitor     {name}  {model}")
+        say(f"  monitor     {name}  {model}")
     for key, value in found.provenance.items():
-        print(f"  {key:<22}{f'{value:.4g}' if isinstance(value, float) else value}")
+        say(f"  {key:<22}{f'{value:.4g}' if isinstance(value, float) else value}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from snnrun.terminal import visible
+
 Key = tuple[str | int, ...]
 
 MAX_BYTES = 16 * 2**20
@@ -142,6 +144,7 @@ def _place(before: str) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -225,13 +228,17 @@ _Loader.add_constructor("tag:yaml.org,2002:bool", _scalar_of(_bool))
 
 
 def _faults_of_nodes(root: yaml.Node) -> Iterator[Fault]:
-    """Duplicate keys, keys that are no plain scalars, aliases that explode: one walk before anything is constructed."""
+    """Duplicate keys, keys that are no text, halves of characters, aliases that explode: one walk before all is constructed."""
     sizes: dict[int, tuple[int, int]] = {}
     open_nodes: set[int] = set()
     faults: list[Fault] = []
 
     def at(node: yaml.Node, message: str, hint: str = "") -> None:
         faults.append(Fault((), message, hint, line=node.start_mark.line + 1, column=node.start_mark.column + 1))
+
+    def whole(node: yaml.ScalarNode) -> None:
+        if half := _SURROGATE.search(node.value):
+            at(node, f"{visible(half[0])} is half of a character", "write the character itself")
 
     def size(node: yaml.Node) -> tuple[int, int]:
         """Nodes below and including this one, and how deep they are nested."""
@@ -242,6 +249,8 @@ def _faults_of_nodes(root: yaml.Node) -> Iterator[Fault]:
             return sizes[id(node)]
         open_nodes.add(id(node))
         below: list[tuple[int, int]] = []
+        if isinstance(node, yaml.ScalarNode):
+            whole(node)
         if isinstance(node, yaml.SequenceNode):
             below = [size(child) for child in node.value]
         elif isinstance(node, yaml.MappingNode):
@@ -250,6 +259,7 @@ def _faults_of_nodes(root: yaml.Node) -> Iterator[Fault]:
                 if not isinstance(key, yaml.ScalarNode):
                     at(key, "a key must be plain text", "quote what you meant as text")
                 else:
+                    whole(key)
                     if key.value in seen:
                         first = seen[key.value].start_mark.line + 1
                         merge = key.tag == _MERGE
@@ -468,14 +478,15 @@ def render(document: Document, faults: Iterable[Fault], kind: str = "error") -> 
         said = f"{path}: " if path else ""
         said += message if kind == "error" else f"{kind}: {message}"
         if isinstance(place, str):
-            blocks.append(f"{place}: {said}{f': {hint}' if hint else ''}")
+            blocks.append(visible(f"{place}: {said}{f': {hint}' if hint else ''}"))
             continue
         line, column = place
         shown, before = _window(lines[line - 1] if line <= len(lines) else "", column - 1)
+        shown, before = _window(visible(shown), len(visible(before)))  # escapes are longer than what they stand for
         blank = "".join("\t" if c == "\t" else " " for c in before)
-        caret = f"{' ' * 5} | {blank}^ {hint}".rstrip()
-        blocks.append(f"{document.name}:{line}:{column}: {said}\n{line:5d} | {shown}\n{caret}")
-    blocks.append(f"{len(shared)} {kind}{'s' if len(shared) != 1 else ''} in {document.name}")
+        caret = f"{' ' * 5} | {blank}^ {visible(hint)}".rstrip()
+        blocks += [visible(f"{document.name}:{line}:{column}: {said}"), f"{line:5d} | {shown}", caret]
+    blocks.append(visible(f"{len(shared)} {kind}{'s' if len(shared) != 1 else ''} in {document.name}"))
     return "\n".join(blocks)
 
 

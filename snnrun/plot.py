@@ -1,6 +1,9 @@
 """Pictures of a results file: the only module that knows matplotlib."""
 
 import math
+import os
+import stat
+import tempfile
 import warnings
 from functools import cached_property
 from pathlib import Path
@@ -8,20 +11,19 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
-matplotlib.use("Agg", force=False)
-
-from matplotlib.colors import to_rgb  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: E402
-from matplotlib.ticker import FixedLocator, MaxNLocator  # noqa: E402
-
-from snnrun.results import Rate, Results, Samples, Train  # noqa: E402
+from snnrun.results import Rate, Results, ResultsError, Samples, Train
+from snnrun.terminal import visible
 
 # Colours that differ for colour-blind readers too (Petroff, 2021).
 COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
 ENDINGS = (".png", ".pdf", ".svg")
+_LISTED = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 KINDS = ("summary", "raster", "rate", "voltage")
 MAX_POINTS = 2_000_000  # spikes; beyond, a raster is drawn as an image of counts
 MAX_TRACES = 5
@@ -32,7 +34,11 @@ _TRACE_INCHES = 0.62
 
 
 class PlotError(Exception):
-    """A picture that cannot be drawn."""
+    """A picture that cannot be drawn. A `failure` is none of the user's mistakes."""
+
+    def __init__(self, message: str, failure: bool = False) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 class _Shown(NamedTuple):
@@ -103,7 +109,7 @@ class View:
                 parts = [(max(low, self.neurons[0]), min(high, self.neurons[1])) for low, high in parts]
             parts = [(low, high) for low, high in parts if low < high]
             start, stop = max(self.start, train.start), min(self.stop, train.stop)
-            if parts and start < stop:
+            if parts and train.size and start < stop:
                 low, high = min(part[0] for part in parts), max(part[1] for part in parts)
                 size = train.size if self.neurons is None else sum(b - a for a, b in parts)
                 keep = (train.times > start) & (train.times <= stop) & (train.neurons >= low) & (train.neurons < high)
@@ -131,13 +137,16 @@ class View:
 
 def _recorded(results: Results, population: str, train: Train) -> list[tuple[int, int]]:
     """Which neurons the first spikes monitor of a population took, as ranges."""
-    from snnrun.spec import parts
+    from snnrun.spec import SelectionError, parts
 
     sizes = {name: size for name, (size, _) in results.populations.items()}
     for monitor in (results.resolved.get("monitors") or {}).values():
         if monitor.get("model") == "spikes":
             of = monitor.get("of")
-            selected = parts(tuple(of) if isinstance(of, list) else (str(of),), sizes)
+            try:
+                selected = parts(tuple(map(str, of if isinstance(of, list) else [of])), sizes)
+            except SelectionError as error:
+                raise ResultsError(f"{results.path} is damaged: {error.message}") from None
             found = [(part.start, part.stop) for part in selected if part.population == population]
             if sum(high - low for low, high in found) == train.size:
                 return found
@@ -156,6 +165,11 @@ def _averaged(rate: Rate, most: int) -> Rate:
     return Rate(0.5 * (edges[:-1] + edges[1:]), values, several * rate.bin, edges, rate.size)
 
 
+# names are no formulas
+_plainly = matplotlib.rc_context({"text.parse_math": False, "text.usetex": False})
+
+
+@_plainly
 def summary(results: Results, view: View | None = None) -> Figure:
     """Raster coloured by population, population rates below, and voltage traces where they were recorded."""
     view = view or View(results)
@@ -173,6 +187,7 @@ def summary(results: Results, view: View | None = None) -> Figure:
     return _finished(figure, axes, view, trains, curves)
 
 
+@_plainly
 def draw(kind: str, results: Results, view: View) -> Figure:
     """One of KINDS."""
     if kind == "summary":
@@ -209,21 +224,34 @@ def picture_of(results: Path) -> Path:
 def check_name(path: Path) -> None:
     """That a picture can have this name. Raises PlotError."""
     if path.is_dir():
-        raise PlotError(f"{path} is a folder: name a file that ends in {', '.join(ENDINGS)}")
+        raise PlotError(f"{path} is a folder: name a file that ends in {_LISTED}")
     if path.suffix.lower() not in ENDINGS:
-        raise PlotError(f"{path} does not say what kind of picture it is: let its name end in {', '.join(ENDINGS)}")
+        raise PlotError(f"{path} does not say what kind of picture it is: let its name end in {_LISTED}")
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:  # a link that leads round in a circle, a folder that is a file
+        raise PlotError(f"{path} cannot be written: {error.strerror}") from None
+    if not regular:
+        raise PlotError(f"{path} is no regular file")
 
 
 def save(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a figure; its kind follows from the ending."""
+    """Write a figure; its kind follows from the ending. What was there stays until the new one is complete."""
     check_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
+        target = Path(os.path.realpath(path))
+        with tempfile.TemporaryDirectory(prefix=".snnrun-", dir=target.parent) as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a name with letters that the font lacks is no reason to fail
-            figure.savefig(path, dpi=dpi)
+            drawn = Path(folder) / target.name
+            figure.savefig(drawn, dpi=dpi)
+            drawn.replace(target)
     except OSError as error:  # the system does not name the file when a disk is full
-        raise PlotError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise PlotError(f"{path} cannot be written: {error.strerror or error}", failure=True) from error
+    except (ValueError, ArithmeticError, MemoryError) as error:  # numbers that no axis can show
+        raise PlotError(f"{path} cannot be drawn: {error}") from error
 
 
 def _finished(figure: Figure, axes: list[Any], view: View, trains: dict[str, _Shown], curves: dict[str, Rate]) -> Figure:
@@ -233,7 +261,8 @@ def _finished(figure: Figure, axes: list[Any], view: View, trains: dict[str, _Sh
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
     if view.title:
-        name = view.results.name if len(view.results.name) <= 60 else view.results.name[:59] + "…"
+        name = visible(view.results.name)
+        name = name if len(name) <= 60 else name[:59] + "…"
         _title(axes[0], name if view.results.complete else f"{name} (incomplete)", _rate_texts(view, trains, curves))
     return figure
 
@@ -251,24 +280,24 @@ def _rate_texts(view: View, trains: dict[str, _Shown], curves: dict[str, Rate]) 
         else:
             continue
         neurons = "" if size is None else f"{size:,} neuron{'s' if size != 1 else ''}, "
-        found.append(f"{population}: {neurons}{rate:.3g} Hz")
+        found.append(f"{visible(population)}: {neurons}{rate:.3g} Hz")
     return found
 
 
 def _title(axis: Any, name: str, rates: list[str]) -> None:
     """The name at the left; rates at the right of it, or in rows below it where they are too many."""
     beside = "   ".join(rates)
-    bold = dict(fontsize=11, fontweight="bold", parse_math=False)
+    bold = dict(fontsize=11, fontweight="bold")
     if 1.5 * len(name) + len(beside) <= 85:
         axis.set_title(name, loc="left", **bold)
-        axis.set_title(beside, loc="right", fontsize=9, color="#444444", parse_math=False)
+        axis.set_title(beside, loc="right", fontsize=9, color="#444444")
         return
     rows = [""]
     for text in rates:
         if rows[-1] and len(rows[-1]) + 3 + len(text) > 110:
             rows.append("")
         rows[-1] += ("   " if rows[-1] else "") + text
-    axis.set_title("\n".join(rows), loc="left", fontsize=8, color="#444444", parse_math=False)
+    axis.set_title("\n".join(rows), loc="left", fontsize=8, color="#444444")
     above = 9 + 9.4 * len(rows)  # points
     axis.annotate(name, (0, 1), xycoords="axes fraction", xytext=(0, above), textcoords="offset points", annotation_clip=False,
                   va="bottom", **bold)  # fmt: skip
@@ -297,14 +326,14 @@ def _raster(axis: Any, view: View, trains: dict[str, _Shown]) -> None:
     axis.set_ylabel("neuron")
     axis.ticklabel_format(axis="y", style="plain", useOffset=False)
     # a locator of whole numbers gives fractions where there are only one or two of them
-    few = FixedLocator(list(range(top, offset)))
-    axis.yaxis.set_major_locator(few if rows <= 3 else MaxNLocator(nbins=6, integer=True))
+    few = FixedLocator(list(range(top, offset))) if rows <= 3 else MaxNLocator(nbins=6, integer=True)
+    axis.yaxis.set_major_locator(few)
     if not alone:
         for name, (_, low, high) in trains.items():
             if first[name]:
                 axis.axhline(first[name] - 0.5, color="#bbbbbb", lw=0.6)
             if (high - low) / rows > 0.04:
-                axis.annotate(name, (1.006, first[name] + (high - low) / 2 - 0.5), xycoords=("axes fraction", "data"),
+                axis.annotate(visible(name), (1.006, first[name] + (high - low) / 2 - 0.5), xycoords=("axes fraction", "data"),
                               color=view.colour(name), fontsize=9, va="center", annotation_clip=False)  # fmt: skip
 
 
@@ -344,7 +373,7 @@ def _rates(axis: Any, view: View, curves: dict[str, Rate], legend: bool) -> None
     """Rates per neuron as steps; thin and translucent where lines lie upon each other."""
     line = dict(lw=1.1) if len(curves) == 1 else dict(lw=0.9, alpha=0.8)
     for name, rate in curves.items():
-        axis.stairs(rate.values, rate.edges, baseline=None, color=view.colour(name), label=name, **line)
+        axis.stairs(rate.values, rate.edges, baseline=None, color=view.colour(name), label=visible(name), **line)
     widths = {f"{rate.bin:.4g}" for rate in curves.values()}
     axis.set_ylabel(f"rate (Hz)\n{widths.pop()} ms bins" if len(widths) == 1 else "rate (Hz)")
     axis.set_ylim(bottom=0)
@@ -401,7 +430,8 @@ def _draw_traces(axes: list[Any], view: View, traces: list[_Trace]) -> None:
             axis.vlines(stamps, top, top + 0.5 * span, color=colour, lw=0.9)
         axis.set_ylim(bottom - 0.1 * span, top + 0.55 * span)
         axis.yaxis.set_major_locator(MaxNLocator(nbins=3))
-        axis.set_ylabel(f"{trace.population}[{trace.neuron}]", rotation=0, ha="left", va="center", fontsize=9, color=colour)
+        label = f"{visible(trace.population)}[{trace.neuron}]"
+        axis.set_ylabel(label, rotation=0, ha="left", va="center", fontsize=9, color=colour)
         axis.yaxis.set_label_coords(1.006, 0.5)
         axis.tick_params(axis="y", labelsize=8)
         if axis is not axes[-1]:

@@ -8,7 +8,7 @@ import rich.progress
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from snnrun import estimate, run
+from snnrun import estimate, run, terminal
 from snnrun.spec import Spec
 
 
@@ -24,7 +24,7 @@ class Progress(run.Watcher):
         self.terminal = sys.stderr.isatty()
 
     def _say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        terminal.warn(text)
 
     def stage(self, name: str) -> None:
         if self.verbose:
@@ -62,14 +62,15 @@ class Progress(run.Watcher):
 
     def _open_bar(self, steps: int) -> None:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
         )
-        self.bar = rich.progress.Progress(*columns, console=Console(stderr=True), transient=True)
-        self.task = self.bar.add_task(self.spec.name, total=steps, speed="")
+        self.bar = rich.progress.Progress(*columns, console=Console(file=terminal.unguarded(sys.stderr)), transient=True,
+                                          redirect_stdout=False, redirect_stderr=False)  # fmt: skip
+        self.task = self.bar.add_task(terminal.visible(self.spec.name), total=steps, speed="")
         self.bar.start()
 
     def close(self) -> None:

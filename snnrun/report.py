@@ -7,6 +7,7 @@ from snnrun import connect, estimate, kernels, network, neurons, outputs, precis
 from snnrun.quantities import Column, Frozen, is_literal, law_of, plain
 from snnrun.receptors import Receptor, receptors, weight_dimension
 from snnrun.spec import Spec
+from snnrun.terminal import visible
 
 
 def describe(spec: Spec, folder: Path, merge: bool = True, kernel: str = "auto") -> dict[str, list[dict[str, Any]]]:
@@ -87,6 +88,7 @@ def lines(plan: dict[str, list[dict[str, Any]]]) -> list[str]:
     ]
     text = []
     for title, table in rows:
+        table = [[visible(cell) for cell in row] for row in table]
         widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))] if table else []
         for i, row in enumerate(table):
             cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -1,5 +1,6 @@
 """One run from a network file to results: the only module that wires engine, results and device together."""
 
+import errno
 import os
 import platform
 import resource
@@ -21,6 +22,7 @@ from snnrun.checkpoint import Checkpoint, CheckpointError
 from snnrun.document import SpecError
 from snnrun.plan import Plan
 from snnrun.signals import Stop
+from snnrun.terminal import visible
 
 
 class Refused(Exception):
@@ -175,8 +177,18 @@ def _resolved(request: Request) -> Request:
     if request.output.is_dir() or not request.output.name:
         raise Refused(f"{request.output} is a folder", "name a file with --output")
     if request.output.is_symlink():  # results go where the link points; the partial file lies there, too
-        return request._replace(output=request.output.resolve())
+        return request._replace(output=_target(request.output))
     return request
+
+
+def _target(path: Path) -> Path:
+    """What a path leads to. Raises Refused."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Refused(f"{path} is a link that leads round in a circle", "use --output") from None
+    return path.resolve()
 
 
 def _accepted(request: Request) -> Path | None:
@@ -490,7 +502,7 @@ def _refuse(request: Request, picture: Path | None) -> None:
         *(((document.folder / file).resolve()) for file in check.referenced_files(request.loaded.spec)),
     }
     for path in concerned:
-        if path.resolve() in sources:
+        if _target(path) in sources:
             raise Refused(f"{path} is read by this network", "use --output")
         if path.exists() and not path.is_file():
             raise Refused(f"{path} is no regular file", "use --output")
@@ -520,9 +532,11 @@ def start_jax(device: str, threads: int) -> str:
         jax.config.update("jax_platforms", "cpu")
     try:
         found = jax.devices("gpu" if device == "gpu" else None)[0]
-    except RuntimeError:
-        hint = "install JAX with CUDA (pip install 'jax[cuda12]'), or use --device cpu"
-        raise Refused("no GPU was found that JAX can use", hint) from None
+    except (RuntimeError, AssertionError):  # the latter is what JAX raises where JAX_PLATFORMS leaves nothing
+        asked = os.environ.get("JAX_PLATFORMS")
+        hint = f"JAX_PLATFORMS is {asked}; unset it" if asked else "install JAX with CUDA (pip install 'jax[cuda12]')"
+        what = "GPU" if device == "gpu" else "device"
+        raise Refused(f"no {what} was found that JAX can use", f"{hint}, or use --device cpu") from None
     jax.config.update("jax_default_device", found)
     return f"{found.platform} ({found.device_kind})" if found.platform != "cpu" else "cpu"
 
@@ -574,7 +588,8 @@ def _provenance(request: Request, facts: dict[str, Any], created: datetime) -> d
         **{key: facts[key] for key in ("device", "threads", "kernel", "neurons", "synapses")},
     }
     slurm = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
-    return known | {key.lower(): os.environ[key] for key in slurm if key in os.environ}
+    known |= {key.lower(): os.environ[key] for key in slurm if key in os.environ}
+    return {key: visible(value) if isinstance(value, str) else value for key, value in known.items()}  # bytes that are no text
 
 
 def peak_memory() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
-from pydantic import Field, PrivateAttr, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, Tag, ValidationError, model_validator
 
 from snnrun.connect import Rule
 from snnrun.document import Fault, Key, nearest
@@ -19,6 +19,7 @@ from snnrun.neurons import Population
 from snnrun.outputs import Output
 from snnrun.quantities import LAWS, Drawable, Frozen, Name, Precision, Selection, Time, WeightQuantity, fault
 from snnrun.synapses import Synapse
+from snnrun.terminal import hidden, visible
 
 
 class Projection(Frozen):
@@ -40,10 +41,22 @@ class Projection(Frozen):
     """How it acts on the membrane: cuba where it is not given."""
 
 
+MAX_NAME = 2000  # characters
+
+
+def _shown(name: str) -> str:
+    """That a name can be shown wherever it will be: on terminals, in pictures, in the results."""
+    if found := next(filter(hidden, name), None):
+        raise fault(f"a name must not have the character {visible(found, kept='')}", "remove it")
+    if len(name) > MAX_NAME:
+        raise fault(f"the name has {len(name):,} characters", f"use at most {MAX_NAME:,}")
+    return name
+
+
 class Spec(Frozen):
     """A spiking neural network and its run."""
 
-    name: str = "network"
+    name: Annotated[str, AfterValidator(_shown)] = "network"
     """The file's name without its ending, where it is not given."""
     seed: Annotated[int, Field(ge=0, lt=2**64, strict=True)] = 0
     """Of all random numbers."""
@@ -162,7 +175,7 @@ def read(tree: dict[str, Any], default_name: str) -> Reading:
     Where something is wrong, the rest is read all the same, so that every mistake of a file is found at once: a faulty part
     of an entry is replaced by something sound, and an entry that cannot be mended like this is left out.
     """
-    tree = {"name": default_name, **tree}
+    tree = {"name": visible(default_name, kept=""), **tree}
     order = tuple(section for section in tree if section in ("inputs", "projections"))
 
     def validated(candidate: dict[str, Any]) -> Spec:

@@ -1,6 +1,7 @@
 """The command line, end to end: what is printed where, exit codes, and what is never lost."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -186,6 +187,43 @@ def test_a_link_is_followed(folder):
     (folder / "link.h5").symlink_to(folder / "far" / "real.h5")
     assert call("simulate", "net.yaml", "-q", "--no-plot", "-o", "link.h5").exit_code == 0
     assert (folder / "link.h5").is_symlink() and (folder / "far" / "real.h5").is_file()
+
+
+def test_links_in_a_circle_are_refused(folder):
+    (folder / "loop.h5").symlink_to("loop.h5")
+    (folder / "loop.png").symlink_to("loop.png")
+    for arguments in (["-o", "loop.h5", "--no-plot"], ["-o", "loop.hdf5"]):
+        result = call("simulate", "net.yaml", *arguments)
+        assert result.exit_code == 2 and "is a link that leads round in a circle: use --output" in result.stderr
+    assert (folder / "loop.h5").is_symlink() and not (folder / "loop.hdf5").exists()
+
+
+def test_files_may_have_names_that_are_no_text(folder):
+    network, output = (os.fsdecode(name) for name in (b"net\xff\x1b.yaml", b"r\xff.h5"))
+    (folder / network).write_text(NET.replace("name: tiny\n", ""))
+    result = call("simulate", network, "-o", output)
+    assert result.exit_code == 0 and result.stdout == "r\\udcff.h5\nr\\udcff.png\n"
+    assert call("info", output).stdout.startswith(r"r\udcff.h5: net\udcff\x1b, 20 ms")
+    assert json.loads(call("info", output, "--json").stdout)["file"] == output
+
+
+@pytest.mark.parametrize("size", [200_000, 2_000_000])
+def test_a_long_network_file_fits_into_the_results(folder, size):
+    """Longer than what HDF5 keeps in the header of an object."""
+    text = NET + "# " + "x" * size
+    (folder / "net.yaml").write_text(text)
+    assert call("simulate", "net.yaml", "--no-plot", "-q").exit_code == 0
+    assert call("info", "results.h5", "--yaml").stdout == text
+
+
+@pytest.mark.parametrize(("asked", "device"), [("nonsense", "auto"), ("cuda", "auto"), ("cpu", "gpu")])
+def test_a_device_that_is_not_there_is_said_with_what_hides_it(asked, device):
+    program = "import sys; from snnrun import run\ntry: run.start_jax(sys.argv[1], 1)\n"
+    program += "except run.Refused as error: print(error.message, error.hint, sep='; ')"
+    environment = {**os.environ, "JAX_PLATFORMS": asked}
+    done = subprocess.run([sys.executable, "-c", program, device], env=environment, capture_output=True, text=True)
+    what = "GPU" if device == "gpu" else "device"
+    assert done.stdout == f"no {what} was found that JAX can use; JAX_PLATFORMS is {asked}; unset it, or use --device cpu\n"
 
 
 def test_the_mean_rate_is_that_of_the_recorded_neurons_and_window(folder):

@@ -116,6 +116,8 @@ REFUSED = {
     "two documents": ("a: 1\n---\nb: 2\n", 2, 1, "a network file holds one document", "remove the line ---"),
     "a tab as indentation": ("a:\n\tb: 1\n", 2, 1, "a tab stands where YAML wants blanks", "use blanks"),
     "a control character": ("a: 1\nbc: \x07\n", 2, 5, "the character U+0007 is not allowed in YAML", "remove it"),
+    "half a character": ('a: "x\\ud800"', 1, 4, r"\ud800 is half of a character", "write the character itself"),
+    "half of a key": ('"\\udcff": 1', 1, 1, r"\udcff is half of a character", "write the character itself"),
     "a form feed": ("a: 1\n\x0c", 2, 1, "the character U+000C is not allowed in YAML", "remove it"),
     "a colon in a text": ("name: a: b", 1, 8, "a colon is not expected here", "needs quotes"),
     "a missing colon": ("seed 3\ndt: 1 ms\n", 2, 3, "a colon is not expected here", "a colon missing in the line above"),

@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1] / "snnrun"
 
 # From the bottom up; a module imports only from rows above its own in this list, or from its own package.
 ROWS = [
-    {"lazy", "units", "document", "plan", "precision", "signals"},
+    {"lazy", "units", "terminal", "plan", "precision", "signals"},
+    {"document", "apart"},
     {"quantities"},
     {"random"},
     {"neurons", "synapses", "outputs", "inputs", "connect", "monitors", "tables"},

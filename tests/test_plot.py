@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree
 from pathlib import Path
 
 import h5py
@@ -14,7 +15,7 @@ import pytest
 from networks import load
 from typer.testing import CliRunner
 
-from snnrun import plot, run
+from snnrun import plot, run, terminal
 from snnrun.cli import app
 from snnrun.results import Results, ResultsError
 
@@ -284,10 +285,50 @@ def test_a_picture_that_cannot_be_written_is_named(found, tmp_path, monkeypatch)
         plot.save(figure, tmp_path / "a.png")
 
 
-def test_a_name_is_no_formula(found, tmp_path, monkeypatch):
-    monkeypatch.setattr(Results, "name", r"$\frac{" + "x" * 80)
+@pytest.mark.parametrize("name", [r"$\frac{" + "x" * 80, "$x^2$", "a\0b", "\x1b[2J\u202e\u200b", "\ud800\udcff", "-->&<", "雪\n"])
+def test_a_name_is_shown_as_it_is_and_is_no_formula(written, tmp_path, monkeypatch, name):
+    """Names of networks, and those of populations that no check has seen."""
+    path = tmp_path / "odd.h5"
+    shutil.copy(written, path)
+    population = "x" + "".join(c for c in name if not "\ud800" <= c <= "\udfff" and c != "\0")  # HDF5 has no other names
+    with h5py.File(path, "r+") as file:
+        tree = json.loads(file["snnrun/config"].attrs["resolved"])
+        tree["populations"] = {population if old == "A" else old: entry for old, entry in tree["populations"].items()}
+        tree["monitors"]["spikes"]["of"] = "B"  # a selection has no such names
+        file["snnrun/config"].attrs["resolved"] = json.dumps(tree)
+        for group in ("snnrun/populations", "spikes", "snnrun/monitors/spikes", "snnrun/monitors/V"):
+            file[group].move("A", population)
+    monkeypatch.setattr(Results, "name", name)
+    with Results(path) as odd:
+        figure = plot.summary(odd)
+        shown = titles(figure)
+        assert terminal.visible(population) in shown and not any(map(terminal.hidden, shown.replace("\n", "")))
+        for ending in plot.ENDINGS:
+            plot.save(figure, tmp_path / f"a{ending}", 30)
+        drawn = plot.draw("rate", odd, plot.View(odd)).axes[0].get_legend_handles_labels()[1]
+        assert terminal.visible(population) in drawn
+    xml.etree.ElementTree.parse(tmp_path / "a.svg")
+
+
+@pytest.mark.parametrize("ending", plot.ENDINGS)
+def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(found, tmp_path, monkeypatch, ending):
+    (tmp_path / f"a{ending}").write_bytes(b"precious")
+    figure = plot.summary(found)
+    with pytest.raises(plot.PlotError, match="cannot be drawn"):
+        plot.save(figure, tmp_path / f"a{ending}", 10**7)
+    assert (tmp_path / f"a{ending}").read_bytes() == b"precious" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_picture_goes_where_a_link_points_and_never_to_what_is_no_file(found, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "a.png").symlink_to("far/real.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    os.mkfifo(tmp_path / "fifo.png")
     plot.save(plot.summary(found), tmp_path / "a.png", 30)
-    assert (tmp_path / "a.png").exists()
+    assert (tmp_path / "a.png").is_symlink() and (tmp_path / "far/real.png").is_file()
+    for name, message in (("loop.png", "Too many levels"), ("fifo.png", "no regular file"), ("far/real.png/a.png", "Not a dir")):
+        with pytest.raises(plot.PlotError, match=message):
+            plot.save(plot.summary(found), tmp_path / name)
 
 
 # ---- the command line ------------------------------------------------------------------------------------------------
@@ -308,6 +349,32 @@ def test_info_says_how_far_a_run_got_and_counts_what_was_recorded(stopped, found
     assert facts["reached_ms"] == pytest.approx(100)
     assert facts["rates_hz"]["C"] == pytest.approx(found.spikes("some")["C"].rate)
     assert "of 10 neurons from 20 ms to 60 ms" in call("info", found.path).stdout
+
+
+def test_the_network_file_is_handed_over_as_it_is_but_not_to_a_terminal(tmp_path, monkeypatch):
+    text = "\x1b[2J\u202eµ\udcff\r\n"
+    with (tmp_path / "out").open("w") as stream:
+        monkeypatch.setattr(sys, "stdout", terminal._Guarded(stream))
+        terminal.hand_over(text)
+        sys.stdout.flush()
+    assert (tmp_path / "out").read_bytes() == text.encode("utf-8", "surrogateescape")
+    read, write = os.openpty()
+    with os.fdopen(write, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", terminal._Guarded(stream))
+        terminal.hand_over(text)
+        sys.stdout.flush()
+        assert os.read(read, 1000).decode() == "\\x1b[2J\\u202eµ\\udcff\\r\r\n"
+    os.close(read)
+    monkeypatch.undo()
+
+
+def test_pictures_are_drawn_without_a_screen_a_home_or_a_place_for_a_cache(written, tmp_path):
+    environment = {**os.environ, "MPLBACKEND": "nonsense", "MPLCONFIGDIR": "/dev/null/x", "DISPLAY": "nonsense:9"}
+    environment.pop("HOME", None)
+    program = "from snnrun.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program, "plot", str(written), "-o", str(tmp_path / "a.png")], env=environment,
+                          capture_output=True, text=True)  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path / 'a.png'}\n", "")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(written):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from snnrun import check, document, spec, tables
 from snnrun.document import Override, SpecError
 from snnrun.quantities import Law, Quantity, law_of
+from snnrun.terminal import visible
 
 CONFIGS = sorted(Path(__file__).parent.parent.glob("configs/*.yaml"))
 
@@ -381,7 +382,7 @@ def test_a_mistake_is_shown_at_its_place_with_what_to_write(folder, old, new, me
     assert said, shown
     if "▶" in new:
         assert (said[0]["line"], said[0]["column"]) == marked_place(old, new), shown
-    assert said[0]["message"] in shown
+    assert visible(said[0]["message"]) in shown
 
 
 def test_a_misspelled_key_is_not_also_reported_as_missing(folder):

@@ -3,7 +3,11 @@
 import functools
 import hashlib
 import json
-from collections.abc import Callable
+import math
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -57,6 +61,46 @@ class Series(NamedTuple):
     unit: str
 
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _readable(method: _Method) -> _Method:
+    """Let whatever a damaged file raises become a ResultsError that names the file."""
+
+    @functools.wraps(method)
+    def read(self: Any, *arguments: Any) -> Any:
+        try:
+            return method(self, *arguments)
+        except ResultsError:
+            raise
+        except MemoryError:
+            raise ResultsError(f"{self.path} holds more than fits into memory") from None
+        except Exception as error:  # HDF5 and what interprets its values raise all kinds over a damaged file
+            if not self._file:
+                raise ResultsError(f"{self.path} is closed") from None
+            raise ResultsError(f"{self.path} is damaged: {_reason(error)}") from error
+
+    return read  # type: ignore[return-value]
+
+
+class Stored:
+    """An array that still lies in the file: what is asked for, like stored[10:20, 3], is read. Raises ResultsError."""
+
+    def __init__(self, path: Path, dataset: Any) -> None:
+        self.path, self._file = path, dataset
+        self.shape, self.dtype = dataset.shape, dataset.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @_readable
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        return self._file[index]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[()], dtype)
+
+
 class Samples(NamedTuple):
     """A sampled variable that still lies in the file: frame i is the state at start + i step."""
 
@@ -65,7 +109,7 @@ class Samples(NamedTuple):
     length: int  # frames
     neurons: NDArray[np.int64]
     unit: str
-    data: Any  # HDF5 dataset [frames, neurons]
+    data: Stored  # [frames, neurons]
 
     def times(self, frames: slice) -> NDArray[np.float64]:
         """Of some frames, in ms."""
@@ -87,23 +131,16 @@ def mean_rate(spikes: int, size: int, span: float) -> float:
     return spikes / (size * span) * 1e3 if size > 0 and span > 0 else float("nan")
 
 
-_Method = TypeVar("_Method", bound=Callable[..., Any])
-
-
-def _readable(method: _Method) -> _Method:
-    """Let what a damaged file raises in a method of Results become a ResultsError that names the file."""
-
-    @functools.wraps(method)
-    def read(self: "Results", *arguments: Any) -> Any:
-        try:
-            return method(self, *arguments)
-        except (KeyError, OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            if not self._file:
-                raise ResultsError(f"{self.path} is closed") from None
-            reason = (str(error.args[0] if error.args else error).splitlines() or [type(error).__name__])[0]
-            raise ResultsError(f"{self.path} is damaged: {reason}") from error
-
-    return read  # type: ignore[return-value]
+def _reason(error: BaseException) -> str:
+    """What is wrong, without the words that HDF5 and the system put around it."""
+    text = (str(error.args[-1] if isinstance(error, OSError) else error.args[0] if error.args else error).splitlines() or [""])[0]
+    found = re.fullmatch(r"(?:\[Errno \d+\] )?(?:Unable to|Can't) [a-z ]*\((.*)\)\.?", text)
+    text = found[1] if found else text
+    if "filter returned failure" in text or "Fletcher32" in text:
+        return "stored values fail their checksum, or cannot be unpacked"
+    if cut := re.match(r"truncated file: eof = (\d+), sblock->base_addr = (\d+), stored_eof = (\d+)", text):
+        return f"it is cut short, after {int(cut[1]):,} of {int(cut[2]) + int(cut[3]):,} bytes"
+    return text or type(error).__name__
 
 
 class Results:
@@ -111,23 +148,17 @@ class Results:
 
     def __init__(self, path: Path | str) -> None:
         path = Path(path)
-        self.path = path
-        if not path.exists() and partial_path(path).exists():
-            self.path = partial_path(path)
-        if self.path.is_dir():
-            raise ResultsError(f"{self.path} is a folder")
-        if self.path == partial_path(path) or path.suffix == ".partial":
+        self.path, self._file = path, None
+        self.path = _regular(path)
+        if self.path.suffix == partial_path(path).suffix:
             recover(self.path)
+        self._file = _opened(self.path)
         try:
-            # a run that still writes holds a lock; what it has flushed can be read all the same
-            self._file: Any = h5py.File(self.path, "r", locking=False)
-        except FileNotFoundError:
-            raise ResultsError(f"there is no file {path}") from None
-        except OSError as error:
-            raise ResultsError(f"{self.path} is no readable HDF5 file ({str(error).splitlines()[0]})") from None
-        if self._schema() != SCHEMA:
+            if self._schema() != SCHEMA:
+                raise ResultsError(f"{self.path} is no results file of snnrun")
+        except ResultsError:
             self._file.close()
-            raise ResultsError(f"{self.path} is no results file of snnrun")
+            raise
 
     def __enter__(self) -> "Results":
         return self
@@ -137,89 +168,106 @@ class Results:
 
     @_readable
     def _schema(self) -> Any:
-        return self._file.attrs.get("schema")
+        return _text(self._file.attrs, "schema", "")
 
     @property
     @_readable
     def complete(self) -> bool:
-        return self._file.attrs["status"] == "complete"
+        return _text(self._file.attrs, "status") == "complete"
 
     @property
     @_readable
     def name(self) -> str:
         """What the run is called; the file's stem where the file does not say."""
-        return str(self._config.get("name") or self.resolved.get("name") or Path(self.path.name.removesuffix(".partial")).stem)
+        name = _text(self._config, "name", "") or self.resolved.get("name")
+        return str(name or Path(self.path.name.removesuffix(".partial")).stem)
 
     @property
     @_readable
     def resolved(self) -> dict[str, Any]:
         """The network file as it was run, with overrides."""
-        return json.loads(self._config["resolved"])
+        text = _text(self._config, "resolved")
+        try:
+            found = json.loads(text)
+            entries = [*found["populations"].values(), *(found.get("monitors") or {}).values()]
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            entries = [None]
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError("its attribute resolved is no network")
+        return found
 
     @property
     @_readable
     def fingerprint(self) -> str:
         """JSON of all that decides the bits of the run: see checkpoint.py."""
-        return str(self._config["fingerprint"])
+        return _text(self._config, "fingerprint")
 
     @property
     @_readable
     def yaml(self) -> str:
         """The text of the network file."""
-        return self._config["yaml"]
+        return _text(self._config, "yaml")
 
     @property
     @_readable
     def dt(self) -> float:
-        return float(self._config["dt"])
+        dt = _number(self._config, "dt")
+        if not dt > 0:
+            raise ValueError(f"its attribute dt is {dt:g}")
+        return dt
 
     @property
     @_readable
     def duration(self) -> float:
         """Planned duration in ms."""
-        return int(self._config["steps"]) * self.dt
+        return _finite(_count(self._config, "steps") * self.dt)
 
     @property
     @_readable
     def reached(self) -> float:
         """How much was simulated, in ms: less than the duration where a run goes on or was stopped."""
-        return min(float(self._config.get("reached", self.duration)), self.duration)
+        duration = self.duration
+        return min(_number(self._config, "reached", duration, 0), duration)
 
     @property
     @_readable
     def populations(self) -> dict[str, tuple[int, str]]:
         """Size and model of each population, in the order of the file."""
-        group = self._file["snnrun/populations"]
-        order = [name for name in self.resolved["populations"] if name in group]
-        return {name: (int(group[name].attrs["size"]), group[name].attrs["model"]) for name in order}
+        group = _group(self._file, "snnrun", "populations")
+        there, found = set(group), {}
+        for name in self.resolved["populations"]:
+            if name in there:
+                attributes = _group(group, name).attrs
+                found[name] = _count(attributes, "size"), _text(attributes, "model")
+        return found
 
     @property
     @_readable
     def monitors(self) -> dict[str, str]:
         """Model of each monitor, in the order of the file."""
-        group = self._file["snnrun/monitors"]
-        return {name: group[name].attrs["model"] for name in self.resolved.get("monitors") or {} if name in group}
+        models = self._models()
+        return {name: models[name] for name in self.resolved.get("monitors") or {} if name in models}
 
     @property
     @_readable
     def provenance(self) -> dict[str, Any]:
-        attributes = self._file["snnrun/provenance"].attrs
-        return {key: value.item() if hasattr(value, "item") else value for key, value in attributes.items()}
+        return {key: _plain(value) for key, value in _group(self._file, "snnrun", "provenance").attrs.items()}
 
     @_readable
     def spikes(self, monitor: str) -> dict[str, Train]:
         """Spikes of a spikes monitor by population."""
-        return {name: self._train(name, group) for name, group in self._groups(monitor, "spikes")}
+        return self._trains(self._groups(monitor, "spikes"))
 
     @_readable
     def all_spikes(self) -> dict[str, Train]:
         """Spikes of every recorded population, from the first monitor that recorded it."""
-        return {name: self._train(name, group) for name, group in self._first()}
+        return self._trains(self._first())
 
     @_readable
     def spike_counts(self) -> dict[str, Count]:
         """Numbers of spikes of every recorded population, from the first monitor that recorded it; reads no spike."""
-        return {name: Count(_length(group), *self._window(name, group)) for name, group in self._first()}
+        span = self.duration, self.reached
+        return {name: Count(_length(group), *self._window(name, group, *span)) for name, group in self._first()}
 
     @_readable
     def series(self, monitor: str) -> dict[tuple[str, str], Series]:
@@ -235,11 +283,16 @@ class Results:
         """The same, but left in the file: for recordings that are larger than the memory."""
         found = {}
         for population, labels in self._groups(monitor, "state", "input"):
-            for label, group in labels.items():
-                start, _, step = map(float, group["mapping/time"][()])
-                ids = group["mapping/node_ids"][()].astype(np.int64)
-                data = group["data"]
-                found[population, label] = Samples(start, step, data.shape[0], ids, data.attrs["units"], data)
+            for label in labels:
+                group = _group(labels, label)
+                start, _, step = map(float, _dataset(group, "mapping/time", "f", (3,))[()])
+                data = _dataset(group, "data", "f", (None, None))
+                frames, neurons = data.shape
+                ids = self._neurons(population, _dataset(group, "mapping/node_ids", "iu", (neurons,))[()])
+                if not step > 0 or not math.isfinite(start + step * frames):
+                    raise ValueError(f"{data.name} has no times")
+                stored = Stored(self.path, data)
+                found[population, label] = Samples(start, step, frames, ids, _text(data.attrs, "units"), stored)
         return found
 
     @_readable
@@ -247,13 +300,18 @@ class Results:
         """Rates of a rate monitor by population."""
         found = {}
         for population, group in self._groups(monitor, "rate"):
-            data = group["rate"]
-            width, size = float(data.attrs["bin"]), data.attrs.get("neurons")
-            edges = data.attrs["start"] + width * np.arange(data.shape[0] + 1)
-            if data.shape[0] and "last_bin" in data.attrs:
-                edges[-1] = edges[-2] + data.attrs["last_bin"]
+            data = _dataset(group, "rate", "f", (None,))
+            values, width, start = data[()].astype(np.float64), _number(data.attrs, "bin"), _number(data.attrs, "start")
+            size = _count(data.attrs, "neurons") if "neurons" in data.attrs else None
+            edges = start + width * np.arange(len(values) + 1)
+            if len(values) and "last_bin" in data.attrs:
+                edges[-1] = edges[-2] + _number(data.attrs, "last_bin")
+            if not (width > 0 and np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+                raise ValueError(f"{data.name} has no bins")
+            if not ((values >= 0) & np.isfinite(values)).all():
+                raise ValueError(f"{data.name} has values that are no rates")
             middles = 0.5 * (edges[:-1] + edges[1:])
-            found[population] = Rate(middles, data[()], width, edges, None if size is None else int(size))
+            found[population] = Rate(middles, values, width, edges, size)
         return found
 
     @_readable
@@ -263,43 +321,212 @@ class Results:
 
         def visit(name: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset):
-                values = np.ascontiguousarray(item[()])
-                head = f"{values.dtype.str}{values.shape}".encode()
-                found[name] = hashlib.sha256(head + values.tobytes()).hexdigest()
+                data = _dataset(item.parent, name.rpartition("/")[2], "biuf", None)
+                digest = hashlib.sha256(f"{data.dtype.str}{data.shape}".encode())
+                for part in _slabs(data):
+                    digest.update(np.ascontiguousarray(part).tobytes())
+                found[name] = digest.hexdigest()
 
-        self._file["snnrun/monitors"].visititems(visit)
+        _group(self._file, "snnrun", "monitors").visititems(visit)
         return found
 
     @property
     def _config(self) -> Any:
-        return self._file["snnrun/config"].attrs
+        return _group(self._file, "snnrun", "config").attrs
+
+    def _models(self) -> dict[str, str]:
+        group = _group(self._file, "snnrun", "monitors")
+        return {name: _text(_group(group, name).attrs, "model") for name in group}
 
     def _groups(self, monitor: str, *models: str) -> list[tuple[str, Any]]:
         """What lies below a monitor of one of some models, by population."""
-        group = self._file["snnrun/monitors"]
-        known = [name for name in group if group[name].attrs["model"] in models]
+        known = [name for name, model in self._models().items() if model in models]
         if monitor not in known:
             there = f"there are: {', '.join(known)}" if known else "the file has none"
-            raise ResultsError(f"there is no {' or '.join(models)} monitor {monitor!r}; {there}")
-        return list(group[monitor].items())
+            raise ResultsError(f"{self.path}: there is no {' or '.join(models)} monitor {monitor!r}; {there}")
+        group = _group(self._file, "snnrun", "monitors", monitor)
+        return [(name, _group(group, name)) for name in group]
 
     def _first(self) -> list[tuple[str, Any]]:
-        spikes = self._file["spikes"]
-        return [(name, spikes[name]) for name in self.populations if name in spikes]
+        spikes = _group(self._file, "spikes")
+        there = set(spikes)
+        return [(name, _group(spikes, name)) for name in self.populations if name in there]
 
-    def _train(self, population: str, group: Any) -> Train:
-        length = _length(group)
-        neurons = group["node_ids"][:length].astype(np.int64)
-        return Train(group["timestamps"][:length], neurons, *self._window(population, group))
+    def _trains(self, groups: list[tuple[str, Any]]) -> dict[str, Train]:
+        duration, reached, found = self.duration, self.reached, {}
+        for population, group in groups:
+            length = _length(group)
+            times = group["timestamps"][:length].astype(np.float64, copy=False)
+            neurons = self._neurons(population, group["node_ids"][:length])
+            if not (np.isfinite(times).all() and (np.diff(times) >= 0).all() and (times >= 0).all()):
+                raise ValueError(f"{group.name} has times that do not ascend from 0")
+            if length and times[-1] > duration * (1 + 1e-9):
+                raise ValueError(f"{group.name} has times beyond the duration")
+            found[population] = Train(times, neurons, *self._window(population, group, duration, reached))
+        return found
 
-    def _window(self, population: str, group: Any) -> tuple[int, float, float]:
+    def _size(self, population: str) -> int:
+        return _count(_group(self._file, "snnrun", "populations", population).attrs, "size")
+
+    def _neurons(self, population: str, ids: NDArray[Any]) -> NDArray[np.int64]:
+        if len(ids) and not (ids.min() >= 0 and ids.max() < self._size(population)):
+            raise ValueError(f"it has neurons that population {population} does not have")
+        return ids.astype(np.int64)
+
+    def _window(self, population: str, group: Any, duration: float, reached: float) -> tuple[int, float, float]:
         """How many neurons were recorded, and from when to when: no further than what was simulated."""
-        size = group.attrs.get("neurons")
-        if size is None:
-            size = self._file[f"snnrun/populations/{population}"].attrs["size"]
-        start, stop = float(group.attrs.get("start", 0.0)), float(group.attrs.get("stop", self.duration))
-        return int(size), start, max(start, min(stop, self.reached))
+        size = self._size(population)
+        if "neurons" in group.attrs and (recorded := _count(group.attrs, "neurons")) <= size:
+            size = recorded
+        start, stop = _number(group.attrs, "start", 0.0), _number(group.attrs, "stop", duration)
+        return size, start, max(start, min(stop, reached))
+
+
+# ---- what may be wrong with a file -----------------------------------------------------------------------------------
+
+
+def _regular(path: Path) -> Path:
+    """The results file of this name, or the partial one where only that is there. Raises ResultsError."""
+    for candidate in (path, partial_path(path)):
+        try:
+            found = candidate.stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ResultsError(f"{candidate} cannot be read: {error.strerror}") from None
+        if not stat.S_ISREG(found.st_mode):
+            raise ResultsError(f"{candidate} is {'a folder' if stat.S_ISDIR(found.st_mode) else 'no regular file'}")
+        if not found.st_size:
+            raise ResultsError(f"{candidate} is empty")
+        return candidate
+    raise ResultsError(f"there is no file {path}")
+
+
+def _opened(path: Path) -> Any:
+    """The HDF5 file, opened for reading. Raises ResultsError.
+
+    All handles of a file within a process must agree on locking, so it is opened as everybody does; if that fails without locks,
+    because it is open without them or another process that writes it holds one; and at last with strict ones.
+    """
+    first: Exception | None = None
+    for locking in (None, False, True):
+        try:
+            return h5py.File(path, "r", locking=locking)
+        except PermissionError:
+            raise ResultsError(f"{path} may not be read") from None
+        except Exception as error:  # HDF5 raises all kinds over a damaged file
+            first = first or error
+    reason = _reason(first)  # type: ignore[arg-type]
+    if reason.startswith("it is cut short"):
+        raise ResultsError(f"{path} is damaged: {reason}") from None
+    raise ResultsError(f"{path} is no readable HDF5 file ({reason})") from None
+
+
+def _item(parent: Any, name: str) -> Any:
+    """What is stored under a name; what a link leads to elsewhere is none of this file."""
+    link = parent.get(name, getlink=True)
+    if link is None:
+        raise KeyError(f"{parent.name.rstrip('/')}/{name} is missing")
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{parent.name.rstrip('/')}/{name} is a link to another place")
+    return parent[name]
+
+
+def _group(parent: Any, *names: str) -> Any:
+    for name in names:
+        parent = _item(parent, name)
+        if not isinstance(parent, h5py.Group):
+            raise ValueError(f"{parent.name} is no group")
+    return parent
+
+
+def _dataset(parent: Any, path: str, kinds: str, shape: tuple[int | None, ...] | None) -> Any:
+    """A dataset of numbers of a kind (as NumPy names them) and shape (None is any length, or any shape) that the file holds."""
+    *groups, name = path.split("/")
+    data = _item(_group(parent, *groups), name)
+    if not isinstance(data, h5py.Dataset) or data.dtype.kind not in kinds or data.shape is None:
+        raise ValueError(f"{data.name} is no dataset of numbers")
+    if shape is not None and (
+        len(shape) != len(data.shape) or any(n not in (None, m) for n, m in zip(shape, data.shape, strict=True))
+    ):
+        raise ValueError(f"{data.name} has the shape {data.shape}")
+    if data.is_virtual or data.external:
+        raise ValueError(f"{data.name} lies in another file")
+    claimed, stored = math.prod(data.shape) * data.dtype.itemsize, min(data.id.get_storage_size(), _bytes(data.file))
+    if claimed > stored * (_MOST if _is_packed(data) else 1):
+        raise ValueError(f"{data.name} is said to have {claimed:,} bytes, of which {stored:,} are there")
+    return data
+
+
+_MOST = 1100  # times that gzip can make data smaller
+
+
+def _is_packed(data: Any) -> bool:
+    """Whether a filter makes it smaller."""
+    made = data.id.get_create_plist()
+    neither = h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32
+    return any(made.get_filter(i)[0] not in neither for i in range(made.get_nfilters()))
+
+
+def _bytes(file: Any) -> int:
+    return os.fstat(file.id.get_vfd_handle()).st_size
 
 
 def _length(group: Any) -> int:
-    return min(len(group["timestamps"]), len(group["node_ids"]))  # a killed run may have flushed one of them only
+    """Number of spikes that have both a time and a neuron; a killed run may have flushed one of the datasets only."""
+    return min(len(_dataset(group, "timestamps", "f", (None,))), len(_dataset(group, "node_ids", "iu", (None,))))
+
+
+def _slabs(data: Any) -> Iterator[NDArray[Any]]:
+    """All values, in pieces of at most some 64 MB."""
+    if not data.shape:
+        yield data[()]
+        return
+    rows = max(2**26 // max(math.prod(data.shape[1:]) * data.dtype.itemsize, 1), 1)
+    for first in range(0, data.shape[0], rows):
+        yield data[first : first + rows]
+
+
+def _text(attributes: Any, key: str, otherwise: str | None = None) -> str:
+    if otherwise is not None and key not in attributes:
+        return otherwise
+    value = attributes[key]
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "surrogateescape")
+    if not isinstance(value, str):
+        raise ValueError(f"its attribute {key} is no text")
+    return value
+
+
+def _number(attributes: Any, key: str, otherwise: float | None = None, least: float = -math.inf) -> float:
+    """A finite number."""
+    if otherwise is not None and key not in attributes:
+        return otherwise
+    value = np.asarray(attributes[key])
+    if value.shape or value.dtype.kind not in "iuf" or not least <= _finite(float(value)):
+        raise ValueError(f"its attribute {key} is {value}")
+    return float(value)
+
+
+def _count(attributes: Any, key: str) -> int:
+    value = np.asarray(attributes[key])
+    if value.shape or value.dtype.kind not in "iu" or not 0 <= value < 2**53:
+        raise ValueError(f"its attribute {key} is {value}")
+    return int(value)
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("it has a number that is not finite")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """An attribute as plain data."""
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value.tolist()]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    return value if value is None or isinstance(value, str | int | float) else str(value)
