@@ -1,0 +1,89 @@
+"""What came of a try, and how many tries came to what."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+WRONG = ("traceback", "signal", "differs", "other")
+
+
+class Outcome(NamedTuple):
+    """One try: how it ended, and what is wrong with that, if anything."""
+
+    ending: str  # in words, the same for all that ended alike
+    wrong: str = ""  # nothing, or one of WRONG
+    detail: str = ""  # what is wrong, for people
+    command: str = ""  # repeats it in the folder where `inputs` lie
+    inputs: dict[str, str | bytes | Path] = {}  # name -> contents, or a file to copy
+
+
+class Tally(NamedTuple):
+    """The outcomes of one part."""
+
+    part: str
+    endings: Counter[str]
+    wrong: Counter[str]
+    failures: list[str]  # folders and what is wrong, of the first ones
+
+    @property
+    def tries(self) -> int:
+        return sum(self.endings.values())
+
+
+KEPT = 50  # failures of a part whose inputs are kept
+
+
+def counted(part: str, outcomes: Iterable[Outcome], folder: Path) -> Tally:
+    """Count outcomes; what failed is kept in `folder`, each with the command that repeats it."""
+    tally = Tally(part, Counter(), Counter(), [])
+    for outcome in outcomes:
+        tally.endings[outcome.ending] += 1
+        if not outcome.wrong:
+            continue
+        assert outcome.wrong in WRONG
+        tally.wrong[outcome.wrong] += 1
+        if len(tally.failures) < KEPT:
+            place = folder / f"{part}-{len(tally.failures) + 1}"
+            _keep(place, outcome)
+            tally.failures.append(f"{place}: {outcome.ending}: {outcome.wrong}: {outcome.detail.strip()[-400:]}")
+    return tally
+
+
+def _keep(place: Path, outcome: Outcome) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    (place / "what.txt").write_text(
+        f"{outcome.ending}\n{outcome.wrong}\n{outcome.detail}\n\n{outcome.command}\n", "utf-8", "backslashreplace"
+    )
+    for name, content in outcome.inputs.items():
+        if isinstance(content, Path):
+            if content.exists():
+                shutil.copyfile(content, place / name)
+        else:
+            (place / name).write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
+
+
+def rows(tallies: Iterable[Tally]) -> Iterator[list[str]]:
+    """A table: part, tries, then each kind of wrong, then how the tries ended."""
+    yield ["part", "tries", "tracebacks", "signals", "differing", "otherwise wrong", "endings"]
+    for tally in tallies:
+        endings = ", ".join(f"{ending}: {count:,}" for ending, count in sorted(tally.endings.items(), key=lambda e: (-e[1], e[0])))
+        yield [tally.part, f"{tally.tries:,}", *(f"{tally.wrong[kind]:,}" for kind in WRONG), endings]
+
+
+def as_text(tallies: Iterable[Tally]) -> str:
+    table = list(rows(tallies))
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
+
+
+def as_markdown(tallies: Iterable[Tally]) -> str:
+    head, *body = rows(tallies)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
+
+
+def as_json(tallies: Iterable[Tally]) -> str:
+    return json.dumps([{**tally._asdict(), "tries": tally.tries} for tally in tallies], indent=2)

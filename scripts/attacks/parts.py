@@ -1,0 +1,22 @@
+"""The parts of the attack, and how often each tries."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from attacks import failures, files, interrupts, kills
+from attacks.outcomes import Outcome
+
+
+class Part(NamedTuple):
+    attack: Callable[[int, int, Path], Iterator[Outcome]]  # tries, seed, folder for what is needed on the way
+    short: int
+    long: int
+
+
+PARTS = {
+    "files": Part(files.attack, 300, 100_000),
+    "kills": Part(kills.attack, 8, 120),
+    "interrupts": Part(interrupts.attack, 12, 200),
+    "failures": Part(failures.attack, 24, 400),
+}
