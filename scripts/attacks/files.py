@@ -47,7 +47,7 @@ def _outcome(job: Job, answer: Any, verb: str) -> Outcome:
     elif isinstance(answer, Hung):
         ending, wrong, detail = "slow", "other", f"more than {answer.seconds} s"
     elif isinstance(answer, Raised):
-        ending, wrong, detail = answer.kind, "traceback", answer.text
+        ending, wrong, detail = answer.kind, "other" if answer.kind == "MemoryError" else "traceback", answer.text
     else:
         ending, detail = answer["ending"], answer.get("wrong", "")
         wrong = "other" if detail else ""

@@ -1,6 +1,7 @@
 """What came of a try, and how many tries came to what."""
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -33,19 +34,22 @@ class Tally(NamedTuple):
         return sum(self.endings.values())
 
 
-KEPT = 50  # failures of a part whose inputs are kept
+KEPT = 3  # failures of a kind whose inputs are kept
 
 
 def counted(part: str, outcomes: Iterable[Outcome], folder: Path) -> Tally:
     """Count outcomes; what failed is kept in `folder`, each with the command that repeats it."""
-    tally = Tally(part, Counter(), Counter(), [])
+    tally, kinds = Tally(part, Counter(), Counter(), []), Counter[tuple[str, ...]]()
     for outcome in outcomes:
         tally.endings[outcome.ending] += 1
         if not outcome.wrong:
             continue
         assert outcome.wrong in WRONG
         tally.wrong[outcome.wrong] += 1
-        if len(tally.failures) < KEPT:
+        lines = re.sub(r"[^A-Za-z \n]+", "", outcome.detail).strip().splitlines() or [""]
+        kind = outcome.ending, outcome.wrong, lines[-1][:60]  # the last line of a traceback says what was raised
+        kinds[kind] += 1
+        if kinds[kind] <= KEPT:
             place = folder / f"{part}-{len(tally.failures) + 1}"
             _keep(place, outcome)
             tally.failures.append(f"{place}: {outcome.ending}: {outcome.wrong}: {outcome.detail.strip()[-400:]}")

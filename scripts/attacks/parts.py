@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from attacks import failures, files, interrupts, kills
+from attacks import data, failures, files, interrupts, kills
 from attacks.outcomes import Outcome
 
 
@@ -19,4 +19,5 @@ PARTS = {
     "kills": Part(kills.attack, 8, 120),
     "interrupts": Part(interrupts.attack, 12, 200),
     "failures": Part(failures.attack, 24, 400),
+    "data": Part(data.attack, 100, 3000),
 }
