@@ -39,13 +39,15 @@ def main() -> int:
     for name in a.parts or PARTS:
         part, began = PARTS[name], time.monotonic()
         tries = a.tries if a.tries is not None else part.long if a.long else part.short
-        print(f"{name}: {tries} tries ...", file=sys.stderr, flush=True)
-        tallies.append(outcomes.counted(name, part.attack(tries, a.seed, folder), folder))
-        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-        for failure in tallies[-1].failures:
-            print(failure, file=sys.stderr, flush=True)
+        say(f"{name}: {tries} tries ...")
+        tallies.append(outcomes.counted(name, part.attack(tries, a.seed, folder), folder, say))
+        say(f"{name}: {time.monotonic() - began:.0f} s")
     print(outcomes.as_markdown(tallies) if a.markdown else outcomes.as_text(tallies))
     return 1 if any(tally.wrong for tally in tallies) else 0
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The command `snnrun` as a child that can be disturbed, and what is wrong with how it ended."""
 
+import fcntl
 import os
 import resource
 import signal
@@ -47,13 +48,19 @@ class Child:
                 before()
 
         env = {**os.environ, **(environment or {}), "ATTACK_READY": str(theirs)}
-        self.out, self.err = folder / ".out", folder / ".err"
-        with self.out.open("wb") as out, self.err.open("wb") as err:
-            streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err} | options
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", program, *self.arguments], cwd=folder, env=env, preexec_fn=prepare, pass_fds=[theirs], **streams
-            )
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program, *self.arguments],
+            cwd=folder,
+            env=env,
+            preexec_fn=prepare,
+            pass_fds=[theirs],
+            **streams,
+        )
         os.close(theirs)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:  # no file, because its size may be limited; large, because it is read at the end
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 2**20)
         os.read(ready, 1)  # or its end, where Python did not come up
         os.close(ready)
         self.began = time.monotonic()
@@ -75,14 +82,14 @@ class Child:
             self.process.send_signal(number)
 
     def end(self, patience: float = PATIENCE) -> Ended:
+        seconds = float("inf")
         try:
-            self.process.wait(patience)
+            said = self.process.communicate(timeout=patience)
             seconds = time.monotonic() - self.began
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
-            seconds = float("inf")
-        texts = [path.read_bytes().decode("utf-8", "backslashreplace") for path in (self.out, self.err)]
+            said = self.process.communicate()
+        texts = [(text or b"").decode("utf-8", "backslashreplace") for text in said]
         return Ended(self.process.returncode, *texts, seconds, self.arguments)
 
 

@@ -84,7 +84,9 @@ def _outcome(job: Job, answer: Any) -> Outcome:
     place, name, how, _ = described(job)
     if wrong:
         inputs = {path.name: path for path in Path(job.folder).glob("*") if path.is_file() and path.stat().st_size < 2**22}
-    return Outcome(ending, wrong, f"{place}, {name}: {how}\n{detail}", "snnrun validate net.yaml; snnrun simulate net.yaml", inputs)
+    return Outcome(
+        ending, wrong, f"{place}, {name}: {how}\n{detail}", "snnrun validate net.yaml; snnrun simulate net.yaml", inputs
+    )
 
 
 # ---- what is judged --------------------------------------------------------------------------------------------------
@@ -225,7 +227,9 @@ def _renamed(rng: Random, columns: Columns) -> str:
 
 
 def _another(rng: Random, columns: Columns) -> str:
-    name = rng.choice(("weight_mV", "weight_nS", "weight_pA", "weight_V", "weight", "delay_ms", "delay_us", "note", "edge_type_id", "nsyns"))
+    name = rng.choice(
+        ("weight_mV", "weight_nS", "weight_pA", "weight_V", "weight", "delay_ms", "delay_us", "note", "edge_type_id", "nsyns")
+    )
     columns[name] = [rng.choice(NUMBERS) for _ in range(4)]
     return name
 
@@ -352,7 +356,7 @@ def _npz(rng: Random, columns: Columns, path: Path | None, bare: bool) -> str:
         return zipped({**entries(), f"{victim}.npy": b"\x93NUMPY\x01\x00" + len(data).to_bytes(2, "little") + data + body})
 
     def bomb() -> bytes:
-        header = "{'descr': '<f8', 'fortran_order': False, 'shape': (268435456,), }\n".encode()
+        header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (268435456,), }\n"
         stream = io.BytesIO()
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for name, data in entries().items():
@@ -369,7 +373,9 @@ def _npz(rng: Random, columns: Columns, path: Path | None, bare: bool) -> str:
         "compressed": lambda: zipped(entries(), True),
         **{f"{victim} as {name}": lambda make=make: zipped(entries({victim: make()})) for name, make in kinds.items()},
         "pickled": lambda: zipped(entries({victim: np.array([{}, None], object)})),
-        "a claim of 1e12 rows": lambda: headed("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }", bytes(64)),
+        "a claim of 1e12 rows": lambda: headed(
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }", bytes(64)
+        ),
         "a claim of rows below zero": lambda: headed("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }", bytes(64)),
         "a claim of 1e30 rows": lambda: headed(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({10**30},), }}", bytes(64)),
         "an odd head": lambda: headed("{'descr': '<q9', 'fortran_order': 3}"),
@@ -506,7 +512,13 @@ def _hdf5(rng: Random, columns: Columns, path: Path | None, bare: bool, names: d
 def _sonata(rng: Random, columns: Columns, path: Path | None, bare: bool) -> str:
     """SONATA's edges of one population; some with what is beyond the simple case."""
     base = "edges/local"
-    names = {"pre": "source_node_id", "post": "target_node_id", "delay_ms": "0/delay", "weight_mV": "0/syn_weight", "weight_nS": "0/syn_weight"}
+    names = {
+        "pre": "source_node_id",
+        "post": "target_node_id",
+        "delay_ms": "0/delay",
+        "weight_mV": "0/syn_weight",
+        "weight_nS": "0/syn_weight",
+    }
     where = {column: f"{base}/{names.get(column, column)}" for column in columns}
     further: dict[str, Callable[[Any, int], object]] = {
         "alone": lambda f, n: None,

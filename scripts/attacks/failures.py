@@ -44,7 +44,11 @@ DISK, IO, BIG = (f"OSError({number}, {os.strerror(number)!r})" for number in (er
 CALLS = (
     ("a frame handed over", "snnrun.results:Writer.write", "MemoryError()"),
     ("a dataset appended to", "snnrun.results.writer:_append", DISK),
-    ("a flush", "h5py:File.flush", f"RuntimeError('Unable to flush (file write failed: errno = {errno.EIO}, error message = x)')"),
+    (
+        "a flush",
+        "h5py:File.flush",
+        f"RuntimeError('Unable to flush (file write failed: errno = {errno.EIO}, error message = x)')",
+    ),
     ("a file opened", "h5py:File.__init__", IO),
     ("progress shown", "snnrun.progress:Progress.progress", "BrokenPipeError()"),
     ("a chunk of steps", "snnrun.engine:run_chunk", "MemoryError()"),
@@ -86,7 +90,9 @@ def attack(tries: int, seed: int, folder: Path) -> Iterator[Outcome]:
 
 def _kinds() -> Iterator[Failure]:
     for name, call, error in CALLS:
-        yield Failure(name, lambda n, call=call, error=error: {"FAIL_CALL": call, "FAIL_WITH": error, "FAIL_AT": str(n)}, _PATCHED)
+        yield Failure(
+            name, lambda n, call=call, error=error: {"FAIL_CALL": call, "FAIL_WITH": error, "FAIL_AT": str(n)}, _PATCHED
+        )
     library = Path(mkdtemp(prefix="snnrun-failing-")) / "failing.so"
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
@@ -148,7 +154,10 @@ def _full(rng: Random, wanted: reference.Reference) -> Iterator[Outcome]:
         (place / "net.yaml").write_text(wanted.text)
         disk.mkdir()
         try:
-            mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", disk], capture_output=True).returncode == 0
+            mounted = (
+                subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", disk], capture_output=True).returncode
+                == 0
+            )
         except OSError:
             mounted = False
         if not mounted:

@@ -205,13 +205,17 @@ def _number(rng: Random, root: Tree, parent: Any, key: Any, places: list[Any]) -
     elif isinstance(value, str) and (found := re.fullmatch(r"([-+.\deE]+)\s*(\w+)", value)):
         number, unit = found.groups()
         if rng.random() < 0.6:
-            number = rng.choice(("0", f"-{number}", f"{number}0", "1e-300", "1e300", "1e15", "1e-9", "0.123456789", "1e9", f"{number}1"))
+            number = rng.choice(
+                ("0", f"-{number}", f"{number}0", "1e-300", "1e300", "1e15", "1e-9", "0.123456789", "1e9", f"{number}1")
+            )
         else:
             unit = rng.choice(("s", "ms", "us", "V", "mV", "pA", "A", "nS", "S", "Ohm", "F", "Hz", "kHz", "um", "MS", "", "x"))
         parent[key] = f"{number} {unit}"
     elif isinstance(value, str):
         names = [k for path, _, k in places if len(path) == 2]
-        parent[key] = rng.choice((*names, f"{value}x", f"{value}[0]", f"{value}[:2]", f"{value}[1:]", value[:-1], [value], [value] * 2))
+        parent[key] = rng.choice(
+            (*names, f"{value}x", f"{value}[0]", f"{value}[:2]", f"{value}[1:]", value[:-1], [value], [value] * 2)
+        )
     elif isinstance(value, list):
         rng.shuffle(value)
 
@@ -297,7 +301,9 @@ def _grown(rng: Random, schema: dict[str, Any], part: dict[str, Any], key: str) 
         entries = part.get("prefixItems")
         if entries:
             return [_grown(rng, schema, entry, key) for entry in entries]
-        return [_grown(rng, schema, part.get("items", {}), key) for _ in range(rng.choice((1, 1, 2, 3)) or part.get("minItems", 0))]
+        return [
+            _grown(rng, schema, part.get("items", {}), key) for _ in range(rng.choice((1, 1, 2, 3)) or part.get("minItems", 0))
+        ]
     if kind == "string":
         return quantity(rng, part["pattern"]) if "pattern" in part else rng.choice(("x.csv", "V", "x", "no such.h5"))
     if kind == "integer":

@@ -1,10 +1,9 @@
 """What came of a try, and how many tries came to what."""
 
-import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +26,6 @@ class Tally(NamedTuple):
     part: str
     endings: Counter[str]
     wrong: Counter[str]
-    failures: list[str]  # folders and what is wrong, of the first ones
 
     @property
     def tries(self) -> int:
@@ -37,9 +35,9 @@ class Tally(NamedTuple):
 KEPT = 3  # failures of a kind whose inputs are kept
 
 
-def counted(part: str, outcomes: Iterable[Outcome], folder: Path) -> Tally:
-    """Count outcomes; what failed is kept in `folder`, each with the command that repeats it."""
-    tally, kinds = Tally(part, Counter(), Counter(), []), Counter[tuple[str, ...]]()
+def counted(part: str, outcomes: Iterable[Outcome], folder: Path, say: Callable[[str], object] = lambda text: None) -> Tally:
+    """Count outcomes; some that failed are kept in `folder`, each with the command that repeats it, and said at once."""
+    tally, kinds = Tally(part, Counter(), Counter()), Counter[tuple[str, ...]]()
     for outcome in outcomes:
         tally.endings[outcome.ending] += 1
         if not outcome.wrong:
@@ -50,9 +48,9 @@ def counted(part: str, outcomes: Iterable[Outcome], folder: Path) -> Tally:
         kind = outcome.ending, outcome.wrong, lines[-1][:60]  # the last line of a traceback says what was raised
         kinds[kind] += 1
         if kinds[kind] <= KEPT:
-            place = folder / f"{part}-{len(tally.failures) + 1}"
+            place = folder / f"{part}-{sum(min(count, KEPT) for count in kinds.values())}"
             _keep(place, outcome)
-            tally.failures.append(f"{place}: {outcome.ending}: {outcome.wrong}: {outcome.detail.strip()[-400:]}")
+            say(f"{place}: {outcome.ending}: {outcome.wrong}: {outcome.detail.strip()[-400:]}")
     return tally
 
 
@@ -74,7 +72,8 @@ def rows(tallies: Iterable[Tally]) -> Iterator[list[str]]:
     """A table: part, tries, then each kind of wrong, then how the tries ended."""
     yield ["part", "tries", "tracebacks", "signals", "differing", "otherwise wrong", "endings"]
     for tally in tallies:
-        endings = ", ".join(f"{ending}: {count:,}" for ending, count in sorted(tally.endings.items(), key=lambda e: (-e[1], e[0])))
+        most = sorted(tally.endings.items(), key=lambda entry: (-entry[1], entry[0]))
+        endings = ", ".join(f"{ending}: {count:,}" for ending, count in most)
         yield [tally.part, f"{tally.tries:,}", *(f"{tally.wrong[kind]:,}" for kind in WRONG), endings]
 
 
@@ -87,7 +86,3 @@ def as_text(tallies: Iterable[Tally]) -> str:
 def as_markdown(tallies: Iterable[Tally]) -> str:
     head, *body = rows(tallies)
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
-
-
-def as_json(tallies: Iterable[Tally]) -> str:
-    return json.dumps([{**tally._asdict(), "tries": tally.tries} for tally in tallies], indent=2)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from attacks import data, failures, files, interrupts, kills
+from attacks import data, failures, files, interrupts, kills, limits
 from attacks.outcomes import Outcome
 
 
@@ -20,4 +20,5 @@ PARTS = {
     "interrupts": Part(interrupts.attack, 12, 200),
     "failures": Part(failures.attack, 24, 400),
     "data": Part(data.attack, 100, 3000),
+    "limits": Part(limits.attack, 24, 200),
 }
