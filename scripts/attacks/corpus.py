@@ -40,8 +40,8 @@ inputs:
   one: {{model: poisson, to: [E, I], rate: 6 kHz, weight: 0.2 mV, synapse: &delta {{model: delta}}}}
   each:
     {{model: poisson, to: ["E[10:50]", "I[1:]"], rate: {{exponential: {{mean: 1 kHz}}}},
-     weight: {{gamma: {{mean: 0.1 nS, std: 0.1 nS}}}}, synapse: &gate {{model: expon, tau: 5 ms}}, output: &excite {{model: coba, E: 0 mV}},
-     delay: 0.5 ms}}
+     weight: {{gamma: {{mean: 0.1 nS, std: 0.1 nS}}}}, synapse: &gate {{model: expon, tau: 5 ms}},
+     output: &excite {{model: coba, E: 0 mV}}, delay: 0.5 ms}}
 projections:
   kick: {{pre: P, post: [E, I], connect: {{rule: fixed_indegree, n: 5}}, weight: 1 mV, delay: 1 ms, synapse: *delta}}
   jolt: {{pre: T, post: I, connect: {{rule: all_to_all}}, weight: {{exponential: {{mean: 0.1 mV}}}}, synapse: *delta}}
@@ -84,8 +84,8 @@ populations:
     <<: [*lif, {{tau: 5 ms}}]
     V_th: -40 mV
 projections:
-  e: &p {{pre: E, post: I, connect: {{rule: fixed_prob, p: 0.5}}, weight: 1 nS, delay: 1 ms, synapse: &s {{model: expon, tau: 5 ms}},
-      output: &o {{model: coba, E: 0 mV}}}}
+  e: &p {{pre: E, post: I, connect: {{rule: fixed_prob, p: 0.5}}, weight: 1 nS, delay: 1 ms, 
+      synapse: &s {{model: expon, tau: 5 ms}}, output: &o {{model: coba, E: 0 mV}}}}
   i: {{<<: *p, pre: I, post: E, weight: 2 nS, output: {{<<: *o, E: -80 mV}}}}
 monitors: {{s: {{model: spikes, of: [E, I, J]}}}}
 """

@@ -102,7 +102,8 @@ def _kinds() -> Iterator[Failure]:
         yield Failure(
             f"{errno.errorcode[number]} {mode}",
             lambda n, number=number, mode=mode: {
-                "LD_PRELOAD": str(library), "FAIL_MATCH": "out.h5", "FAIL_AT": str(n), "FAIL_ERRNO": str(number), "FAIL_MODE": mode,
+                "LD_PRELOAD": str(library), "FAIL_MATCH": "out.h5", "FAIL_AT": str(n), "FAIL_ERRNO": str(number),
+                "FAIL_MODE": mode,
             },
         )  # fmt: skip
 
@@ -167,8 +168,8 @@ def _full(rng: Random, wanted: reference.Reference) -> Iterator[Outcome]:
             ended = children.ran(["simulate", "net.yaml", "-o", "disk/out.h5", "--no-plot", *reference.CHECKPOINTS], place)
             kind, words = children.fault(ended, (0, 1))
             left = "" if ended.code == 0 else f", left: {reference.kept(disk / 'out.h5')}"
-            yield Outcome(f"disk of some kB: exit code {ended.code}{left}", kind, words, f"{ended.command}  # on a tmpfs of {size} kB",
-                          {"net.yaml": wanted.text})  # fmt: skip
+            how = f"{ended.command}  # on a tmpfs of {size} kB"
+            yield Outcome(f"disk of some kB: exit code {ended.code}{left}", kind, words, how, {"net.yaml": wanted.text})
         finally:
             subprocess.run(["umount", disk], check=True)
 
@@ -183,15 +184,16 @@ def _in_mid_run(name: str, change: Callable[[Random, Path], None]) -> Callable[[
             (place / "net.yaml").write_text(wanted.text)
             run = ["simulate", "net.yaml", "-o", "folder/out.h5", "--no-plot", *reference.CHECKPOINTS]
             child = children.Child(run, place)
-            moment = wanted.seconds["native"] * rng.uniform(0.3, 1.0)
-            if child.sleep(moment):
+            moment = wanted.seconds["native"] * rng.uniform(0.3, 0.9)
+            if in_time := child.sleep(moment):
                 child.send(signal.SIGSTOP)  # what is done is done between two of its system calls
                 change(rng, folder)
                 child.send(signal.SIGCONT)
             ended = child.end()
             kind, words = children.fault(ended, (0, 1))
-            yield Outcome(f"{name}: exit code {ended.code}", kind, words, f"{ended.command}  # {name} after {moment:.2f} s",
-                          {"net.yaml": wanted.text})  # fmt: skip
+            ending = f"{name}{'' if in_time else ' too late'}: exit code {ended.code}"
+            how = f"{ended.command}  # {name} after {moment:.2f} s"
+            yield Outcome(ending, kind, words, how, {"net.yaml": wanted.text})
 
     return disturb
 
@@ -231,8 +233,8 @@ def _damaged(rng: Random, wanted: reference.Reference) -> Iterator[Outcome]:
         kind, words = children.fault(ended, (0, 1, 2))
         if not kind and ended.code == 0 and (words := reference.differs(place / "out.h5", wanted)):
             kind = "differs"
-        yield Outcome(f"resumed from what was damaged: exit code {ended.code}", kind, words,
-                      f"{ended.command}  # damaged: {', '.join(path.name for path in damaged)}", {"net.yaml": wanted.text})  # fmt: skip
+        how = f"{ended.command}  # damaged: {', '.join(path.name for path in damaged)}"
+        yield Outcome(f"resumed from what was damaged: exit code {ended.code}", kind, words, how, {"net.yaml": wanted.text})
 
 
 def _cut_one(rng: Random, path: Path) -> None:

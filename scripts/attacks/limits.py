@@ -1,4 +1,4 @@
-"""Runs under the limits of a batch system, and without a home, a cache or rights: a sentence and an exit code, whatever happens."""
+"""Runs under the limits of a batch system, and without home, cache or rights: a sentence and an exit code, always."""
 
 import ctypes
 import os
@@ -19,12 +19,15 @@ NOBODY = 65534
 MIB = 2**20
 
 
+def _nothing() -> None: ...
+
+
 class Limit(NamedTuple):
     """One limit: what it is called, and what sets it in a child."""
 
     name: str
     value: str
-    before: Callable[[], None] = lambda: None
+    before: Callable[[], None] = _nothing
     environment: dict[str, str] = {}
     codes: tuple[int, ...] = (0, 1, 2)
 
@@ -55,13 +58,25 @@ def _limits(rng: Random, tries: int, scratch: Path) -> list[Limit]:
     memory = [round(MIB * 2 ** rng.uniform(6, 12)) for _ in range(many)]
     data = [round(MIB * 2 ** rng.uniform(5, 11)) for _ in range(many)]
     sizes = [0, 1, 4096, *(round(2 ** rng.uniform(8, 22)) for _ in range(many))]
-    unwritable, full = scratch / "cache", scratch / "file"
-    unwritable.mkdir(mode=0o500)
+    full, foreign = scratch / "file", scratch / "cache"
     full.write_text("no folder")
-    places: dict[str, dict[str, str]] = {"no home": {"HOME": ""}, "a home that is not there": {"HOME": "/nonexistent"}, "a home that is a file": {"HOME": str(full)},
-              "an unwritable cache": {"XDG_CACHE_HOME": str(unwritable)}, "a cache that is a file": {"XDG_CACHE_HOME": str(full)},
-              "a cache of a device": {"XDG_CACHE_HOME": "/dev/null"}, "JAX's cache in a file": {"JAX_COMPILATION_CACHE_DIR": str(full)},
-              "an odd language": {"LC_ALL": "C", "LANG": "C", "PYTHONIOENCODING": "ascii"}, "no folder for temporary files": {"TMPDIR": "/nonexistent"}}  # fmt: skip
+    foreign.mkdir()
+    if os.getuid() == 0:
+        _give_away(foreign, 0o700)
+    else:
+        foreign.chmod(0o500)
+    places: dict[str, dict[str, str]] = {
+        "no home": {"HOME": ""},
+        "a home that is not there": {"HOME": "/nonexistent"},
+        "a home that is a file": {"HOME": str(full)},
+        "a cache that may not be written to": {"XDG_CACHE_HOME": str(foreign)},
+        "a cache that is a file": {"XDG_CACHE_HOME": str(full)},
+        "a cache that is a device": {"XDG_CACHE_HOME": "/dev/null"},
+        "JAX's cache in a file": {"JAX_COMPILATION_CACHE_DIR": str(full)},
+        "JAX's cache elsewhere": {"JAX_COMPILATION_CACHE_DIR": "/nonexistent/cache"},
+        "ASCII alone": {"LC_ALL": "C", "LANG": "C", "PYTHONIOENCODING": "ascii"},
+        "no folder for temporary files": {"TMPDIR": "/nonexistent"},
+    }
     return [
         *_of("RLIMIT_AS", memory),
         *_of("RLIMIT_DATA", data),
@@ -69,7 +84,7 @@ def _limits(rng: Random, tries: int, scratch: Path) -> list[Limit]:
         *_of("RLIMIT_FSIZE", sizes),
         *_of("RLIMIT_CPU", [rng.randint(1, 4) for _ in range(3)], (0, 1, 75), resource.RLIM_INFINITY),
         *_of("RLIMIT_STACK", [256 * 1024, 1024 * 1024]),
-        *(Limit(name, "", environment=values) for name, values in places.items()),
+        *(Limit(name, "", _drop_rights if os.getuid() == 0 else _nothing, values) for name, values in places.items()),
     ]
 
 

@@ -38,11 +38,12 @@ def draw(rng: Random, schema: dict[str, Any]) -> str:
 
 TOKENS = re.compile(r"[A-Za-z_][\w-]*|[-+]?[\d.]+(?:[eE][-+]?\d+)?|\s+|.", re.DOTALL)
 PIECES = (
-    "\0", "\t", "\r", "\n", "\r\n", "\x85", "\u2028", "\ufeff", "\x1b[31m", "\x7f", "\u202e", "\ud800", "\U0001f600", "µ", "Ω", "é",
-    "{", "}", "[", "]", ":", ": ", ",", "-", "- ", "&a ", "*a", "<<: ", "!", "!!int ", "!!binary ", "!!python/object:os.system ", "%",
-    "@", "`", "'", '"', "|\n", ">\n", "#", " #", "---\n", "...\n", "? ", "~", "null", "true", ".nan", ".inf", "-.inf", "1e999", "-0",
-    "0x", "0o9", "1_000", "99999999999999999999999999", "1e-400 ms", "ms", "mV", " 5 mV", "0 ms", "-1 ms", "1e300 mV", "1e308 s",
-    "E[:5]", "E[5:2]", "E[-1]", "E[]", "[" * 50, "{a: " * 50, "- " * 120, '"\\ud800"', '"\\0"', '"\\e[0m"', "\\x", "  ", "        ",
+    "\0", "\t", "\r", "\n", "\r\n", "\x85", "\u2028", "\ufeff", "\x1b[31m", "\x7f", "\u202e", "\ud800", "\U0001f600", "µ", "Ω",
+    "é", "{", "}", "[", "]", ":", ": ", ",", "-", "- ", "&a ", "*a", "<<: ", "!", "!!int ", "!!binary ",
+    "!!python/object:os.system ", "%", "@", "`", "'", '"', "|\n", ">\n", "#", " #", "---\n", "...\n", "? ", "~", "null", "true",
+    ".nan", ".inf", "-.inf", "1e999", "-0", "0x", "0o9", "1_000", "99999999999999999999999999", "1e-400 ms", "ms", "mV",
+    " 5 mV", "0 ms", "-1 ms", "1e300 mV", "1e308 s", "E[:5]", "E[5:2]", "E[-1]", "E[]", "[" * 50, "{a: " * 50, "- " * 120,
+    '"\\ud800"', '"\\0"', '"\\e[0m"', "\\x", "  ", "        ",
 )  # fmt: skip
 
 
@@ -103,6 +104,19 @@ def _byte(rng: Random, source: str) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def _lengthen(rng: Random, source: str) -> str:
+    """A word or sign that goes on for very long, on one line or on many."""
+    if rng.random() < 0.8:  # it costs much time, and shows little
+        return _byte(rng, source)
+    tokens = TOKENS.findall(source) or [" "]
+    at, piece = (
+        rng.randrange(len(tokens)),
+        rng.choice(("x", "1", " ", "\n", "[", "- ", "x: 1\n", "x, ", "[0, 1], ", "1 ", "é", '"', ": ")),
+    )
+    tokens.insert(at, piece * rng.choice((200, 2000, 20_000, 100_000)))
+    return "".join(tokens)
+
+
 def _cut(rng: Random, source: str) -> str:
     return source[: rng.randrange(len(source) + 1)]
 
@@ -113,22 +127,23 @@ def _indent(rng: Random, lines: list[str]) -> None:
 
 
 _ON_TEXT = (*(_on_tokens(c) for c in (_delete, _repeat, _exchange, _insert, _replace, _replace)),
-            *(_on_lines(c) for c in (_delete, _repeat, _exchange, _indent)), _byte, _byte, _cut)  # fmt: skip
+            *(_on_lines(c) for c in (_delete, _repeat, _exchange, _indent)), _byte, _byte, _cut, _lengthen)  # fmt: skip
 
 # ---- trees -----------------------------------------------------------------------------------------------------------
 
 SCALARS: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2**31 - 1, 2**31, 2**53, 2**63, 2**64 - 1, 2**64, 10**30, 10**400, 0.5, -0.0, 1e-320, 1e308,
-    float("inf"), float("nan"), "", " ", "x", "E", "E[:1]", "E[0]", "E[1:0]", "E[99999999999999999999]", "E[:-1]", "../x", "/dev/zero",
-    "no such.csv", ".", "a\0b", "\ud800", "\x1b[31m", "x" * 5000, [], {}, [[]], [{}], {"": {}}, [None], ["E", "E"], ["E", 3], "lif",
-    "poisson", "delta", "expon", "alpha", "coba", "cuba", "file", "pairs", "5", "5 ms", "0 ms", "-1 ms", "1e-12 ms", "1e300 s", "0.05 ms",
-    "1e999 ms", "nan ms", "5 mV", "-1e300 mV", "1e308 V", "1e-300 mV", "5 nS", "-5 nS", "5 pA", "1e300 A", "1 MHz", "8 kHz", "1e300 Hz",
-    "5 parsec", "µS", "5 µS", "5 MOhm", "0 Ohm", "1e-300 Ohm", "250 pF", "0 F", "1e300 F", {"normal": {"mean": "1 mV", "std": "1 mV"}},
-    {"normal": {"mean": "1 ms", "std": "1e300 ms"}}, {"uniform": {"low": "0 ms", "high": "1e9 s"}}, {"exponential": {"mean": "1 pA"}},
-    {"lognormal": {"mean": "1e-300 mV", "std": "1e300 mV"}}, {"gamma": {"mean": "1 nS", "std": "1e-300 nS"}},
-    {"normal": {"mean": "0 mV", "std": "1 mV", "redraw": {"min": "1e9 mV"}}}, {"file": "x.csv", "column": "x_mV"}, {"file": 3},
-    Raw("*a"), Raw("!!int '5'"), Raw("!!float x"), Raw("!!binary aGk="), Raw("!x y"), Raw("0o17"), Raw("0x1F"), Raw("1_000"),
-    Raw("1e3"), Raw("2001-01-01"), Raw(".NaN"), Raw("- - - x"), Raw("|\n  x"), Raw("'"), Raw("? x"), Raw("&a [*a]"),
+    float("inf"), float("nan"), "", " ", "x", "E", "E[:1]", "E[0]", "E[1:0]", "E[99999999999999999999]", "E[:-1]", "../x",
+    "/dev/zero", "no such.csv", ".", "a\0b", "\ud800", "\x1b[31m", "x" * 5000, [], {}, [[]], [{}], {"": {}}, [None], ["E", "E"],
+    ["E", 3], "lif", "poisson", "delta", "expon", "alpha", "coba", "cuba", "file", "pairs", "5", "5 ms", "0 ms", "-1 ms",
+    "1e-12 ms", "1e300 s", "0.05 ms", "1e999 ms", "nan ms", "5 mV", "-1e300 mV", "1e308 V", "1e-300 mV", "5 nS", "-5 nS",
+    "5 pA", "1e300 A", "1 MHz", "8 kHz", "1e300 Hz", "5 parsec", "µS", "5 µS", "5 MOhm", "0 Ohm", "1e-300 Ohm", "250 pF", "0 F",
+    "1e300 F", {"normal": {"mean": "1 mV", "std": "1 mV"}}, {"normal": {"mean": "1 ms", "std": "1e300 ms"}}, {"uniform": {"low":
+    "0 ms", "high": "1e9 s"}}, {"exponential": {"mean": "1 pA"}}, {"lognormal": {"mean": "1e-300 mV", "std": "1e300 mV"}},
+    {"gamma": {"mean": "1 nS", "std": "1e-300 nS"}}, {"normal": {"mean": "0 mV", "std": "1 mV", "redraw": {"min": "1e9 mV"}}},
+    {"file": "x.csv", "column": "x_mV"}, {"file": 3}, Raw("*a"), Raw("!!int '5'"), Raw("!!float x"), Raw("!!binary aGk="),
+    Raw("!x y"), Raw("0o17"), Raw("0x1F"), Raw("1_000"), Raw("1e3"), Raw("2001-01-01"), Raw(".NaN"), Raw("- - - x"),
+    Raw("|\n  x"), Raw("'"), Raw("? x"), Raw("&a [*a]"),
 )  # fmt: skip
 
 
@@ -255,8 +270,8 @@ def _merge(rng: Random, root: Tree, parent: Any, key: Any, places: list[Any]) ->
         root.update(root_first | rest)
 
 
-_ON_TREE = (_drop, _drop, _double, _swap, _swap, _retype, _retype, _retype, _wrap, _unwrap, _rename, _number, _number, _number, _number,
-            _alias, _merge)  # fmt: skip
+_ON_TREE = (_drop, _drop, _double, _swap, _swap, _retype, _retype, _retype, _wrap, _unwrap, _rename, _number, _number, _number,
+            _number, _alias, _merge)  # fmt: skip
 
 # ---- trees from the schema -------------------------------------------------------------------------------------------
 

@@ -19,12 +19,14 @@ inputs:
   gate: {{model: poisson, to: "I[20:]", rate: 1 kHz, weight: 0.1 nS, synapse: &gate {{model: expon, tau: 5 ms}},
          output: &excite {{model: coba, E: 0 mV}}}}
 projections:
-  kick: {{pre: [P, T], post: [E, I], connect: {{rule: fixed_prob, p: 0.05}}, weight: 0.5 mV, delay: 1 ms, synapse: {{model: delta}}}}
+  kick: {{pre: [P, T], post: [E, I], connect: {{rule: fixed_prob, p: 0.05}}, weight: 0.5 mV, delay: 1 ms,
+         synapse: {{model: delta}}}}
   far: {{pre: E, post: E, connect: {{rule: fixed_outdegree, n: 20}}, weight: {{normal: {{mean: 15 pA, std: 5 pA}}}},
         delay: {{uniform: {{low: 0 ms, high: 20 ms}}}}, synapse: {{model: alpha, tau: 3 ms}}}}
   gates: {{pre: E, post: I, connect: {{rule: fixed_indegree, n: 20}}, weight: {{gamma: {{mean: 0.2 nS, std: 0.1 nS}}}},
           delay: {{normal: {{mean: 3 ms, std: 1 ms, redraw: {{min: 0.1 ms}}}}}}, synapse: *gate, output: *excite}}
-  stop: {{pre: I, post: [E, I], connect: {{rule: fixed_prob, p: 0.1}}, weight: -40 pA, delay: 1.5 ms, synapse: {{model: expon, tau: 7 ms}}}}
+  stop: {{pre: I, post: [E, I], connect: {{rule: fixed_prob, p: 0.1}}, weight: -40 pA, delay: 1.5 ms,
+         synapse: {{model: expon, tau: 7 ms}}}}
 monitors:
   spikes: {{model: spikes, of: [P, T, E, I]}}
   some: {{model: spikes, of: "E[10:30]", start: 100 ms, stop: 900 ms}}
@@ -44,12 +46,13 @@ populations:
   E: {{size: 1200, {NEURON}, I_e: 330 pA, init: {{V: {{uniform: {{low: -65 mV, high: -50 mV}}}}}}}}
   I: {{size: 300, {NEURON}, I_e: 320 pA, init: {{V: {{uniform: {{low: -65 mV, high: -50 mV}}}}}}}}
 inputs:
-  noise: {{model: poisson, to: E, rate: {{uniform: {{low: 1 kHz, high: 5 kHz}}}}, weight: 4 pA, synapse: &fast {{model: expon, tau: 3 ms}}}}
+  noise: {{model: poisson, to: E, rate: {{uniform: {{low: 1 kHz, high: 5 kHz}}}}, weight: 4 pA,
+          synapse: &fast {{model: expon, tau: 3 ms}}}}
 projections:
   exc: {{pre: E, post: [E, I], connect: {{rule: fixed_prob, p: 0.02, storage: procedural}}, weight: 12 pA, synapse: *fast,
         delay: {{uniform: {{low: 0.1 ms, high: 5 ms}}}}}}
-  inh: {{pre: I, post: [E, I], connect: {{rule: fixed_outdegree, n: 30, storage: procedural}}, weight: {{uniform: {{low: -60 pA, high: -40 pA}}}},
-        delay: 1 ms, synapse: *fast}}
+  inh: {{pre: I, post: [E, I], connect: {{rule: fixed_outdegree, n: 30, storage: procedural}}, delay: 1 ms,
+        weight: {{uniform: {{low: -60 pA, high: -40 pA}}}}, synapse: *fast}}
 monitors:
   spikes: {{model: spikes, of: [E, I]}}
   V: {{model: state, of: "E[:20]", variables: [V], every: 1 ms}}

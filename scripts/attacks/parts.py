@@ -8,6 +8,15 @@ from attacks import data, failures, files, interrupts, kills, limits
 from attacks.outcomes import Outcome
 
 
+def _results(tries: int, seed: int, folder: Path) -> Iterator[Outcome]:
+    try:
+        from attacks import results
+    except ImportError:
+        yield Outcome("skipped: attacks/results.py is not there")
+        return
+    yield from results.attack(tries, seed, folder)
+
+
 class Part(NamedTuple):
     attack: Callable[[int, int, Path], Iterator[Outcome]]  # tries, seed, folder for what is needed on the way
     short: int
@@ -19,6 +28,7 @@ PARTS = {
     "kills": Part(kills.attack, 8, 120),
     "interrupts": Part(interrupts.attack, 12, 200),
     "failures": Part(failures.attack, 24, 400),
+    "results": Part(_results, 200, 10_000),
     "data": Part(data.attack, 100, 3000),
     "limits": Part(limits.attack, 24, 200),
 }
