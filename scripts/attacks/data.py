@@ -498,14 +498,14 @@ def _hdf5(rng: Random, columns: Columns, path: Path | None, bare: bool, names: d
                 array = np.array([float(v) for v in values])
             try:
                 file[where[column] or "unnamed"] = array
-            except ValueError:  # a name that cannot be one here, or is there already
+            except (ValueError, OSError):  # a name that cannot be one here, or is there already
                 pass
         if names:
             file.require_group(next(iter(names.values())).rsplit("/", 1)[0])
         if change is not None:
             try:
                 change(file)
-            except (KeyError, ValueError, TypeError):  # what is to be changed is not there
+            except (KeyError, ValueError, TypeError, OSError):  # what is to be changed is not there
                 pass
     data = path.read_bytes() if name in ("cut", "flipped bits", "flipped bits in the head", "nothing", "noise") else b""
     if name == "cut":
