@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import snnrun
+from snnrun import signals
+from snnrun.signals import Stop, Stopped
 
 if TYPE_CHECKING:
+    from snnrun import run
     from snnrun.document import Override
 
 app = typer.Typer(
@@ -41,9 +45,9 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 NoMerge = Annotated[bool, typer.Option("--no-merge", help="Give every projection receptors of its own (for tests; slower).")]
 
 
-def main() -> None:
-    """Entry point of the command `snnrun`."""
-    app()
+def main(stop: Stop | None = None) -> None:
+    """Run the command line; `stop` says whether a run is asked to stop."""
+    app(obj=stop)
 
 
 def _version(wanted: bool) -> None:
@@ -70,6 +74,7 @@ def _options(
 
 @app.command()
 def simulate(
+    context: typer.Context,
     file: NetworkFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="Results file.")] = Path("results.h5"),
     set_: Set = None,
@@ -84,6 +89,17 @@ def simulate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
     no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no picture beside the results.")] = False,
     compress: Annotated[bool, typer.Option("--compress", help="Compress the results; some SONATA readers then fail.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint beside the results; begin where there is none.")
+    ] = False,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option("--checkpoint-every", metavar="15m|model:TIME", help="Write a checkpoint this often: wall or model time."),
+    ] = None,
+    max_walltime: Annotated[
+        str | None,
+        typer.Option("--max-walltime", metavar="23.5h|auto", help="Stop with a checkpoint in time; auto asks Slurm."),
+    ] = None,
     no_merge: NoMerge = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -93,13 +109,20 @@ def simulate(
     with _reporting(as_json):
         _known("device", device, as_json)
         _known("kernel", kernel, as_json)
+        stop = context.obj or Stop()
+        every = None if checkpoint_every is None else _every(checkpoint_every)
+        if max_walltime is not None:
+            stop.limit(_limit(max_walltime, stop))
         loaded, texts = _load(file, set_, seed, duration, precision, quiet)
         from snnrun import progress, run
 
-        request = run.Request(loaded, output, texts, overwrite, kernel, device, threads, not no_plot, not no_merge, compress)
+        request = run.Request(loaded, output, texts, overwrite, kernel, device, threads, not no_plot, not no_merge, compress,
+                              resume, every)  # fmt: skip
         watcher = run.Watcher() if quiet else progress.Progress(loaded.spec, verbose)
         try:
-            summary = run.simulate(request, watcher)
+            summary = run.simulate(request, watcher, stop)
+        except run.Ended as ended:
+            _stop(str(ended), "--resume goes on from there", as_json, stop.code)
         finally:
             watcher.close()
         if as_json:
@@ -300,6 +323,36 @@ def _time(option: str, text: str | None) -> float | None:
         return _stop(f"{option}: {error.message}", error.hint, False)
 
 
+_WALL = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _wall(option: str, text: str) -> float:
+    """Seconds of wall time in `15m`, `1.5 h`."""
+    match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]*)?|\.[0-9]+)\s*(s|min|m|h|d)\s*", text)
+    if match is None or not float(match[1]) > 0:
+        _stop(f"{option}: {text!r} is no time", "write it like 90s, 15m or 23.5h", False)
+    return float(match[1]) * _WALL[match[2]]
+
+
+def _every(text: str) -> "run.Every":
+    from snnrun import run
+
+    if not text.startswith("model:"):
+        return run.Every(wall=_wall("--checkpoint-every", text))
+    model = _time("--checkpoint-every", text.removeprefix("model:"))
+    if model is None or not model > 0:
+        _stop(f"--checkpoint-every: {text!r} is no time", "write it like 15m, or model:10 s", False)
+    return run.Every(model=model)
+
+
+def _limit(text: str, stop: Stop) -> float:
+    """Seconds from the start of the process that it may take."""
+    if text != "auto":
+        return _wall("--max-walltime", text)
+    left = signals.time_left_in_slurm()
+    return math.inf if left is None else stop.elapsed() + left
+
+
 def _range(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
@@ -333,7 +386,7 @@ def _reporting(as_json: bool, keep_going: bool = False, reports: list[dict[str, 
 
     try:
         yield outcome
-    except typer.Exit:
+    except (typer.Exit, Stopped):
         raise
     except KeyboardInterrupt:
         print("snnrun: interrupted; what was written so far stays in the .partial file", file=sys.stderr)
@@ -365,9 +418,7 @@ def _explained(error: Exception) -> tuple[str, list[dict[str, Any]] | None, str,
         return document.render(error.document, error.faults), document.as_objects(error.document, error.faults), "", 2
     kind = type(error).__name__
     if kind == "WriteError":
-        print(f"snnrun: {error}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(1)  # HDF5 would crash at exit over the file that it cannot flush
+        return str(error), None, error.kept, 1  # type: ignore[attr-defined]
     if kind == "Refused":
         return error.message, None, error.hint, 2  # type: ignore[attr-defined]
     if kind == "Exists":

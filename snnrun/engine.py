@@ -13,7 +13,7 @@ What a frame shows at t is the state before step k: the right limit at that inst
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -60,7 +60,7 @@ class Sink(Protocol):
 
 
 class NumericalError(RuntimeError):
-    """A state variable is no number any more."""
+    """A state variable is no finite number any more: which, of which neuron, and from which step on."""
 
 
 def init(plan: Plan) -> State:
@@ -76,7 +76,7 @@ def init(plan: Plan) -> State:
         else:
             population_states.append(neurons.MODELS[population.model].init(const, V))
     receptor_states = [synapses.MODELS[r.synapse].init(np.zeros(r.padded, dtype)) for r in s.receptors]
-    history = kernels.module(s.kernel).history(s, plan.arranged)
+    history = kernels.module(s.kernel).history(s, plan.arranged, c.delivery, kernels.nobody(s), 0)
     return State(np.int64(0), tuple(population_states), tuple(receptor_states), history)
 
 
@@ -168,9 +168,12 @@ def _frames(sample: Sample, step: Any) -> Any:
     return (jnp.maximum(step - sample.first_step, 0) + sample.every - 1) // sample.every
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4), donate_argnums=(2,), compiler_options=COMPILER)
+@functools.partial(jax.jit, static_argnums=(0, 4), compiler_options=COMPILER)
 def run_chunk(s: Structure, c: Constants, state: State, steps: Any, capacity: int) -> tuple[State, Any, tuple[Any, ...], Any]:
-    """`steps` steps (traced, at most `capacity`): the state after them, rows of fired bits, samples, and a flag for NaN."""
+    """`steps` steps (traced, at most `capacity`): the state after them, rows of fired bits, samples, and a flag for NaN.
+
+    The state before them is left as it is, so that a chunk that went wrong can be looked at again.
+    """
     begin, end = state.step, state.step + steps
 
     def body(carry: Any) -> Any:
@@ -209,49 +212,98 @@ def capacity_of(s: Structure) -> int:
 
 
 def simulate(plan: Plan, state: State, steps: int, sink: Sink, capacity: int | None = None,
-             progress: Callable[[int], None] | None = None) -> State:  # fmt: skip
-    """Run `steps` steps from a state and hand every chunk's frame to the sink. Raises NumericalError on NaN.
+             progress: Callable[[int], None] | None = None, stop: Callable[[], bool] = lambda: False) -> State:  # fmt: skip
+    """Run `steps` steps from a state, or fewer where `stop` says so between two chunks, and hand every chunk's frame to the sink.
 
-    The device works on the next chunk while the sink writes the last one.
+    The device works on the next chunk while the sink writes the last one. Whatever ends the run, no chunk is being worked on when
+    this returns or raises. Raises NumericalError where a variable is no finite number any more.
     """
     s = plan.structure
     capacity = capacity_of(s) if capacity is None else capacity
     constants = jax.device_put(plan.constants)
     state = jax.device_put(state)
-    done, first = 0, int(state.step)
-    state, *_ = run_chunk(s, constants, state, np.int64(0), capacity)  # compiles, and does nothing
-    if progress is not None:
-        progress(first)
-    length, pending = min(FIRST_CHUNK, capacity), None
-    began = time.perf_counter()
-    while done < steps:
-        count = min(length, steps - done)
-        state, rows, samples, failed = run_chunk(s, constants, state, np.int64(count), capacity)
-        if pending is not None:
-            _hand_over(s, pending, sink, progress)
-        pending = (first + done, count, rows, samples, failed)
-        done += count
-        now = time.perf_counter()
-        if now - began < CHUNK_SECONDS:
-            length = min(GROWTH * length, capacity)
-        began = now
-    if pending is not None:
-        _hand_over(s, pending, sink, progress)
+    first = int(state.step)
+    done, length = 0, min(FIRST_CHUNK, capacity)
+    chunk = None
+    try:
+        state, *_ = run_chunk(s, constants, state, np.int64(0), capacity)  # compiles, and does nothing
+        if progress is not None:
+            progress(first)
+        began = time.perf_counter()
+        while done < steps and not stop():
+            before, count = state, min(length, steps - done)
+            state, rows, samples, failed = run_chunk(s, constants, before, np.int64(count), capacity)
+            chunk, last = _Chunk(first + done, count, before, rows, samples, failed), chunk
+            if last is not None:
+                _hand_over(s, constants, capacity, last, sink, progress)
+            done += count
+            now = time.perf_counter()
+            if now - began < CHUNK_SECONDS:
+                length = min(GROWTH * length, capacity)
+            began = now
+        if chunk is not None:
+            _hand_over(s, constants, capacity, chunk, sink, progress)
+    finally:
+        jax.block_until_ready(state)
     return state
 
 
-def _hand_over(s: Structure, pending: Any, sink: Sink, progress: Callable[[int], None] | None) -> None:
-    first, count, rows, samples, failed = pending
-    host = []
-    for sample, buffer in zip(s.samples, samples, strict=True):
+class _Chunk(NamedTuple):
+    """A chunk that the device has been given, and what will come of it."""
+
+    first_step: int
+    steps: int
+    before: State
+    rows: Any
+    samples: tuple[Any, ...]
+    failed: Any
+
+
+def _hand_over(s: Structure, c: Constants, capacity: int, chunk: _Chunk, sink: Sink,
+               progress: Callable[[int], None] | None) -> None:  # fmt: skip
+    first, count, host = chunk.first_step, chunk.steps, []
+    for sample, buffer in zip(s.samples, chunk.samples, strict=True):
         frames = [int(np.clip(-(-(k - sample.first_step) // sample.every), 0, None)) for k in (first, first + count)]
         last = int(np.clip(-(-(sample.last_step - sample.first_step) // sample.every), 0, None))
         host.append(np.asarray(buffer)[: max(min(frames[1], last) - frames[0], 0)])
-    frame = Frame(first, count, np.asarray(rows)[:count], tuple(host), bool(failed))
+    frame = Frame(first, count, np.asarray(chunk.rows)[:count], tuple(host), bool(chunk.failed))
     sink.write(frame)
     if frame.failed:
-        raise NumericalError(
-            f"a state variable is no finite number any more, at the latest at t = {(first + count) * s.dt:.6g} ms"
-        )
+        raise NumericalError(_first_failure(s, c, capacity, chunk))
     if progress is not None:
         progress(first + count)
+
+
+def _first_failure(s: Structure, c: Constants, capacity: int, chunk: _Chunk) -> str:
+    """Which variable of which neuron a chunk has left without a finite value, and in which of its steps that began.
+
+    A variable that is no finite number stays so, and the fewest steps after which one is not are found by bisection.
+    """
+    sound, failed = 0, chunk.steps
+    while failed - sound > 1:
+        middle = (sound + failed) // 2
+        if bool(run_chunk(s, c, chunk.before, np.int64(middle), capacity)[3]):
+            failed = middle
+        else:
+            sound = middle
+    after = run_chunk(s, c, chunk.before, np.int64(failed), capacity)[0]
+    for name, population, values in variables(s, after):
+        bad = np.flatnonzero(~np.isfinite(values)) if values.dtype.kind == "f" else ()
+        if len(bad):  # beyond the last neuron lie copies of it
+            neuron, step = min(int(bad[0]), population.size - 1), chunk.first_step + failed
+            return (
+                f"{name} of neuron {neuron} of population {population.name} is no finite number any more ({values[bad[0]]:g}) "
+                f"after step {step:,}, at t = {step * s.dt:.12g} ms"
+            )
+    raise AssertionError("a chunk failed, and nothing in it")
+
+
+def variables(s: Structure, state: State) -> Iterator[tuple[str, PopulationPlan, np.ndarray]]:
+    """All variables of the neurons and receptors of a state: name, population and values, [padded]."""
+    for population, values in zip(s.populations, state.neurons, strict=True):
+        for field, value in values._asdict().items():
+            if value is not None:
+                yield field, population, np.asarray(value)
+    for receptor, values in zip(s.receptors, state.receptors, strict=True):
+        for field, value in values._asdict().items():
+            yield f"{receptor.name}.{field}", s.populations[receptor.population], np.asarray(value)

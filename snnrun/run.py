@@ -3,6 +3,7 @@
 import os
 import platform
 import resource
+import shutil
 import sys
 import time
 import zlib
@@ -14,10 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import snnrun
-from snnrun import check, estimate, kernels, lower, network, results
+from snnrun import check, checkpoint, estimate, kernels, lower, network, results, units
 from snnrun.check import Loaded
+from snnrun.checkpoint import Checkpoint, CheckpointError
 from snnrun.document import SpecError
 from snnrun.plan import Plan
+from snnrun.signals import Stop
 
 
 class Refused(Exception):
@@ -26,6 +29,21 @@ class Refused(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message, self.hint = message, hint
+
+
+class Ended(Exception):
+    """A run that was asked to stop, and goes on from its checkpoint with `resume`: what asked, and how far it is."""
+
+    def __init__(self, reason: str, reached: float, duration: float, path: Path) -> None:
+        at = f"{units.show(reached, 'time')} of {units.show(duration, 'time')}"
+        super().__init__(f"stopped by {reason} at {at}; {path.name} was written")
+
+
+class Every(NamedTuple):
+    """How often a checkpoint is written; one of the two."""
+
+    wall: float | None = None  # seconds
+    model: float | None = None  # ms
 
 
 class Request(NamedTuple):
@@ -41,6 +59,8 @@ class Request(NamedTuple):
     plot: bool = True
     merge: bool = True
     compress: bool = False
+    resume: bool = False  # go on from a checkpoint, where there is one
+    every: Every | None = None
 
 
 class Summary(NamedTuple):
@@ -90,50 +110,43 @@ def picture_path(output: Path) -> Path:
     return output.with_suffix(".png")
 
 
-def simulate(request: Request, watcher: Watcher | None = None) -> Summary:
-    """Build, run and write one network.
+def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None = None) -> Summary:
+    """Build, run and write one network, or go on with a run that was stopped.
 
-    Raises Refused, results.Exists, SpecError, results.WriteError, engine.NumericalError.
+    Raises Refused, Ended, results.Exists, SpecError, results.WriteError, engine.NumericalError, signals.Stopped.
     """
-    watcher, clock, created = watcher or Watcher(), _Clock(), datetime.now(UTC)
-    spec = request.loaded.spec
+    watcher, stop, clock, created = watcher or Watcher(), stop or Stop(), _Clock(), datetime.now(UTC)
     picture = _accepted(request := _resolved(request))
+    identity = _identity(request)
+    if request.resume and (done := _complete(request, identity, picture, watcher)) is not None:
+        return done
+    earlier = _earlier(request, identity) if request.resume else None
     watcher.stage("starting JAX")
     device, kernel, threads = _machine(request, watcher)
     expected, spare = _expected(request, kernel, threads, watcher)
     clock.lap("import")
     watcher.stage("building the network")
     plan = _plan(request, expected, kernel, threads, spare, clock)
-    structure = plan.structure
-    neurons = sum(population.size for population in structure.populations)
-    facts = {
-        "device": device,
-        "threads": threads,
-        "kernel": structure.kernel,
-        "precision": spec.precision,
-        "neurons": neurons,
-        "synapses": sum(pathway.synapses for pathway in plan.pathways),
-        "estimated_peak_bytes": int(expected.peak_bytes),
-        "output": str(request.output),
-    }
+    facts = _facts(request, plan, device, threads, expected)
     watcher.begin(facts)
-    meta = results.Meta(
-        spec.name,
-        request.loaded.document.text,
-        request.loaded.document.tree,
-        request.overrides,
-        {name: monitor.model for name, monitor in spec.monitors.items()},
-        _provenance(request, facts, created),
-    )
-    with results.Writer(request.output, structure, meta, request.compress) as writer:
-        _run(plan, writer, watcher, clock)
+    _say_beginning(request, earlier, expected, watcher)
+    meta = _meta(request, facts, created, identity, earlier)
+    position = None if earlier is None else earlier.position
+    if earlier is None:
+        checkpoint.remove(request.output)
+    durable = request.resume or request.every is not None
+    with (
+        stop.between_chunks(),
+        results.Writer(request.output, plan.structure, meta, request.compress, position, durable) as writer,
+    ):
+        _run(plan, writer, watcher, clock, _Keeper(request, plan, writer, identity, earlier, watcher), stop, earlier)
         spikes, rate = writer.spikes_and_rate()
         writer.complete(
             {
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "peak_memory_bytes": peak_memory(),
                 "connectivity_bytes": plan.connectivity_bytes,
-                "steps": structure.steps,
+                "steps": plan.structure.steps,
                 **{f"seconds_{name}": value for name, value in clock.seconds.items()},
             }
         )
@@ -141,8 +154,8 @@ def simulate(request: Request, watcher: Watcher | None = None) -> Summary:
         watcher.stage("drawing")
         picture = _draw(request.output, picture, watcher)
     seconds = {name: clock.seconds[name] for name in ("import", "build", "lower", "compile", "run", "write")}
-    return Summary(request.output, picture, neurons, facts["synapses"], structure.steps, spikes, rate, facts["device"],
-                   structure.kernel, threads, seconds, peak_memory())  # fmt: skip
+    return Summary(request.output, picture, facts["neurons"], facts["synapses"], plan.structure.steps, spikes, rate, device,
+                   plan.structure.kernel, threads, seconds, peak_memory())  # fmt: skip
 
 
 class _Clock:
@@ -217,8 +230,201 @@ def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: i
     return plan
 
 
-def _run(plan: Plan, writer: results.Writer, watcher: Watcher, clock: _Clock) -> None:
-    """Compile and simulate, with frames going to the writer."""
+def _facts(request: Request, plan: Plan, device: str, threads: int, expected: estimate.Estimate) -> dict[str, Any]:
+    """What is said of a run when it begins."""
+    return {
+        "device": device,
+        "threads": threads,
+        "kernel": plan.structure.kernel,
+        "precision": request.loaded.spec.precision,
+        "neurons": sum(population.size for population in plan.structure.populations),
+        "synapses": sum(pathway.synapses for pathway in plan.pathways),
+        "estimated_peak_bytes": int(expected.peak_bytes),
+        "output": str(request.output),
+    }
+
+
+def _meta(request: Request, facts: dict[str, Any], created: datetime, identity: str, earlier: Checkpoint | None) -> results.Meta:
+    spec, document = request.loaded.spec, request.loaded.document
+    known = _provenance(request, facts, created)
+    if earlier is not None:  # the run was created before
+        known = {**known, "restarts": earlier.restarts + 1, "resumed": known.pop("created")}
+    monitors = {name: monitor.model for name, monitor in spec.monitors.items()}
+    return results.Meta(spec.name, document.text, document.tree, request.overrides, monitors, known, identity)
+
+
+# ---- going on after a stop -------------------------------------------------------------------------------------------
+
+
+def _identity(request: Request) -> str:
+    """The fingerprint of what is to be run."""
+    spec, folder = request.loaded.spec, request.loaded.document.folder
+    return checkpoint.fingerprint(spec, map(Path, check.referenced_files(spec)), folder, request.merge)
+
+
+def _steps(request: Request) -> int:
+    return units.steps(request.loaded.spec.duration, request.loaded.spec.dt) or 0
+
+
+def _same(identity: str, other: str, path: Path) -> None:
+    """Raise Refused where a file belongs to another network."""
+    differing = checkpoint.differences(other, identity)
+    if differing:
+        more = f", and {len(differing) - 5} more differences" if len(differing) > 5 else ""
+        hint = "use --output for another name, or --overwrite in place of --resume to begin anew"
+        raise Refused(f"{path} is of another network: {'; '.join(differing[:5])}{more}", hint)
+
+
+def _complete(request: Request, identity: str, picture: Path | None, watcher: Watcher) -> Summary | None:
+    """The summary of results that are complete already; None where there is something left to do."""
+    if not request.output.exists() or results.partial_path(request.output).exists():
+        return None
+    with results.Results(request.output) as found:
+        _same(identity, found.fingerprint, request.output)
+        reached, wanted = round(found.reached / found.dt), _steps(request)
+        if reached > wanted:
+            hint = f"--duration '{units.show(found.duration, 'time')}' or more goes on with it"
+            raise Refused(f"{request.output} is complete, with {units.show(found.duration, 'time')}", hint)
+        if reached < wanted:
+            return None
+        counts, known = found.spike_counts(), found.provenance
+    watcher.note(f"{request.output} is complete already")
+    if picture is not None and not picture.exists():
+        picture = _draw(request.output, picture, watcher)
+    exposure = sum(count.size * (count.stop - count.start) * 1e-3 for count in counts.values())
+    spikes = sum(count.spikes for count in counts.values())
+    return Summary(
+        request.output, picture, int(known["neurons"]), int(known["synapses"]), wanted, spikes,
+        spikes / exposure if exposure else float("nan"), str(known["device"]), str(known["kernel"]), int(known["threads"]), {},
+        peak_memory(),
+    )  # fmt: skip
+
+
+def _earlier(request: Request, identity: str) -> Checkpoint | None:
+    """The checkpoint from which a run goes on; None where it begins. Raises Refused."""
+    output, partial = request.output, results.partial_path(request.output)
+    found, problem = None, None
+    for path in checkpoint.candidates(output):
+        try:
+            found = checkpoint.read(path)
+            break
+        except CheckpointError as error:
+            problem = problem or error.message
+    if found is None:
+        if problem is not None:
+            raise Refused(problem, "use --overwrite in place of --resume to begin anew")
+        if output.exists():
+            raise Refused(f"{output} is complete and has no checkpoint, so the run cannot go on",
+                          "a run with --checkpoint-every or --resume leaves one")  # fmt: skip
+        if partial.exists():
+            _same(identity, _fingerprint_of(partial, identity), partial)
+        return None
+    _same(identity, found.fingerprint, path)
+    if (mine := checkpoint.versions()["snnrun"]) != found.versions["snnrun"]:
+        raise Refused(f"{path} was written by snnrun {found.versions['snnrun']}, and this is {mine}",
+                      "go on with that version, or use --overwrite in place of --resume to begin anew")  # fmt: skip
+    if found.snapshot.step > _steps(request):
+        reached = units.show(found.snapshot.step * request.loaded.spec.dt, "time")
+        raise Refused(f"{path} is from {reached}, beyond the duration", "write a longer --duration")
+    if not partial.exists():
+        if not output.exists():
+            hint = "bring it back, or remove the checkpoint to begin anew"
+            raise Refused(f"{path} is there, but {partial} with what was recorded is not", hint)
+        copied = partial.with_name(partial.name + ".new")  # what is complete stays until all is
+        shutil.copyfile(output, copied)
+        copied.replace(partial)
+    return found
+
+
+def _fingerprint_of(partial: Path, otherwise: str) -> str:
+    """That of a partial file that has no checkpoint; where it was not begun, it may be replaced."""
+    try:
+        with results.Results(partial) as found:
+            return found.fingerprint
+    except results.ResultsError:
+        return otherwise
+
+
+def _say_beginning(request: Request, earlier: Checkpoint | None, expected: estimate.Estimate, watcher: Watcher) -> None:
+    dt, duration, done = request.loaded.spec.dt, request.loaded.spec.duration, 0.0
+    if earlier is not None:
+        done = earlier.snapshot.step * dt
+        watcher.note(f"goes on at {units.show(done, 'time')} of {units.show(duration, 'time')}")
+        for name, there in checkpoint.versions().items():
+            if (then := earlier.versions.get(name)) != there:
+                watcher.note(f"the run was begun with {name} {then}, and this is {there}: its last bits may depend on that")
+    folder = request.output.parent
+    while not folder.exists():
+        folder = folder.parent
+    wanted, free = expected.output_bytes * (duration - done) * 1e-3, shutil.disk_usage(folder).free
+    if wanted > free:
+        watcher.note(
+            f"warning: the samples will take {estimate.size_text(wanted)}, and {folder} has {estimate.size_text(free)} left; "
+            "record fewer neurons, or use a larger `every`"
+        )
+
+
+class _Keeper:
+    """Writes the checkpoints of a run."""
+
+    def __init__(self, request: Request, plan: Plan, writer: results.Writer, identity: str, earlier: Checkpoint | None,
+                 watcher: Watcher) -> None:  # fmt: skip
+        self.request, self.plan, self.writer, self.identity, self.watcher = request, plan, writer, identity, watcher
+        self.every = request.every or Every()
+        self.restarts = 0 if earlier is None else earlier.restarts + 1
+        self.last, self.step = time.monotonic(), 0 if earlier is None else earlier.snapshot.step
+        self.now = self.step
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a complete run leaves a checkpoint, from which a longer one can go on."""
+        return self.request.resume or self.request.every is not None
+
+    def due(self) -> bool:
+        """Whether it is time for one, and there is something new to keep."""
+        return self.every.wall is not None and self.now > self.step and time.monotonic() - self.last >= self.every.wall
+
+    def next_step(self, step: int, steps: int) -> int:
+        """Up to where steps are taken before a checkpoint."""
+        if self.every.model is None:
+            return steps
+        length = max(round(self.every.model / self.plan.structure.dt), 1)
+        return min((step // length + 1) * length, steps)
+
+    def write(self, state: Any) -> None:
+        """Raises OSError."""
+        from snnrun import snapshot
+
+        self.writer.sync()
+        kept = Checkpoint(snapshot.take(self.plan, state), self.writer.position(), self.identity, checkpoint.versions(),
+                          self.restarts)  # fmt: skip
+        checkpoint.write(self.request.output, kept)
+        self.last, self.step = time.monotonic(), kept.snapshot.step
+
+    def try_to_write(self, state: Any) -> None:
+        """A run does not fail for want of a checkpoint."""
+        try:
+            self.write(state)
+        except OSError as error:
+            self.watcher.note(f"no checkpoint could be written, and the last one stays: {error.strerror or error}")
+            self.last = time.monotonic()
+
+
+def _state(plan: Plan, earlier: Checkpoint | None) -> Any:
+    """The state that a run begins with."""
+    from snnrun import engine, snapshot
+
+    if earlier is None:
+        return engine.init(plan)
+    try:
+        return snapshot.restore(plan, earlier.snapshot)
+    except snapshot.Mismatch as error:
+        raise Refused(f"the checkpoint does not fit: {error}", "use --overwrite in place of --resume to begin anew") from None
+
+
+def _run(plan: Plan, writer: results.Writer, watcher: Watcher, clock: _Clock, keeper: _Keeper, stop: Stop,
+         earlier: Checkpoint | None) -> None:  # fmt: skip
+    """Compile and simulate, with frames going to the writer. Raises Ended where the run was asked to stop."""
     from snnrun import engine  # JAX has been set up by now
 
     watcher.stage("compiling")
@@ -227,9 +433,22 @@ def _run(plan: Plan, writer: results.Writer, watcher: Watcher, clock: _Clock) ->
     def on_progress(step: int) -> None:
         if "compile" not in clock.seconds:
             clock.lap("compile")
+        keeper.now = step
         watcher.progress(step, steps)
 
-    engine.simulate(plan, engine.init(plan), steps, sink, progress=on_progress)
+    state = _state(plan, earlier)
+    while True:
+        count = keeper.next_step(int(state.step), steps) - int(state.step)
+        state = engine.simulate(plan, state, count, sink, progress=on_progress, stop=lambda: stop.requested() or keeper.due())
+        if int(state.step) == steps:
+            break
+        if stop.reason is not None:
+            keeper.write(state)
+            raise Ended(stop.reason, int(state.step) * plan.structure.dt, steps * plan.structure.dt,
+                        checkpoint.path_of(keeper.request.output))  # fmt: skip
+        keeper.try_to_write(state)
+    if keeper.wanted:
+        keeper.try_to_write(state)
     clock.lap("run")
     clock.seconds["run"] -= sink.seconds
     clock.seconds["write"] = sink.seconds
@@ -275,7 +494,12 @@ def _refuse(request: Request, picture: Path | None) -> None:
             raise Refused(f"{path} is read by this network", "use --output")
         if path.exists() and not path.is_file():
             raise Refused(f"{path} is no regular file", "use --output")
-    results.refuse_existing(concerned, request.overwrite)
+    there = checkpoint.candidates(request.output)
+    if request.resume and request.overwrite:
+        raise Refused("--resume goes on with what is there, and --overwrite begins anew", "leave out one of the two")
+    if there and not (request.resume or request.overwrite):
+        raise Refused(f"{there[0]} exists already", "use --resume to go on from it, or --overwrite to begin anew")
+    results.refuse_existing([] if request.resume else concerned, request.overwrite)
     parent = request.output.parent
     while not parent.exists():
         parent = parent.parent

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from networks import assert_same_bits, load, plan_of, run_plan
 
-from snnrun import connect, estimate, kernels, lower, network
+from snnrun import connect, engine, estimate, lower, network
 from snnrun.document import SpecError
 
 # ---- kernels and threads ---------------------------------------------------------------------------------------------
@@ -345,4 +345,4 @@ def test_ten_billion_synapses_are_lowered_without_drawing_one(native, tmp_path):
     plan = lower.lower(network.build(spec, tmp_path), kernel="native")
     assert [(pathway.synapses, pathway.stored) for pathway in plan.pathways] == [(10**10, False)]
     assert plan.connectivity_bytes == 0
-    assert kernels.module("native").history(plan.structure, plan.arranged).pending is None
+    assert engine.init(plan).history.pending is None

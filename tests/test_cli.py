@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 import snnrun
 from snnrun import check, estimate
 from snnrun.cli import app
+from snnrun.results.store import Store
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 NET = """
@@ -152,14 +154,21 @@ def test_a_run_without_anything_to_draw_succeeds_and_says_so(folder):
 
 
 def test_a_second_run_to_the_same_file_is_refused_and_does_no_harm_to_the_first(folder):
-    with h5py.File("results.h5.partial", "w", locking=True) as first:
-        first.attrs["mine"] = 1
-        first.flush()
+    with first_store(folder / "results.h5.partial"):
         program = "from snnrun.cli import app; app(['simulate', 'net.yaml', '--overwrite', '--no-plot'])"
         second = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         assert second.returncode == 2 and "another run is writing" in second.stderr
-    with h5py.File("results.h5.partial") as first:
-        assert first.attrs["mine"] == 1
+    assert (folder / "results.h5.partial").read_bytes() == b"mine"
+
+
+@contextmanager
+def first_store(path):
+    """A file that a run writes."""
+    opened = Store(path, True)
+    opened.write(b"mine")
+    opened.commit()
+    yield
+    opened.close()
 
 
 def test_a_full_disk_ends_the_run_with_one_sentence(folder):

@@ -543,25 +543,32 @@ monitors: {{spikes: {{model: spikes, of: N}}}}
     assert sorted(after) == sorted((step, int(place[neuron])) for step, neuron in before)
 
 
-def test_a_state_that_is_no_number_stops_the_run_and_says_when(tmp_path):
+@pytest.mark.parametrize("capacity", [1, 7, 100, 1000])
+def test_a_state_that_is_no_number_stops_the_run_and_says_which_and_when(tmp_path, capacity):
     """A frozen conductance that is far too large for the step: V alternates and grows."""
     text = f"""\
 duration: 100 ms
 populations:
   T: {{size: 1, model: spike_times, times: [1 ms]}}
-  N: {{size: 1, {NEST.replace("-55 mV", "1e30 V")}, conductance: frozen}}
+  N: {{size: 70, {NEST.replace("-55 mV", "1e30 V")}, conductance: frozen}}
 projections:
   g:
     pre: T
-    post: N
+    post: N[66]
     connect: {{rule: all_to_all}}
     weight: 1 S
     synapse: {{model: expon, tau: 100 ms}}
     output: {{model: coba, E: -100 mV}}
 """
     plan, sink, heard = plan_of(tmp_path, text), Frames(), []
-    with pytest.raises(engine.NumericalError, match="no finite number any more, at the latest at t = "):
-        engine.simulate(plan, engine.init(plan), 1000, sink, 100, heard.append)
+    for first in range(1000):  # the slow way: step by step
+        *_, failed = engine.run_chunk(plan.structure, plan.constants, engine.init(plan), np.int64(first + 1), 1000)
+        if failed:
+            break
+    where = rf"after step {first + 1}, at t = {0.1 * (first + 1):.12g} ms"
+    message = rf"V of neuron 66 of population N is no finite number any more \(-?inf\) {where}"
+    with pytest.raises(engine.NumericalError, match=message):
+        engine.simulate(plan, engine.init(plan), 1000, sink, capacity, heard.append)
     assert [frame.failed for frame in sink] == [False] * (len(sink) - 1) + [True]
     assert heard == [0, *(frame.first_step + frame.steps for frame in sink[:-1])]
 
@@ -649,8 +656,9 @@ def test_the_balanced_network_with_currents_fires_at_its_rate(tmp_path):
 
 
 def copies(program, shape):
-    """The instructions of a compiled program that copy an array of a shape."""
-    return [line for line in program.splitlines() if " copy(" in line and f"{shape}{{" in line.partition(" copy(")[0]]
+    """The instructions in the loops of a compiled program that copy an array of a shape; before the first step all is copied."""
+    loops = "".join(part for part in program.split("\n\n") if not part.lstrip().startswith("ENTRY"))
+    return [line for line in loops.splitlines() if " copy(" in line and f"{shape}{{" in line.partition(" copy(")[0]]
 
 
 @pytest.mark.parametrize("storage", ["stored", "procedural"])
@@ -693,5 +701,9 @@ def test_the_test_above_sees_a_copy():
     """A program that must keep an array which it changes copies it."""
     import jax
 
-    program = jax.jit(lambda a: (a, a.at[0].set(1))).lower(np.zeros((10, 20), np.uint32)).compile().as_text()
+    def step(i, arrays):
+        return arrays[1], arrays[1].at[i].set(1)
+
+    zeros = np.zeros((10, 20), np.uint32)
+    program = jax.jit(lambda a: jax.lax.fori_loop(0, 9, step, (a, a))).lower(zeros).compile().as_text()
     assert copies(program, "u32[10,20]")

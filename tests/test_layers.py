@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1] / "snnrun"
 
 # From the bottom up; a module imports only from rows above its own in this list, or from its own package.
 ROWS = [
-    {"lazy", "units", "document", "plan"},
+    {"lazy", "units", "document", "plan", "signals"},
     {"quantities"},
     {"random"},
     {"neurons", "synapses", "outputs", "inputs", "connect", "monitors", "tables"},
@@ -20,6 +20,8 @@ ROWS = [
     {"estimate", "network"},
     {"lower", "report"},
     {"engine", "results"},
+    {"checkpoint"},
+    {"snapshot"},
     {"plot", "run"},
     {"progress"},
     {"cli"},
@@ -28,7 +30,7 @@ ROWS = [
 SAME_ROW = {("synapses", "neurons"), ("outputs", "neurons"), ("inputs", "neurons"), ("inputs", "outputs"), ("inputs", "synapses"),
             ("run", "plot")}  # fmt: skip
 LIBRARIES = {
-    "h5py": {"results", "tables"},
+    "h5py": {"results", "tables", "checkpoint"},
     "yaml": {"document"},
     "matplotlib": {"plot"},
     "typer": {"cli"},

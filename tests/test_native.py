@@ -273,7 +273,7 @@ def row_of(kernel, sizes, width, who, passed, threads=1):
     populations = tuple(PopulationPlan("p", "lif", *size, at, None, ()) for size, at in zip(sizes, first, strict=False))
     structure = structure_of(first[-1], [], 1, width, kernel)._replace(populations=populations)
     arranged, layout = bound([], structure, 1.0, threads)
-    history = kernels.module(kernel).history(structure, arranged)
+    history = kernels.module(kernel).history(structure, arranged, layout, kernels.nobody(structure), 0)
     frames = np.zeros((2, first[-1] // 32), np.uint32)
     after, found = fired_in(structure, layout, history, who, passed, frames)
     assert not found[0].any()

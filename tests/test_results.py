@@ -180,8 +180,8 @@ def test_a_run_that_fails_leaves_a_readable_partial_file_and_no_results(tmp_path
         assert 10 < found.spikes("spikes")["A"].times[-1] <= 25
 
 
-def test_a_killed_run_is_readable_up_to_its_last_chunk_and_so_is_one_that_goes_on(tmp_path):
-    """Frames are flushed as they are written: another process reads them, and kill -9 loses none of them."""
+def test_a_killed_run_is_readable_up_to_its_last_commit_and_so_is_one_that_goes_on(tmp_path):
+    """Frames are committed as they are written, here after each: another process reads them, and kill -9 loses none of them."""
     (tmp_path / "net.yaml").write_text(textwrap.dedent(NET.replace("PRECISION", "float32")))
     program = """
         import os, pathlib, signal, subprocess, sys
@@ -194,7 +194,8 @@ def test_a_killed_run_is_readable_up_to_its_last_chunk_and_so_is_one_that_goes_o
                     print(subprocess.run([sys.executable, "-c", reader], capture_output=True, text=True).stdout, flush=True)
                     os.kill(os.getpid(), signal.SIGKILL)
         from snnrun import engine
-        engine.MAX_CHUNK = 50
+        from snnrun.results import writer
+        engine.MAX_CHUNK, writer.COMMIT_SECONDS = 50, 0.0
         run.simulate(run.Request(check.load(pathlib.Path("net.yaml")), pathlib.Path("r.h5"), [], plot=False), Killer())
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=tmp_path, capture_output=True, text=True)

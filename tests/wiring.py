@@ -76,7 +76,7 @@ def bound(pathways, structure, quantum=1.0, threads=1, noise=()):
 def arrivals(pathways, structure, spikes, quantum=1.0, threads=1, noise=()):
     """What arrives [steps, targets] when a kernel runs on spikes [steps, sources]; its frames must show who fired."""
     arranged, layout = bound(pathways, structure, quantum, threads, noise)
-    history = kernels.module(structure.kernel).history(structure, arranged)
+    history = kernels.module(structure.kernel).history(structure, arranged, layout, kernels.nobody(structure), 0)
     frames, found = np.zeros((len(spikes), structure.sources // 32), np.uint32), []
     for step, mask in enumerate(spikes):
         # the first population says who fired, of the second it follows from a value and a threshold

@@ -11,11 +11,14 @@ A kernel is a module with
 
     arrange(pathways, sources, receptors, threads) -> Arranged     on the host, once: its own arrangement of the edges
     bind(arranged, structure, noise, quanta) -> Layout              what its calls in a step need; a tree of arrays
-    history(structure, arranged) -> History                         with nobody having fired yet
+    history(structure, arranged, layout, rows, step) -> History     of those who fired in the steps before `step`
+    rows(structure, history, step) -> rows                          the same the other way round, free of the kernel
     jumps(structure, layout, history, step) -> (history, jumps, waiting)
     arrive(structure, layout, history, waiting, step, fired, passed, frames, first, end)
         -> (history, arrivals, passed, frames)
     words(key, step, first, size) -> words                          one random word per neuron
+
+`rows` are uint32 [depth, words], of the steps from step - depth to step - 1, one bit per source: all that a history follows from.
 
 `jumps` says what moves V through delta synapses at the end of a step, before the threshold is tested. `arrive` takes who fired
 then (for each population a mask, or what has reached its threshold), writes it into the history and into row `step - first` of
@@ -118,6 +121,11 @@ def module(name: str) -> ModuleType:
     from snnrun.kernels import native, xla
 
     return {"native": native, "xla": xla}[name]
+
+
+def nobody(structure: Any) -> Any:
+    """The rows of a history in which nobody has fired."""
+    return np.zeros((structure.depth, structure.sources // 32), np.uint32)
 
 
 def quantised(weight: Any, quantum: float, wide: bool) -> Any:

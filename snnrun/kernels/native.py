@@ -26,6 +26,7 @@ from snnrun.quantities import Law
 LIBRARY = "_native.so"
 SHARD = 2**16  # targets of a shard have two bytes
 WORD = 64  # neurons that stay together
+ALIGNMENT = 64  # bytes; XLA copies arrays that lie otherwise
 WORTH_SHARING = 4e3  # nanoseconds of work that are worth calling other threads for
 _RULES = (None, "all_to_all", "fixed_prob", "fixed_indegree", "fixed_outdegree", "fixed_total")
 _LAWS = ("normal", "uniform", "lognormal", "exponential", "gamma")
@@ -109,6 +110,7 @@ class _Kept:
 
     def __init__(self) -> None:
         self.alive: list[Any] = []
+        self.__array_interface__: dict[str, Any] = {}  # of the address that `owned` hands out
 
     def array(self, values: Any, dtype: Any) -> int | None:
         """Address of an array of that type; None for None."""
@@ -123,6 +125,20 @@ class _Kept:
         array = (kind * max(len(items), 1))(*items)
         self.alive.append(array)
         return ctypes.addressof(array), len(items)
+
+    def owned(self, address: int) -> NDArray[np.int64]:
+        """An address, int64 [1], in an array that owns all memory that is kept.
+
+        XLA uses an array with this alignment where it lies, and holds it until every call that was given it has ended. So the
+        memory outlives a call whoever has let go of the plan meanwhile: an exception that unwinds, or a notebook.
+        """
+        room = np.zeros(2 * ALIGNMENT // 8, np.int64)
+        first = -room.ctypes.data % ALIGNMENT // 8
+        place = room[first : first + 1]
+        place[0] = address
+        self.alive.append(room)
+        self.__array_interface__ = place.__array_interface__
+        return np.asarray(self)
 
 
 # ---- the library -----------------------------------------------------------------------------------------------------
@@ -488,7 +504,7 @@ def _procedural_found(pathway: Pathway) -> Found:
 class Layout(NamedTuple):
     """What the compiled program is given."""
 
-    network: Any  # int64 [1]: address of the structure that describes everything
+    network: Any  # int64 [1]: address of the structure that describes everything, and owner of all that it points to
 
 
 def bind(arranged: Arranged, structure: PlanStructure, noise: tuple[Any, ...], quanta: tuple[float, ...]) -> Layout:
@@ -522,7 +538,7 @@ def bind(arranged: Arranged, structure: PlanStructure, noise: tuple[Any, ...], q
             )
         )
     network = _Network(threads, structure.targets, shards, edges_per_segment, WORTH_SHARING, tuple(stages))
-    return Layout(np.array([kept.structures(_Network, [network])[0]], np.int64))
+    return Layout(kept.owned(kept.structures(_Network, [network])[0]))
 
 
 def _noise(part: Slice, structure: PlanStructure, noise: tuple[Any, ...], i: int, kept: _Kept) -> _Noise:
@@ -544,14 +560,42 @@ def _receiving(s: PlanStructure, stage: int) -> list[int]:
     ]
 
 
-def history(structure: PlanStructure, arranged: Arranged) -> History:
+def history(s: PlanStructure, arranged: Arranged, layout: Layout, rows: NDArray[np.uint32], step: int) -> History:
     waits = any(procedural.pathway.delay_law for stage in arranged.edges.procedural for procedural in stage)
-    words, depth = structure.sources // 32, structure.depth + 1
-    return History(
-        np.zeros((depth, words), np.uint32),
-        np.zeros((depth, 1 + (words // 2 + 31) // 32), np.uint32),
-        np.zeros((depth, structure.targets), np.int64) if waits else None,
-    )
+    words, depth = s.sources // 32, s.depth + 1
+    bits = np.zeros((depth, words), np.uint32)
+    bits[np.arange(step - s.depth, step) % depth] = rows
+    return History(bits, _digests(bits), _pending(s, layout, bits, step) if waits else None)
+
+
+def _digests(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """How many fired in each row, and a bit for each 64 sources that says whether any of them did."""
+    found = np.zeros((len(bits), 1 + (bits.shape[1] // 2 + 31) // 32), np.uint32)
+    found[:, 0] = np.bitwise_count(bits).sum(axis=1)
+    some = bits.reshape(len(bits), -1, 2).any(axis=2)
+    packed = np.packbits(np.pad(some, ((0, 0), (0, -some.shape[1] % 32))), axis=1, bitorder="little")
+    found[:, 1:] = packed.view(np.uint32)
+    return found
+
+
+def _pending(s: PlanStructure, layout: Layout, bits: NDArray[np.uint32], step: int) -> NDArray[np.int64]:
+    """What the spikes of the last steps have drawn for `step` and later: they are gone through again, and only that is kept."""
+    pending = np.zeros((len(bits), s.targets), np.int64)
+    if not bits.any():
+        return pending
+    network = ctypes.cast(int(layout.network[0]), POINTER(_Network))
+    for again in range(step - s.depth, step):
+        for stage in (JUMPS, ARRIVALS):
+            out = [np.empty(s.receptors[r].padded) for r in _receiving(s, stage)]
+            places = (c_void_p * max(len(out), 1))(*(values.ctypes.data for values in out))
+            library().snnrun_arrivals(
+                network, stage, len(bits), bits.shape[1], bits.ctypes.data, again, pending.ctypes.data, places
+            )
+    return pending
+
+
+def rows(s: PlanStructure, history: History, step: int) -> NDArray[np.uint32]:
+    return np.asarray(history.words)[np.arange(step - s.depth, step) % (s.depth + 1)]
 
 
 def jumps(s: PlanStructure, layout: Layout, history: History, step: Any) -> tuple[History, list[Any], None]:

@@ -72,10 +72,17 @@ def bind(arranged: Arranged, structure: Structure, noise: tuple[Any, ...], quant
     return Layout(due, instant, noise, tuple(np.float64(quantum) for quantum in quanta))
 
 
-def history(structure: Structure, arranged: Arranged) -> History:
-    words = np.zeros((structure.depth, structure.sources // 32), np.uint32)
-    count = np.zeros(words.shape, np.int32)  # spikes in a row up to and including each word
-    return History(words, count, np.zeros(words.shape[1], np.uint32))
+def history(s: Structure, arranged: Arranged, layout: Layout, rows: Any, step: int) -> History:
+    words = np.zeros((s.depth, s.sources // 32), np.uint32)
+    words[np.arange(step - s.depth, step) % s.depth] = rows
+    count = np.cumsum(np.bitwise_count(words), axis=1, dtype=np.int32)  # spikes in a row up to and including each word
+    return History(words, count, np.array(rows[-1]))
+
+
+def rows(s: Structure, history: History, step: int) -> Any:
+    found = np.asarray(history.words)[np.arange(step - s.depth, step) % s.depth]
+    found[-1] = history.pending  # which is put into its place only when the next step begins
+    return found
 
 
 def jumps(s: Structure, layout: Layout, history: History, step: Any) -> tuple[History, list[Any], Any]:

@@ -5,7 +5,7 @@ One run writes one file, which is a SONATA spike file and report file as well (s
     /                                    attrs magic, version (SONATA), schema, status: "partial" or "complete"
     /spikes/<pop>                        timestamps (ms), node_ids: the first spikes monitor of the population
     /report/<pop>                        data, mapping: the first state monitor that records V there
-    /snnrun/config                       attrs yaml, resolved (JSON), overrides
+    /snnrun/config                       attrs yaml, resolved (JSON), overrides, fingerprint (JSON, see checkpoint.py)
     /snnrun/populations/<pop>            attrs size, model
     /snnrun/monitors/<name>              attr model; below it, by population:
         spikes   <pop>/{timestamps, node_ids}
@@ -15,16 +15,19 @@ One run writes one file, which is a SONATA spike file and report file as well (s
     /snnrun/provenance                   attrs: versions, device, seed, timings ...
 
 Groups under /spikes and /report are hard links: nothing is stored twice, but a float32 copy of V in runs of float64,
-because SONATA's readers refuse float64 there. A run writes `<name>.partial` and renames it when it is complete.
+because SONATA's readers refuse float64 there. Every dataset has checksums (HDF5's filter fletcher32). A run writes
+`<name>.partial`, with the changes of each chunk of steps made in one go (store.py), and renames it when it is complete.
 """
 
 from snnrun.results.layout import partial_path
 from snnrun.results.reader import Rate, Results, ResultsError, Samples, Series, Train, mean_rate
-from snnrun.results.writer import Exists, Meta, WriteError, Writer, refuse_existing
+from snnrun.results.store import recover
+from snnrun.results.writer import Exists, Meta, Position, WriteError, Writer, refuse_existing, sync_folder
 
 __all__ = [
     "Exists",
     "Meta",
+    "Position",
     "Rate",
     "Results",
     "ResultsError",
@@ -35,5 +38,7 @@ __all__ = [
     "Writer",
     "mean_rate",
     "partial_path",
+    "recover",
     "refuse_existing",
+    "sync_folder",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnrun.results.layout import SCHEMA, partial_path
+from snnrun.results.store import recover
 
 
 class ResultsError(Exception):
@@ -115,6 +116,8 @@ class Results:
             self.path = partial_path(path)
         if self.path.is_dir():
             raise ResultsError(f"{self.path} is a folder")
+        if self.path == partial_path(path) or path.suffix == ".partial":
+            recover(self.path)
         try:
             # a run that still writes holds a lock; what it has flushed can be read all the same
             self._file: Any = h5py.File(self.path, "r", locking=False)
@@ -152,6 +155,12 @@ class Results:
     def resolved(self) -> dict[str, Any]:
         """The network file as it was run, with overrides."""
         return json.loads(self._config["resolved"])
+
+    @property
+    @_readable
+    def fingerprint(self) -> str:
+        """JSON of all that decides the bits of the run: see checkpoint.py."""
+        return str(self._config["fingerprint"])
 
     @property
     @_readable

@@ -4,9 +4,10 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
 import h5py
@@ -14,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnrun.results.layout import SCHEMA, partial_path
+from snnrun.results.store import Busy, Store, remove
 
 _MAGIC, _VERSION = np.uint32(0x0A7A), np.array([0, 1], np.uint32)
 _SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetype="u1")
+COMMIT_SECONDS, COMMIT_BYTES = 1.0, 4 * 2**20  # there is a commit when one of them has passed since the last
 _SPIKES_PER_CHUNK, _CHUNK_BYTES = 16_384, 2**20
+# object headers with checksums; newer forms mark a file that is being written, and other programs then refuse it
+_VERSION_OF_HDF5 = "v108", "v108"
 
 
 class FrameLike(Protocol):
@@ -38,6 +43,7 @@ class Meta(NamedTuple):
     overrides: list[str]
     monitors: dict[str, str]  # name -> model
     provenance: dict[str, Any]
+    fingerprint: str = ""  # JSON: what a run that goes on must have in common with this one
 
 
 class Exists(FileExistsError):
@@ -45,7 +51,11 @@ class Exists(FileExistsError):
 
 
 class WriteError(OSError):
-    """A results file that cannot be written any further: a full disk, a quota, a lost file system."""
+    """A results file that cannot be written any further (a full disk, a quota, a lost file system), and what was kept."""
+
+    def __init__(self, message: str, kept: str = "") -> None:
+        super().__init__(message)
+        self.kept = kept
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
@@ -84,55 +94,158 @@ class _Samples(NamedTuple):
     step: float
 
 
-class Writer:
-    """Streams frames to `<path>.partial`; `complete` renames it. A run that fails leaves a readable partial file."""
+class Position(NamedTuple):
+    """How far a recording is: what must be known to go on after a stop."""
 
-    def __init__(self, path: Path, structure: Any, meta: Meta, compress: bool = False) -> None:
+    reached: float  # ms
+    lengths: dict[str, int]  # of each dataset that grows
+    bins: dict[str, tuple[int, int]]  # of each rate: spikes and steps of the bin that is open
+
+
+class Writer:
+    """Streams frames to `<path>.partial`; `complete` renames it. A run that fails leaves a readable partial file.
+
+    With a `position` the recording in the partial file goes on from there; what lies beyond is cut off. Raises Exists where
+    another run writes the file, and WriteError.
+    """
+
+    def __init__(self, path: Path, structure: Any, meta: Meta, compress: bool = False, position: Position | None = None,
+                 durable: bool = False) -> None:  # fmt: skip
         self.path, self.dt, self._steps = path, structure.dt, structure.steps
-        self._compress = {"compression": "gzip", "shuffle": True} if compress else {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: Any = _created(partial_path(path))
-        self._failed = False
-        self._describe(structure, meta)
-        self._spikes = [self._open_spikes(*group) for group in _grouped(structure, "spikes", structure.taps)]
-        self._rates = [self._open_rate(*group) for group in _grouped(structure, "rate", structure.taps)]
-        self._samples = [self._open_samples(*group) for group in _grouped_samples(structure)]
-        self._file.flush()
+        self._durable = durable
+        self._filters = {"fletcher32": True} | ({"compression": "gzip", "shuffle": True} if compress else {})
+        self._kept: float | None = None  # ms that the last commit has; None before the first
+        self._now = 0.0
+        self._whole = False  # whether what has been written is as it should be
+        self._growing: dict[str, Any] = {}
+        self._reported: set[str] = set()  # populations with a report
+        with self._telling():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._store = _opened(partial_path(path), position is None, durable)
+        try:
+            with self._telling():
+                self._file: Any = h5py.File(self._store, "w" if position is None else "r+", libver=_VERSION_OF_HDF5)
+                self._describe(structure, meta)
+                self._spikes = [self._open_spikes(*group) for group in _grouped(structure, "spikes", structure.taps)]
+                self._rates = [self._open_rate(*group) for group in _grouped(structure, "rate", structure.taps)]
+                self._samples = [self._open_samples(*group) for group in _grouped_samples(structure)]
+                if position is not None:
+                    self._return_to(position)
+                self._commit()
+                self._whole = True
+        except BaseException:
+            self._close()
+            if position is None:
+                remove(partial_path(path))
+            raise
 
     def __enter__(self) -> "Writer":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._file and not self._failed:
-            self._file.close()
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        """Leave the partial file with all frames that are in it as a whole, or as it was at the last commit."""
+        if self._whole:
+            with suppress(WriteError), self._telling():
+                self._commit()
+        self._store.drop()
+        try:
+            if (file := getattr(self, "_file", None)) is not None:
+                file.close()
+        except (OSError, RuntimeError):
+            pass  # HDF5 has stumbled over what is dropped
+        finally:
+            self._store.close()
+
+    def _commit(self) -> None:
+        self._file.flush()
+        self._store.commit()
+        self._committed, self._kept = time.monotonic(), self._now
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Let what the system or HDF5 says become a WriteError in words."""
+        partial = partial_path(self.path)
+        try:
+            yield
+        except (Exists, WriteError):
+            raise
+        except (OSError, RuntimeError) as error:
+            reason = os.strerror(errno) if (errno := _errno(error)) else _words(error)
+            kept = "nothing was recorded"
+            if self._kept is not None:
+                there = partial.exists()
+                kept = f"{partial.name} has the first {self._kept:.12g} ms" if there else "what was recorded is lost"
+            raise WriteError(f"{partial} cannot be written: {reason}", kept) from None
+
+    def position(self) -> Position:
+        """Where the recording stands after the last frame."""
+        bins = {rate.data.name: (rate.count, rate.steps) for rate in self._rates}
+        return Position(self._now, {name: data.shape[0] for name, data in self._growing.items()}, bins)
+
+    def sync(self) -> None:
+        """Have everything that was recorded on the disk. Raises WriteError."""
+        with self._telling():
+            self._commit()
+            self._store.sync()
+
+    def _return_to(self, position: Position) -> None:
+        self._now = self._file["snnrun/config"].attrs["reached"] = position.reached
+        self._file.attrs["status"] = "partial"
+        for name, data in self._growing.items():
+            if data.shape[0] < position.lengths.get(name, 0):
+                raise WriteError(f"{partial_path(self.path)} has lost a part of {name}, and the run cannot go on from there")
+            data.resize(position.lengths.get(name, 0), axis=0)
+        for rate in self._rates:
+            rate.count, rate.steps = position.bins[rate.data.name]
+            rate.data.attrs.pop("last_bin", None)
+        for samples in self._samples:
+            _set_end(samples)
 
     def _describe(self, structure: Any, meta: Meta) -> None:
         self._file.attrs.update({"magic": _MAGIC, "version": _VERSION, "schema": SCHEMA, "status": "partial"})
         for group in ("spikes", "report", "snnrun/populations", "snnrun/monitors"):
             self._file.require_group(group)
-        config = self._file.create_group("snnrun/config")
+        config = self._file.require_group("snnrun/config")
         config.attrs["name"] = meta.name
         config.attrs["yaml"], config.attrs["resolved"] = meta.yaml, json.dumps(meta.resolved)
         config.attrs["overrides"] = json.dumps(meta.overrides)
-        config.attrs["dt"], config.attrs["steps"], config.attrs["reached"] = structure.dt, structure.steps, 0.0
+        config.attrs["fingerprint"] = meta.fingerprint
+        config.attrs["dt"], config.attrs["steps"] = structure.dt, structure.steps
+        self._now = float(config.attrs.get("reached", 0.0))
+        config.attrs["reached"] = self._now
         for population in structure.populations:
-            group = self._file.create_group(f"snnrun/populations/{population.name}")
+            group = self._file.require_group(f"snnrun/populations/{population.name}")
             group.attrs["size"], group.attrs["model"] = population.size, population.model
         for name, model in meta.monitors.items():
-            self._file.create_group(f"snnrun/monitors/{name}").attrs["model"] = model
-        self._file.create_group("snnrun/provenance").attrs.update(meta.provenance)
+            self._file.require_group(f"snnrun/monitors/{name}").attrs["model"] = model
+        self._file.require_group("snnrun/provenance").attrs.update(meta.provenance)
 
-    def _series(self, group: Any, name: str, dtype: Any, width: int | None = None) -> Any:
-        """A dataset that grows along time."""
-        if width is None:
-            return group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(_SPIKES_PER_CHUNK,), **self._compress)
-        itemsize = np.dtype(dtype).itemsize
-        rows = int(np.clip(_CHUNK_BYTES // max(width * itemsize, 1), 1, 65_536))
-        chunks = (rows, max(width, 1))
-        return group.create_dataset(name, (0, width), dtype, maxshape=(None, width), chunks=chunks, **self._compress)
+    def _series(self, group: Any, name: str, dtype: Any, width: int | None = None, rows: int = _SPIKES_PER_CHUNK) -> Any:
+        """A dataset that grows along time, made where it is not there yet."""
+        if name not in group:
+            shape: tuple[int, ...] = ()
+            if width is not None:
+                shape = (max(width, 1),)
+                rows = int(np.clip(_CHUNK_BYTES // max(width * np.dtype(dtype).itemsize, 1), 1, 65_536))
+            beyond = () if width is None else (width,)
+            group.create_dataset(name, (0, *beyond), dtype, maxshape=(None, *beyond), chunks=(rows, *shape), **self._filters)
+        data = group[name]
+        self._growing[data.name] = data
+        return data
+
+    def _fixed(self, group: Any, name: str, values: Any) -> Any:
+        """A dataset that stays as long as it is."""
+        values = np.asarray(values)
+        if name not in group:
+            filters = {"fletcher32": True, "chunks": values.shape} if values.size else {}
+            group.create_dataset(name, data=values, **filters)
+        return group[name]
 
     def _open_spikes(self, monitor: str, population: str, taps: list[Any], wanted: NDArray[np.bool_]) -> _Spikes:
-        group = self._file.create_group(f"snnrun/monitors/{monitor}/{population}")
+        group = self._file.require_group(f"snnrun/monitors/{monitor}/{population}")
         group.attrs.create("sorting", 2, dtype=_SORTING)
         start, stop = taps[0].first_step, min(taps[0].last_step, self._steps)
         group.attrs.update({"neurons": int(wanted.sum()), "start": start * self.dt, "stop": stop * self.dt})
@@ -144,9 +257,9 @@ class Writer:
         return _Spikes(wanted, taps[0].words, (taps[0].first_step, taps[0].last_step), timestamps, node_ids)
 
     def _open_rate(self, monitor: str, population: str, taps: list[Any], wanted: NDArray[np.bool_]) -> _Rate:
-        group = self._file.create_group(f"snnrun/monitors/{monitor}/{population}")
+        group = self._file.require_group(f"snnrun/monitors/{monitor}/{population}")
         tap = taps[0]
-        data = group.create_dataset("rate", (0,), np.float64, maxshape=(None,), chunks=(4096,))
+        data = self._series(group, "rate", np.float64, rows=4096)
         start, width = tap.first_step * self.dt, tap.bin * self.dt
         data.attrs.update({"units": "Hz", "start": start, "bin": width, "neurons": int(wanted.sum())})
         return _Rate(wanted, tap.words, (tap.first_step, tap.last_step), tap.bin, data)
@@ -154,41 +267,41 @@ class Writer:
     def _open_samples(self, monitor: str, population: str, label: str, items: list[tuple[int, Any]], precision: str) -> _Samples:
         first = items[0][1]
         node_ids = np.concatenate([np.arange(sample.start, sample.stop, dtype=np.uint64) for _, sample in items])
-        group = self._file.create_group(f"snnrun/monitors/{monitor}/{population}/{label}")
+        group = self._file.require_group(f"snnrun/monitors/{monitor}/{population}/{label}")
         dtype = np.float64 if precision == "float64" and first.unit != "steps" else np.float32
         data = self._series(group, "data", dtype, len(node_ids))
         data.attrs["units"], data.attrs["variable"] = first.unit, label
-        mapping = group.create_group("mapping")
-        mapping.create_dataset("node_ids", data=node_ids).attrs["sorted"] = np.uint8(bool(np.all(np.diff(node_ids) > 0)))
-        mapping["index_pointers"] = np.arange(len(node_ids) + 1, dtype=np.uint64)
-        mapping["index_pointer"] = mapping["index_pointers"]  # another reader's name for it
-        mapping["element_ids"] = np.zeros(len(node_ids), np.uint32)
-        mapping["element_pos"] = np.full(len(node_ids), 0.5, np.float32)
+        mapping = group.require_group("mapping")
+        self._fixed(mapping, "node_ids", node_ids).attrs["sorted"] = np.uint8(bool(np.all(np.diff(node_ids) > 0)))
+        pointers = self._fixed(mapping, "index_pointers", np.arange(len(node_ids) + 1, dtype=np.uint64))
+        if "index_pointer" not in mapping:  # another reader's name for it
+            mapping["index_pointer"] = pointers
+        self._fixed(mapping, "element_ids", np.zeros(len(node_ids), np.uint32))
+        self._fixed(mapping, "element_pos", np.full(len(node_ids), 0.5, np.float32))
         start, step = first.first_step * self.dt, first.every * self.dt
-        mapping["time"] = np.array([start, start, step])
-        mapping["time"].attrs["units"] = "ms"
+        time = self._fixed(mapping, "time", np.array([start, start, step]))
+        time.attrs["units"] = "ms"
         report = None
-        if label == "V" and first.kind == "neuron" and population not in self._file["report"]:
-            if dtype == np.float32:
-                self._file["report"][population] = group
-            else:
-                sonata = self._file["report"].create_group(population)
+        if label == "V" and first.kind == "neuron" and population not in self._reported:
+            self._reported.add(population)
+            if dtype == np.float64:
+                sonata = self._file["report"].require_group(population)
                 report = self._series(sonata, "data", np.float32, len(node_ids))
                 report.attrs["units"], report.attrs["variable"] = first.unit, label
-                sonata["mapping"] = mapping
-        return _Samples([i for i, _ in items], data, report, mapping["time"], start, step)
+                if "mapping" not in sonata:
+                    sonata["mapping"] = mapping
+            elif population not in self._file["report"]:
+                self._file["report"][population] = group
+        return _Samples([i for i, _ in items], data, report, time, start, step)
 
     def write(self, frame: FrameLike) -> None:
-        """Append what a chunk of steps recorded, and flush: a killed run is complete up to its last chunk.
-
-        Raises WriteError. The file must then be left alone: HDF5 crashes when it closes a file that it could not flush.
-        """
-        try:
+        """Append what a chunk of steps recorded; a killed run has all but about the last second. Raises WriteError."""
+        with self._telling():
+            self._whole = False
             self._append_frame(frame)
-        except (OSError, RuntimeError) as error:
-            self._failed = True
-            reason = os.strerror(errno) if (errno := _errno(error)) else str(error).splitlines()[0]
-            raise WriteError(f"{partial_path(self.path)} cannot be written: {reason}") from None
+            self._whole = True
+            if time.monotonic() - self._committed >= COMMIT_SECONDS or self._store.uncommitted > COMMIT_BYTES:
+                self._commit()
 
     def _append_frame(self, frame: FrameLike) -> None:
         row, place = _fired(frame.rows)
@@ -204,8 +317,8 @@ class Writer:
             self._write_rate(target, frame, *own[target.words])
         for target in self._samples:
             _write_samples(target, [frame.samples[i] for i in target.columns])
-        self._file["snnrun/config"].attrs["reached"] = (frame.first_step + frame.steps) * self.dt
-        self._file.flush()
+        self._now = (frame.first_step + frame.steps) * self.dt
+        self._file["snnrun/config"].attrs["reached"] = self._now
 
     def _write_spikes(self, target: _Spikes, frame: FrameLike, row: NDArray[Any], neuron: NDArray[Any]) -> None:
         stamp = frame.first_step + row + 1
@@ -237,30 +350,42 @@ class Writer:
         return count, count / exposure if exposure else math.nan
 
     def complete(self, provenance: dict[str, Any]) -> None:
-        """Write what is still open, and give the file its name."""
-        for target in self._rates:
-            if target.steps:  # a last bin that the run cut short: the rate over the part that there is
-                _append(target.data, np.array([target.count / (target.wanted.sum() * target.steps * self.dt) * 1e3]))
-                target.data.attrs["last_bin"] = target.steps * self.dt
-        self._file["snnrun/provenance"].attrs.update(provenance)
-        self._file.attrs["status"] = "complete"
-        self._file.close()
-        partial_path(self.path).replace(self.path)
+        """Write what is still open, and give the file its name. Raises WriteError."""
+        with self._telling():
+            self._whole = False
+            for target in self._rates:
+                if target.steps:  # a last bin that the run cut short: the rate over the part that there is
+                    _append(target.data, np.array([target.count / (target.wanted.sum() * target.steps * self.dt) * 1e3]))
+                    target.data.attrs["last_bin"] = target.steps * self.dt
+            self._file["snnrun/provenance"].attrs.update(provenance)
+            self._file.attrs["status"] = "complete"
+            self._file.close()
+            self._store.commit()
+            if self._durable:
+                self._store.sync()
+            partial_path(self.path).replace(self.path)
+            if self._durable:
+                sync_folder(self.path.parent)
 
 
-def _created(path: Path) -> Any:
-    """A new file. Raises Exists where another run is writing it; what a dead run left has been given up by --overwrite."""
-    if path.exists():
-        try:
-            h5py.File(path, "r+", locking=True).close()
-        except BlockingIOError:
-            raise Exists(f"another run is writing {path}") from None
-        except OSError:
-            pass  # no HDF5 file, or a broken one
-        path.unlink()
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        return h5py.File(path, "x", locking="best-effort")
-    except FileExistsError:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _words(error: BaseException) -> str:
+    said = getattr(error, "strerror", None) or str(error)
+    return (said.splitlines() or [type(error).__name__])[0]
+
+
+def _opened(path: Path, new: bool, durable: bool) -> Store:
+    try:
+        return Store(path, new, durable)
+    except Busy:
         raise Exists(f"another run is writing {path}") from None
 
 
@@ -325,6 +450,11 @@ def _write_samples(target: _Samples, blocks: list[NDArray[Any]]) -> None:
     _append(target.data, values)
     if target.report is not None:
         _append(target.report, values)
+    _set_end(target)
+
+
+def _set_end(target: _Samples) -> None:
+    """Note the end of the samples, at which the next one would be taken."""
     frames = target.data.shape[0]
     stop = target.start + frames * target.step
     while int((stop - target.start) / target.step) < frames:  # how one reader counts frames; decimal steps come out short
