@@ -15,7 +15,7 @@ PATIENCE = 120.0  # seconds that no run of an attack takes: it is endless then
 
 # Says that Python is up, and then does as the command does. What a signal meets earlier is Python alone.
 _BEGIN = "import os\nif (fd := os.environ.get('ATTACK_READY')): os.write(int(fd), b'.'), os.close(int(fd))\nimport sys\n"
-_COMMAND = _BEGIN + "sys.argv[0] = 'snnrun'\nfrom snnrun.cli import main\nmain()\n"
+_COMMAND = _BEGIN + "sys.argv[0] = 'snnrun'\nfrom snnrun.__main__ import main\nmain()\n"
 
 
 class Ended(NamedTuple):

@@ -44,15 +44,15 @@ DISK, IO, BIG = (f"OSError({number}, {os.strerror(number)!r})" for number in (er
 CALLS = (
     ("a frame handed over", "snnrun.results:Writer.write", "MemoryError()"),
     ("a dataset appended to", "snnrun.results.writer:_append", DISK),
-    (
-        "a flush",
-        "h5py:File.flush",
-        f"RuntimeError('Unable to flush (file write failed: errno = {errno.EIO}, error message = x)')",
-    ),
+    ("a page held", "snnrun.results.store:Store._put", "MemoryError()"),
+    ("a commit", "snnrun.results.store:Store.commit", IO),
+    ("a flush", "h5py:File.flush", f"RuntimeError('Unable to flush (errno = {errno.EIO}, error message = x)')"),
     ("a file opened", "h5py:File.__init__", IO),
     ("progress shown", "snnrun.progress:Progress.progress", "BrokenPipeError()"),
     ("a chunk of steps", "snnrun.engine:run_chunk", "MemoryError()"),
-    ("a file renamed", "pathlib:Path.replace", DISK),
+    ("a state taken", "snnrun.snapshot:take", "MemoryError()"),
+    ("a checkpoint made", "snnrun.checkpoint:_image", "MemoryError()"),
+    ("a file renamed", "pathlib:Path.replace", BIG),
     ("a folder read", "pathlib:Path.stat", IO),
 )
 MODES = ((errno.ENOSPC, "forever"), (errno.EIO, "once"), (errno.EFBIG, "forever"), (errno.ENOSPC, "short"))
@@ -66,9 +66,9 @@ class Failure(NamedTuple):
     program: str = children._COMMAND
 
 
-def attack(tries: int, seed: int, folder: Path) -> Iterator[Outcome]:
+def attack(tries: int, seed: int, folder: Path, disturbances: int | None = None) -> Iterator[Outcome]:
     """The first, second, third ... failure of each kind in turn, until there are so many, or none is met any more."""
-    wanted = reference.reference(NAME, DURATION)
+    wanted = reference.reference(NAME, DURATION, ("native",))
     kinds, n = list(_kinds()), 1
     if len(kinds) == len(CALLS):
         yield Outcome("skipped: no C compiler for failing system calls")
@@ -83,7 +83,7 @@ def attack(tries: int, seed: int, folder: Path) -> Iterator[Outcome]:
             if done >= tries:
                 break
         n += 1
-    for disturb in DISTURBANCES:
+    for disturb in DISTURBANCES[:disturbances]:
         for number in range(1 + tries // 50):
             yield from disturb(Random(f"failures/{seed}/{number}"), wanted)
 
@@ -268,10 +268,10 @@ def _nobody_listens(rng: Random, wanted: reference.Reference) -> Iterator[Outcom
 
 DISTURBANCES = (
     _full,
+    _damaged,
     _in_mid_run("folder removed", lambda rng, folder: shutil.rmtree(folder)),
     _in_mid_run("files removed", _remove),
     _in_mid_run("files truncated", _cut),
     _in_mid_run("files overwritten", _garbage),
-    _damaged,
     _nobody_listens,
 )

@@ -12,6 +12,7 @@ from attacks.outcomes import Outcome
 DURATION = "2 s"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 CTRL_C, STOPPED = 130, 75
+START = 0.1  # seconds in which Python comes to the first line of the program; what a signal does then is Python's matter
 DRAWING = 1.0  # seconds after the end of a run without a picture
 
 
@@ -31,7 +32,7 @@ def _one(rng: Random, first: signal.Signals, wanted: reference.Reference, kernel
     run = ["simulate", "net.yaml", "-o", "out.h5", *reference.CHECKPOINTS, *(["--no-plot"] if rng.random() < 0.5 else [])]
     kernel = rng.choice(kernels)
     end = wanted.seconds[kernel] + (0.0 if "--no-plot" in run else DRAWING)
-    moment, sent = rng.uniform(0.0, 1.05 * end), [first]
+    moment, sent = rng.uniform(START, 1.05 * end), [first]
     limited = rng.random() < 0.1
     if limited:  # the limit of the time in place of the signal
         run += ["--max-walltime", f"{max(moment, 0.5):.1f}s"]

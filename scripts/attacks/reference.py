@@ -19,7 +19,7 @@ class Reference(NamedTuple):
 
 
 @cache
-def reference(name: str, duration: str, kernels: tuple[str, ...] = ("native",)) -> Reference:
+def reference(name: str, duration: str, kernels: tuple[str, ...]) -> Reference:
     """Run a network twice with each kernel: the first run compiles. Raises RuntimeError where that fails, or bits differ."""
     folder = Path(mkdtemp(prefix="snnrun-reference-"))
     text = networks.lasting(name, duration)
