@@ -1,6 +1,8 @@
 // One step's arrivals: for every edge whose source fired `delay` steps ago, sums[target] += weight, in integers.
 #pragma once
 
+#include <limits>
+
 #include "layout.hpp"
 #include "noise.hpp"
 #include "workers.hpp"
@@ -482,33 +484,42 @@ inline void pack(const uint8_t* mask, int64_t count, uint32_t* words) {
   }
 }
 
-// The same, of who has reached a threshold: value >= threshold, which is one for all (`stride` 0) or each neuron's own (1).
+// The same, of who has reached a threshold: threshold <= value < infinity. The threshold is one for all (`stride` 0) or each
+// neuron's own (1).
 template <class Float>
 SNNRUN_INLINE void pack_reached_plain(const Float* value, const Float* threshold, int64_t stride, int64_t count, uint32_t* words) {
   for (int64_t w = 0; w < count / 32; ++w) {
     uint32_t bits = 0;
-    for (int64_t i = 0; i < 32; ++i) bits |= static_cast<uint32_t>(value[32 * w + i] >= threshold[stride * (32 * w + i)]) << i;
+    for (int64_t i = 0; i < 32; ++i) {
+      const Float v = value[32 * w + i];
+      const bool there = (v >= threshold[stride * (32 * w + i)]) & (v < std::numeric_limits<Float>::infinity());
+      bits |= static_cast<uint32_t>(there) << i;
+    }
     words[w] = bits;
   }
 }
 #ifdef SNNRUN_X86
 __attribute__((target("avx512f"))) inline void pack_reached_512(const float* value, const float* threshold, int64_t stride,
                                                                 int64_t count, uint32_t* words) {
-  const __m512 one = _mm512_set1_ps(*threshold);
+  const __m512 one = _mm512_set1_ps(*threshold), infinity = _mm512_set1_ps(std::numeric_limits<float>::infinity());
   for (int64_t w = 0; w < count / 32; ++w) {
-    const __m512 low = stride ? _mm512_loadu_ps(threshold + 32 * w) : one;
-    const __m512 high = stride ? _mm512_loadu_ps(threshold + 32 * w + 16) : one;
-    const uint32_t first = _mm512_cmp_ps_mask(_mm512_loadu_ps(value + 32 * w), low, _CMP_GE_OQ);
-    const uint32_t second = _mm512_cmp_ps_mask(_mm512_loadu_ps(value + 32 * w + 16), high, _CMP_GE_OQ);
-    words[w] = first | second << 16;
+    const __m512 low = _mm512_loadu_ps(value + 32 * w), high = _mm512_loadu_ps(value + 32 * w + 16);
+    const __m512 low_threshold = stride ? _mm512_loadu_ps(threshold + 32 * w) : one;
+    const __m512 high_threshold = stride ? _mm512_loadu_ps(threshold + 32 * w + 16) : one;
+    const __mmask16 first = _mm512_cmp_ps_mask(low, low_threshold, _CMP_GE_OQ);
+    const __mmask16 second = _mm512_cmp_ps_mask(high, high_threshold, _CMP_GE_OQ);
+    words[w] = static_cast<uint32_t>(_mm512_mask_cmp_ps_mask(first, low, infinity, _CMP_LT_OQ)) |
+               static_cast<uint32_t>(_mm512_mask_cmp_ps_mask(second, high, infinity, _CMP_LT_OQ)) << 16;
   }
 }
 inline void pack_reached_sse(const float* value, const float* threshold, int64_t stride, int64_t count, uint32_t* words) {
+  const __m128 infinity = _mm_set1_ps(std::numeric_limits<float>::infinity());
   for (int64_t w = 0; w < count / 32; ++w) {
     uint32_t bits = 0;
     for (int64_t i = 0; i < 32; i += 4) {
       const __m128 t = stride ? _mm_loadu_ps(threshold + 32 * w + i) : _mm_set1_ps(*threshold);
-      bits |= static_cast<uint32_t>(_mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(value + 32 * w + i), t))) << i;
+      const __m128 v = _mm_loadu_ps(value + 32 * w + i);
+      bits |= static_cast<uint32_t>(_mm_movemask_ps(_mm_and_ps(_mm_cmpge_ps(v, t), _mm_cmplt_ps(v, infinity)))) << i;
     }
     words[w] = bits;
   }

@@ -6,7 +6,8 @@
 
 Run it with the Python that snnrun is installed for, tests included, on Linux. The other simulators are installed into
 environments of their own, in the versions that are compared, when they are first needed. What is found is stored in
-tests/validation/stored, from where the page and the tests have it. Parts: spikes, ensembles, theory, convergence, precision.
+tests/validation/stored, from where the page and the tests have it. Parts: spikes, ensembles, theory, convergence, precision,
+slowness.
 """
 
 import argparse
@@ -138,12 +139,20 @@ def measure_precision(a: argparse.Namespace) -> dict[str, float]:
     return precision.rounding(a.scratch, "native")
 
 
+def measure_slowness(a: argparse.Namespace) -> dict[str, Any]:
+    """float32 over dt / tau."""
+    steps = 200_000
+    ratios = precision.slowness(a.scratch, "native", steps)
+    return {"steps": steps, "ratios": {f"{ratio:g}": found._asdict() for ratio, found in ratios.items()}}
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "spikes": compare_spikes,
     "ensembles": run_ensembles,
     "theory": measure_theory,
     "convergence": measure_convergence,
     "precision": measure_precision,
+    "slowness": measure_slowness,
 }
 
 if __name__ == "__main__":

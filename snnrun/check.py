@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnrun import connect, document, inputs, neurons, outputs, random, synapses, tables, units
+from snnrun import connect, document, inputs, neurons, outputs, precision, random, synapses, tables, units
 from snnrun.connect import Sizes
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
-from snnrun.quantities import Column, Frozen, is_literal, law_of, leaves
+from snnrun.quantities import Column, Frozen, Quantity, is_literal, law_of, leaves, plain
 from snnrun.receptors import output_of, receptors, targets, weight_dimension
 from snnrun.spec import Part, Reading, SelectionError, Spec, parts, read
 
@@ -173,6 +173,7 @@ def _findings(reading: Reading, folder: Path) -> list[tuple[Fault, bool]]:
         _check_projection(checker, ("projections", name), projection)
     _check_names(checker)
     _check_solvers(checker)
+    _warn_of_rounding(checker)
     for name, monitor in spec.monitors.items():
         _check_monitor(checker, ("monitors", name), monitor)
     return checker.findings
@@ -385,6 +386,41 @@ def _check_solvers(c: _Checker) -> None:
             if getattr(c.spec.populations.get(name), "solver", None) == "exact":
                 message = f"{name} receives conductances, which cannot be integrated exactly"
                 c.fault(("populations", name, "solver"), message, "write solver: exp_euler, or leave it out")
+
+
+def _warn_of_rounding(c: _Checker) -> None:
+    """What floats of the run's precision cannot hold, although float32 leaves to float64 what is slow."""
+    if c.dt is None or not c.sound(("precision",)):
+        return
+    for section in ("populations", "inputs", "projections"):
+        for path, value in _numbers((section,), getattr(c.spec, section)):
+            if path[-1] == "tau" and value > precision.SLOWEST_OF_ALL * c.dt:
+                steps = f"{value / c.dt:.1g} steps of {units.show(c.dt, 'time')}"
+                c.warn(path, f"these are {steps}, and what changes that slowly stands still in float64, too", "use a larger dt")
+            if c.spec.precision == "float32" and value and not precision.LEAST <= abs(value) <= precision.MOST:
+                size = "small" if abs(value) < 1 else "large"
+                c.warn(path, f"float32 has no numbers as {size} as this", "write precision: float64")
+    for section, name, entry in c.spec.feeding:
+        jump = plain(entry.weight) if output_of(entry) is None and is_literal(entry.weight) else 0.0
+        for target in dict.fromkeys(text.partition("[")[0].strip() for text in targets(entry)) if jump else ():
+            p = {field: getattr(c.spec.populations.get(target), field, None) for field in ("tau", "V_rest", "V_reset", "V_th")}
+            if not all(is_literal(value) for value in p.values()):
+                continue
+            if precision.of_membrane(c.spec.precision, p, c.dt) == "float32" and abs(jump) < 8 * (step := precision.finest(p)):
+                message = f"float32 may hold V of {target} in steps of no less than {step:.1g} mV, in which these jumps are lost"
+                c.warn((section, name, "weight"), message, "write precision: float64")
+
+
+def _numbers(path: Key, part: Any) -> Iterator[tuple[Key, float]]:
+    """Every number with a unit, in internal units, with its path."""
+    if isinstance(part, Quantity | float):
+        yield path, plain(part)
+    elif isinstance(part, dict | Frozen):
+        for name, value in part.items() if isinstance(part, dict) else part:
+            yield from _numbers((*path, name), value)
+    elif isinstance(part, tuple):
+        for i, value in enumerate(part):
+            yield from _numbers((*path, i), value)
 
 
 def _check_monitor(c: _Checker, path: Key, monitor: Any) -> None:

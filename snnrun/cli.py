@@ -198,10 +198,12 @@ def plan(
     with _reporting(as_json):
         _known("kernel", kernel, as_json)
         loaded, _ = _load(file, set_, seed, duration, precision, quiet)
-        from snnrun import kernels, report
+        from snnrun import document, kernels, report
 
         try:
             described = report.describe(loaded.spec, loaded.document.folder, not no_merge, kernel)
+        except document.SpecError as error:
+            raise document.SpecError(error.faults, loaded.document) from None
         except kernels.Unavailable as reason:
             _stop(f"the native kernel {reason}", "use --kernel xla", as_json)
         if as_json:

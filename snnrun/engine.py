@@ -66,7 +66,6 @@ class NumericalError(RuntimeError):
 def init(plan: Plan) -> State:
     """The state at t = 0."""
     s, c = plan.structure, plan.constants
-    dtype = np.dtype(s.precision)
     population_states = []
     for population, const, V in zip(s.populations, c.neurons, c.V, strict=True):
         if population.model == "poisson":
@@ -75,7 +74,7 @@ def init(plan: Plan) -> State:
             population_states.append(neurons.spike_times.init(population.padded))
         else:
             population_states.append(neurons.MODELS[population.model].init(const, V))
-    receptor_states = [synapses.MODELS[r.synapse].init(np.zeros(r.padded, dtype)) for r in s.receptors]
+    receptor_states = [synapses.MODELS[r.synapse].init(np.zeros(r.padded, r.precision)) for r in s.receptors]
     history = kernels.module(s.kernel).history(s, plan.arranged, c.delivery, kernels.nobody(s), 0)
     return State(np.int64(0), tuple(population_states), tuple(receptor_states), history)
 
@@ -125,8 +124,9 @@ def _index(leaves: list[Any], value: Any) -> int:
 
 
 def _drive(s: Structure, c: Constants, plan: PopulationPlan, i: int, state: State, after: list[Any]) -> Drive:
-    """What a population receives in a step: receptor variables of its beginning, and jumps of its end."""
+    """What a population receives in a step, in its precision: receptor variables of its beginning, and jumps of its end."""
     total: dict[str, Any] = dict.fromkeys(Drive._fields)
+    dtype = jnp.dtype(plan.precision)
 
     def add(field: str, value: Any) -> None:
         total[field] = value if total[field] is None else total[field] + value
@@ -136,14 +136,16 @@ def _drive(s: Structure, c: Constants, plan: PopulationPlan, i: int, state: Stat
     for r in plan.receptors:
         receptor, module = s.receptors[r], synapses.MODELS[s.receptors[r].synapse]
         if receptor.output is None:
-            add("jump", after[r].x)
-        elif receptor.output == "coba":
-            add("conductance", state.receptors[r].x)
-            add("reversal", state.receptors[r].x * c.reversal[r])
+            add("jump", after[r].x.astype(dtype))
+            continue
+        variables = type(state.receptors[r])(*(variable.astype(dtype) for variable in state.receptors[r]))
+        if receptor.output == "coba":
+            add("conductance", variables.x)
+            add("reversal", variables.x * c.reversal[r])
         elif c.gains[r] is not None:
-            add("increment", module.increment(c.gains[r], state.receptors[r]))
+            add("increment", module.increment(c.gains[r], variables))
         else:
-            add("current", state.receptors[r].x)
+            add("current", variables.x)
     return Drive(**total)
 
 
@@ -151,16 +153,16 @@ def _drive(s: Structure, c: Constants, plan: PopulationPlan, i: int, state: Stat
 
 
 def _take(s: Structure, c: Constants, sample: Sample, state: State) -> Any:
-    """The values of a sample in the present state."""
-    window = slice(sample.start, sample.stop)
+    """The values of a sample in the present state, floats in the run's precision."""
     if sample.kind == "neuron":
         model, const = neurons.MODELS[s.populations[sample.place].model], c.neurons[sample.place]
-        return model.observed(const, state.neurons[sample.place], sample.field, state.step)[window]
-    values = getattr(state.receptors[sample.place], sample.field)
-    receptor = s.receptors[sample.place]
-    if sample.kind == "input" and receptor.output == "coba":
-        values = values * (c.reversal[sample.place] - state.neurons[receptor.population].V)
-    return values[window]
+        values = model.observed(const, state.neurons[sample.place], sample.field, state.step)
+    else:
+        values, receptor = getattr(state.receptors[sample.place], sample.field), s.receptors[sample.place]
+        if sample.kind == "input" and receptor.output == "coba":
+            values = values * (c.reversal[sample.place] - state.neurons[receptor.population].V)
+    values = values[sample.start : sample.stop]
+    return values.astype(s.precision) if jnp.issubdtype(values.dtype, jnp.floating) else values
 
 
 def _frames(sample: Sample, step: Any) -> Any:

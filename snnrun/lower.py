@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnrun import connect, inputs, kernels, neurons, random, receptors, synapses, units
+from snnrun import connect, inputs, kernels, neurons, precision, random, receptors, synapses, units
 from snnrun.check import selection_sizes, variables
 from snnrun.kernels import Pathway
 from snnrun.network import Network, round_steps
@@ -45,10 +45,10 @@ def lower(network: Network, merge: bool = True, kernel: str = "xla", threads: in
     """
     spec, how = network.spec, kernels.module(kernel)
     found = receptors.receptors(spec, merge)
-    populations = place(spec, found)
+    populations = place(network, found)
     by_name = {population.name: i for i, population in enumerate(populations)}
-    receptor_plans, noise_of = _receptor_plans(spec, found, populations, by_name)
-    quanta = _quanta(network, found, spec.precision)
+    receptor_plans, noise_of = _receptor_plans(network, found, populations, by_name)
+    quanta = _quanta(network, found)
     sources, targets = (sum(part.padded for part in axis) for axis in (populations, receptor_plans))
     pathways = _pathways(network, found, receptor_plans, populations, by_name, quanta, kernel == "native", spare)
     arranged = how.arrange(pathways, sources, [(plan.first, plan.padded) for plan in receptor_plans], threads)
@@ -96,15 +96,16 @@ def padded(size: int) -> int:
 # ---- 1. place --------------------------------------------------------------------------------------------------------
 
 
-def place(spec: Spec, found: list[Receptor]) -> list[PopulationPlan]:
-    plans, first = [], 0
+def place(network: Network, found: list[Receptor]) -> list[PopulationPlan]:
+    spec, plans, first = network.spec, [], 0
     for name, population in spec.populations.items():
         own = tuple(i for i, receptor in enumerate(found) if receptor.population == name)
-        method = None
+        method, kept = None, spec.precision
         if population.model not in neurons.SOURCES:
             conductances = any(found[i].output is not None and found[i].output.model == "coba" for i in own)
             method = neurons.MODELS[population.model].method(population, conductances)
-        plans.append(PopulationPlan(name, population.model, population.size, padded(population.size), first, method, own))
+            kept = precision.of_membrane(spec.precision, network.populations[name].parameters, spec.dt)
+        plans.append(PopulationPlan(name, population.model, population.size, padded(population.size), first, method, own, kept))
         first += padded(population.size)
     return plans
 
@@ -112,8 +113,9 @@ def place(spec: Spec, found: list[Receptor]) -> list[PopulationPlan]:
 # ---- 2. merge --------------------------------------------------------------------------------------------------------
 
 
-def _receptor_plans(spec: Spec, found: list[Receptor], populations: list[PopulationPlan], by_name: dict[str, int]):
+def _receptor_plans(network: Network, found: list[Receptor], populations: list[PopulationPlan], by_name: dict[str, int]):
     """Receptors with their places, and for each its Poisson inputs as (name, index of the part, part)."""
+    spec = network.spec
     noise_of: list[list[tuple[str, int, Part]]] = [[] for _ in found]
     for name, entry in spec.inputs.items():
         if entry.model == "poisson":
@@ -134,16 +136,23 @@ def _receptor_plans(spec: Spec, found: list[Receptor], populations: list[Populat
                 tuple(range(noise, noise + len(items))),
                 due=False,
                 instant=False,
+                precision=precision.of_synapse(spec.precision, _kinetics(network, receptor), spec.dt),
             )  # fmt: skip
         )
         first, noise = first + population.padded, noise + len(items)
     return plans, noise_of
 
 
+def _kinetics(network: Network, receptor: Receptor) -> dict[str, Any]:
+    """Parameters of a receptor's synapse and output, which are those of any of its sources."""
+    section, source = receptor.sources[0]
+    return network.kinetics[section, source, receptor.population]
+
+
 # ---- 3. quantise -----------------------------------------------------------------------------------------------------
 
 
-def _quanta(network: Network, found: list[Receptor], precision: str) -> list[float]:
+def _quanta(network: Network, found: list[Receptor]) -> list[float]:
     """The quantum of each receptor: a power of two, the same for all receptors of a group.
 
     float32: weights are whole numbers up to 2**30, which is finer than a float32 weight. float64: the sum of |w| over all
@@ -172,7 +181,7 @@ def _quanta(network: Network, found: list[Receptor], precision: str) -> list[flo
         ):
             most = len(inputs.poisson.table(float(np.max(values["rate"])), spec.dt))
             add(feed, float(np.max(np.abs(values["weight"]))), most * np.abs(values["weight"]))
-    if precision == "float32":
+    if spec.precision == "float32":
         return [_power(largest[receptor.group], 30) for receptor in found]
     bound: dict[int, float] = {}
     for (group, _), sums in total.items():
@@ -198,7 +207,7 @@ def _power(bound: float, bits: int) -> float:
 
 
 class _Cast:
-    """Host values as device types: floats in the run's precision, one value per neuron padded with the last one."""
+    """Host values as device types: floats in a precision, one value per neuron padded with the last one."""
 
     def __init__(self, precision: str) -> None:
         self.float = np.dtype(precision)
@@ -214,30 +223,35 @@ class _Cast:
 
 
 def _constants(network: Network, found: list[Receptor], structure: Structure, delivery: Any) -> Constants:
-    spec, cast = network.spec, _Cast(structure.precision)
+    spec = network.spec
     neuron_consts, V0, currents = [], [], []
     for plan in structure.populations:
+        cast, population = _Cast(plan.precision), network.populations[plan.name]
         neuron_consts.append(_neuron_const(network, plan, spec, cast))
-        V = network.populations[plan.name].V
-        V0.append(None if V is None else cast(np.broadcast_to(V, plan.size), plan.padded))
+        V = None if population.V is None else np.broadcast_to(population.V - _zero(network, plan), plan.size)
+        V0.append(None if V is None else cast(V, plan.padded))
         currents.append(tuple(_currents(network, plan, spec, cast)))
     synapse_consts, gains, reversal = [], [], []
     for receptor, plan in zip(found, structure.receptors, strict=True):
-        population = structure.populations[plan.population]
-        section, source = receptor.sources[0]
-        kinetics = network.kinetics[section, source, receptor.population]
+        population, kinetics = structure.populations[plan.population], _kinetics(network, receptor)
+        own, onto = _Cast(plan.precision), _Cast(population.precision)
         lowered = synapses.MODELS[plan.synapse].lower(kinetics, spec.dt)
-        synapse_consts.append(type(lowered)(*(cast(np.asarray(v, np.float64), plan.padded) for v in lowered)))
+        synapse_consts.append(type(lowered)(*(own(np.asarray(v, np.float64), plan.padded) for v in lowered)))
         if population.method == "exact" and plan.output == "cuba":
             parameters = network.populations[receptor.population].parameters
             both = neurons.MODELS[population.model].gains(parameters, kinetics["tau"], spec.dt)
-            gains.append(tuple(cast(gain, plan.padded) for gain in both))
+            gains.append(tuple(onto(gain, plan.padded) for gain in both))
         else:
             gains.append(None)
-        reversal.append(cast(kinetics["E"], plan.padded) if plan.output == "coba" else None)
+        reversal.append(onto(kinetics["E"] - _zero(network, population), plan.padded) if plan.output == "coba" else None)
     return Constants(
         tuple(neuron_consts), tuple(currents), tuple(synapse_consts), tuple(gains), tuple(reversal), delivery, tuple(V0)
     )
+
+
+def _zero(network: Network, plan: PopulationPlan) -> Any:
+    """What the potentials of a population are relative to, in mV."""
+    return neurons.MODELS[plan.model].zero(network.populations[plan.name].parameters, plan.precision)
 
 
 def _noise(network: Network, structure: Structure, noise: list[tuple[str, int, Part]], quanta: list[float]) -> tuple[Any, ...]:
@@ -275,8 +289,10 @@ def _neuron_const(network: Network, plan: PopulationPlan, spec: Spec, cast: _Cas
     ref_steps = round_steps(population.parameters["tau_ref"], spec.dt)
     ref_steps = np.minimum(ref_steps, neurons.MODELS[plan.model].LONGEST).astype(np.int32)  # days of model time
     parameters = population.parameters | {"I_e": population.parameters["I_e"] + _steady_current(network, plan, spec)}
-    const = neurons.MODELS[plan.model].lower(parameters, ref_steps, spec.dt)
-    return type(const)(*(None if value is None else cast(value, plan.padded) for value in const))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is beyond a float is infinite, and the run says so
+        const = neurons.MODELS[plan.model].lower(parameters, ref_steps, spec.dt, plan.precision)
+    held = type(const)(*(None if value is None else cast(value, plan.padded) for value in const))
+    return held._replace(zero=_Cast("float64")(const.zero, plan.padded))
 
 
 def _is_steady(entry: Any) -> bool:

@@ -54,14 +54,14 @@ class Network(NamedTuple):
 def build(spec: Spec, folder: Path) -> Network:
     """Draw a network, all but its edges. Raises SpecError for what only drawn or loaded values can show."""
     sizes = selection_sizes(spec)
-    populations = {name: _population(spec, name, folder) for name in spec.populations}
+    populations = {name: population(spec, name, folder) for name in spec.populations}
     network_inputs = {name: _input(spec, name, folder, sizes) for name in spec.inputs}
-    kinetics = {}
+    found = {}
     for section, name, entry in spec.feeding:
-        for population in dict.fromkeys(part.population for part in parts(targets(entry), sizes)):
-            kinetics[section, name, population] = _kinetics(spec, section, name, entry, population, folder)
+        for target in dict.fromkeys(part.population for part in parts(targets(entry), sizes)):
+            found[section, name, target] = kinetics(spec, section, name, entry, target, folder)
     projections = {name: _projection(spec, name, folder, sizes) for name in spec.projections}
-    return Network(spec, populations, projections, network_inputs, kinetics)
+    return Network(spec, populations, projections, network_inputs, found)
 
 
 def round_steps(times: Any, dt: float) -> Any:
@@ -114,25 +114,26 @@ def _hold(module: Any, values: dict[str, Any], path: Key) -> None:
             raise _fail((*path, rule.fields[0]), rule.message + which, "bound the distribution with redraw: {min: ...}")
 
 
-def _population(spec: Spec, name: str, folder: Path) -> Population:
-    population, path = spec.populations[name], ("populations", name)
-    module, everyone = neurons.MODELS[population.model], np.arange(population.size)
+def population(spec: Spec, name: str, folder: Path) -> Population:
+    """Neurons with their parameters drawn, and no more of the network. Raises SpecError."""
+    entry, path = spec.populations[name], ("populations", name)
+    module, everyone = neurons.MODELS[entry.model], np.arange(entry.size)
     values = {
         field: _values(
-            spec, f"population/{name}/{field}", getattr(population, field), everyone, (*path, field), folder, population.size
+            spec, f"population/{name}/{field}", getattr(entry, field), everyone, (*path, field), folder, entry.size
         )  # fmt: skip
         for field in module.DRAWN
     }
     _hold(module, values, path)
-    if population.model == "spike_times":
+    if entry.model == "spike_times":
         return Population(values, None, _trains(spec, name, folder))
-    if population.model == "poisson":
+    if entry.model == "poisson":
         _sound_rates(np.asarray(values["rate"]) * spec.dt, 1.0, path)
         return Population(values, None, None)
-    start = population.init.V
+    start = entry.init.V
     if start is None:
         return Population(values, values["V_rest"], None)
-    V = _values(spec, f"population/{name}/init/V", start, everyone, (*path, "init", "V"), folder, population.size)
+    V = _values(spec, f"population/{name}/init/V", start, everyone, (*path, "init", "V"), folder, entry.size)
     return Population(values, V, None)
 
 
@@ -220,8 +221,8 @@ def _sound_weight(entry: Any, weight: Any, path: Key) -> None:
         raise _fail((*path, "weight"), f"{count:,} drawn conductances are negative", "add redraw: {min: 0 nS}")
 
 
-def _kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, folder: Path) -> dict[str, Any]:
-    """Parameters of a synapse and its output on one population: numbers, or one value per neuron."""
+def kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, folder: Path) -> dict[str, Any]:
+    """Parameters of a synapse and its output on one population, drawn: numbers, or one value per neuron. Raises SpecError."""
     everyone = np.arange(spec.populations[population].size)
     values: dict[str, Any] = {}
     for key, part, table in (("synapse", entry.synapse, synapses.MODELS), ("output", output_of(entry), outputs.MODELS)):

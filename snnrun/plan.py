@@ -18,6 +18,7 @@ class PopulationPlan(NamedTuple):
     first: int  # place of neuron 0 on the axis of sources
     method: str | None  # how a lif is propagated
     receptors: tuple[int, ...]
+    precision: str  # of its state; float64 also in a run of float32 where that would not do
 
 
 class ReceptorPlan(NamedTuple):
@@ -30,6 +31,7 @@ class ReceptorPlan(NamedTuple):
     noise: tuple[int, ...]  # Poisson inputs that it receives
     due: bool  # whether edges with a delay reach it
     instant: bool  # and without
+    precision: str  # of its variables, like that of a population
 
 
 class NoisePlan(NamedTuple):

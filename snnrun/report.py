@@ -3,19 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-from snnrun import connect, estimate, kernels, neurons, outputs, synapses, tables, units
+from snnrun import connect, estimate, kernels, network, neurons, outputs, precision, synapses, tables, units
 from snnrun.quantities import Column, Frozen, is_literal, law_of, plain
 from snnrun.receptors import Receptor, receptors, weight_dimension
 from snnrun.spec import Spec
 
 
 def describe(spec: Spec, folder: Path, merge: bool = True, kernel: str = "auto") -> dict[str, list[dict[str, Any]]]:
-    """The rows of a plan as plain data. Synapse numbers are expected ones: nothing is drawn."""
+    """The rows of a plan as plain data. Synapse numbers are expected ones: only parameters are drawn. Raises SpecError."""
     found = receptors(spec, merge)
     kernel = kernels.choose(kernel).name
     expected = estimate.estimate(spec, folder, kernel)
     return {
-        "populations": [_population(name, entry, found) for name, entry in spec.populations.items()],
+        "populations": [_population(name, spec, folder, found) for name, entry in spec.populations.items()],
         "inputs": [_input(name, entry) for name, entry in spec.inputs.items()],
         "receptors": [
             {
@@ -24,6 +24,7 @@ def describe(spec: Spec, folder: Path, merge: bool = True, kernel: str = "auto")
                 "synapse": _model(receptor.synapse, synapses.MODELS),
                 "output": "" if receptor.output is None else _model(receptor.output, outputs.MODELS),
                 "from": [source.name for source in receptor.sources],
+                "precision": _receptor_precision(receptor, spec, folder),
             }
             for i, receptor in enumerate(found)
         ],
@@ -46,8 +47,13 @@ def describe(spec: Spec, folder: Path, merge: bool = True, kernel: str = "auto")
 
 def lines(plan: dict[str, list[dict[str, Any]]]) -> list[str]:
     """A plan as text, in columns."""
+    run = plan["run"][0]
+
+    def kept(part: dict[str, Any]) -> str:
+        return f"in {part['precision']}" if part["precision"] != run["precision"] else ""
+
     rows: list[tuple[str, list[list[str]]]] = [
-        ("populations", [[p["name"], p["model"], f"{p['size']:,}", p["method"]] for p in plan["populations"]]),
+        ("populations", [[p["name"], p["model"], f"{p['size']:,}", p["method"], kept(p)] for p in plan["populations"]]),
         ("inputs", [[p["name"], f"{p['model']} → {p['to']}", p["text"]] for p in plan["inputs"]]),
         (
             "receptors",
@@ -56,6 +62,7 @@ def lines(plan: dict[str, list[dict[str, Any]]]) -> list[str]:
                     str(r["number"]),
                     f"{r['population']} ← {' · '.join(filter(None, (r['synapse'], r['output'])))}",
                     f"from {', '.join(r['from'])}",
+                    kept(r),
                 ]
                 for r in plan["receptors"]
             ],
@@ -84,7 +91,6 @@ def lines(plan: dict[str, list[dict[str, Any]]]) -> list[str]:
         for i, row in enumerate(table):
             cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             text.append(f"{title if i == 0 else '':<13}{cells}".rstrip())
-    run = plan["run"][0]
     text.append(
         f"{'run':<13}{run['duration']} in {run['steps']:,} steps of {run['dt']}  {run['precision']}  {run['neurons']:,} neurons  "
         f"{run['synapses']:,} synapses"
@@ -117,14 +123,23 @@ def _model(part: Frozen, table: dict[str, Any]) -> str:
     return f"{model}({', '.join(values)})" if values else model
 
 
-def _population(name: str, entry: Any, found: list[Receptor]) -> dict[str, Any]:
-    method = "source"
+def _population(name: str, spec: Spec, folder: Path, found: list[Receptor]) -> dict[str, Any]:
+    entry, method, kept = spec.populations[name], "source", spec.precision
     if entry.model not in neurons.SOURCES:
         own = [r for r in found if r.population == name]
         conductances = any(r.output is not None and r.output.model == "coba" for r in own)
         method = neurons.MODELS[entry.model].method(entry, conductances)
         method = {"exact": "exact", "linear": "exp_euler, linear", "frozen": "exp_euler, frozen"}[method]
-    return {"name": name, "model": entry.model, "size": entry.size, "method": method}
+        kept = precision.of_membrane(spec.precision, network.population(spec, name, folder).parameters, spec.dt)
+    return {"name": name, "model": entry.model, "size": entry.size, "method": method, "precision": kept}
+
+
+def _receptor_precision(receptor: Receptor, spec: Spec, folder: Path) -> str:
+    section, name = receptor.sources[0]
+    entry = getattr(spec, section)[name]
+    return precision.of_synapse(
+        spec.precision, network.kinetics(spec, section, name, entry, receptor.population, folder), spec.dt
+    )  # fmt: skip
 
 
 def _selection(selection: tuple[str, ...]) -> str:

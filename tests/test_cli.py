@@ -141,8 +141,7 @@ def test_a_network_larger_than_the_machine_is_refused_with_the_estimate(folder, 
 
 def test_a_number_that_is_none_fails_the_run_with_code_1_and_names_the_time(folder):
     # a current beyond float32: V becomes infinite
-    result = call("simulate", "net.yaml", "--no-plot", "--set", "populations.N.I_e=-1e40 A", "--set", "populations.N.V_th=1e30 V",
-                  "--set", "populations.N.V_reset=0 mV")  # fmt: skip
+    result = call("simulate", "net.yaml", "--no-plot", "--set", "populations.N.I_e=-1e40 A")
     assert result.exit_code == 1 and "no finite number" in result.stderr
     assert not (folder / "results.h5").exists() and (folder / "results.h5.partial").exists()
 
@@ -207,6 +206,24 @@ def test_plan_shows_what_was_merged(folder):
     assert found.exit_code == 0 and "E ← delta  from background, exc, inh" in found.stdout
     apart = json.loads(call("plan", str(CONFIGS / "brunel_c.yaml"), "--no-merge", "--json").stdout)
     assert [len(receptor["from"]) for receptor in apart["receptors"]] == [1] * 6
+
+
+def test_plan_shows_what_float32_leaves_to_float64(folder):
+    """Slow variables and wide potentials: also where only one drawn neuron is slow."""
+    draw = "populations.N.tau={uniform: {low: 10 ms, high: 500 ms}}"
+    plain, slow, wide = (
+        json.loads(call("plan", "net.yaml", "--json", *options).stdout)["populations"][-1]["precision"]
+        for options in ((), ("--set", draw), ("--set", "populations.N.V_th=1 V"))
+    )
+    assert (plain, slow, wide) == ("float32", "float64", "float64")
+    assert call("plan", "net.yaml", "--set", draw).stdout.splitlines()[0].endswith("in float64")
+    assert "in float64" not in call("plan", "net.yaml").stdout + call("plan", "net.yaml", "--precision", "float64").stdout
+
+
+def test_plan_explains_what_only_drawing_shows(folder):
+    (folder / "net.yaml").write_text(NET.replace("tau: 10 ms", "tau: {normal: {mean: 1 ms, std: 5 ms}}"))
+    result = call("plan", "net.yaml")
+    assert result.exit_code == 2 and "net.yaml:5:" in result.stderr and "redraw" in result.stderr
 
 
 def test_info_and_digest(folder):

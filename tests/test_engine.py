@@ -550,7 +550,7 @@ def test_a_state_that_is_no_number_stops_the_run_and_says_which_and_when(tmp_pat
 duration: 100 ms
 populations:
   T: {{size: 1, model: spike_times, times: [1 ms]}}
-  N: {{size: 70, {NEST.replace("-55 mV", "1e30 V")}, conductance: frozen}}
+  N: {{size: 70, {NEST.replace("-55 mV", "1e305 V")}, conductance: frozen}}
 projections:
   g:
     pre: T
@@ -571,6 +571,96 @@ projections:
         engine.simulate(plan, engine.init(plan), 1000, sink, capacity, heard.append)
     assert [frame.failed for frame in sink] == [False] * (len(sink) - 1) + [True]
     assert heard == [0, *(frame.first_step + frame.steps for frame in sink[:-1])]
+
+
+def test_an_infinite_potential_fires_nobody_and_is_found(tmp_path, kernel):
+    """A current beyond float32 on 64 neurons, none of them padding."""
+    text = f"duration: 5 ms\npopulations:\n  N: {{size: 64, {NEST}, I_e: 1e300 pA}}\nmonitors:\n  s: {{model: spikes, of: N}}\n"
+    plan, sink = plan_of(tmp_path, text, kernel=kernel), Frames()
+    with pytest.raises(engine.NumericalError):
+        engine.simulate(plan, engine.init(plan), 50, sink)
+    assert not any(frame.rows.any() for frame in sink)
+
+
+# ---- variables of both precisions ------------------------------------------------------------------------------------
+
+# Populations A (fast) and B (slow) with every kind of synapse, fast and slow; C is slow and receives nothing in float32.
+BOTH = """\
+seed: 2
+precision: PRECISION
+duration: 60 ms
+populations:
+  P: {size: 30, model: poisson, rate: 100 Hz}
+  A: &lif
+    size: 70
+    model: lif
+    tau: {normal: {mean: 15 ms, std: 1 ms}}
+    tau_ref: {uniform: {low: 0 ms, high: 3 ms}}
+    V_rest: -65 mV
+    V_reset: {uniform: {low: -66 mV, high: -60 mV}}
+    V_th: {uniform: {low: -52 mV, high: -50 mV}}
+    R: 50 MOhm
+    I_e: 350 pA
+    conductance: KIND
+    init: {V: {uniform: {low: -65 mV, high: -50 mV}}}
+  B: {<<: *lif, tau: {uniform: {low: 20 ms, high: 900 ms}}}
+  C: {<<: *lif, tau: 500 ms, I_e: 5 nA, tau_ref: 1 ms}
+inputs:
+  noise: {model: poisson, to: [A, B], rate: 4 kHz, weight: 0.1 mV, synapse: {model: delta}}
+  push: {model: steps, to: [A, B, C], times: [10 ms, 30 ms], currents: [50 pA, -20 pA]}
+projections:
+  kick: {pre: P, post: [A, B], connect: {rule: fixed_indegree, n: 5}, weight: 1 mV, delay: 1 ms, synapse: {model: delta}}
+  fast: {pre: A, post: [A, B], connect: {rule: fixed_prob, p: 0.2}, weight: 40 pA, synapse: {model: expon, tau: 3 ms}}
+  slow: {pre: [A, B], post: [A, B], connect: {rule: fixed_prob, p: 0.2}, weight: 2 pA, synapse: {model: expon, tau: 1 s}}
+  late:
+    {pre: A, post: [A, B], connect: {rule: fixed_prob, p: 0.2}, weight: 2 pA, delay: 2 ms, synapse: {model: alpha, tau: 600 ms}}
+  open: &open
+    {pre: A, post: [A, B], connect: {rule: fixed_prob, p: 0.2}, weight: WEIGHT, synapse: {model: expon, tau: 800 ms}, output: OUT}
+  shut: {<<: *open, pre: B, synapse: {model: alpha, tau: 5 ms}}
+monitors:
+  spikes: {model: spikes, of: [A, B, C]}
+  V: {model: state, of: [A, B, C], variables: [V, ref]}
+  x: {model: state, of: [A, B], variables: [fast.x, slow.x, late.y, open.x]}
+  in: {model: input, of: [A, B]}
+"""
+KINDS = {"exact": ("linear", "5 pA", "{model: cuba}"), **{
+    kind: (kind, "0.1 nS", "{model: coba, E: -20 mV}") for kind in ("linear", "frozen")}}  # fmt: skip
+
+
+def both(folder, kind, precision, **options):
+    text = BOTH.replace("PRECISION", precision)
+    for word, value in zip(("KIND", "WEIGHT", "OUT"), KINDS[kind], strict=True):
+        text = text.replace(word, value)
+    return run_plan(plan_of(folder, text, **options))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_variables_of_float32_and_of_float64_live_side_by_side(tmp_path, native, kind):
+    """In float32 the slow ones are float64: the same bits with both kernels, and what a run in float64 gives, nearly."""
+    single, double = both(tmp_path, kind, "float32", kernel="native", threads=2), both(tmp_path, kind, "float64")
+    assert_same_bits(single, both(tmp_path, kind, "float32"))
+    s, state = single.plan.structure, single.state
+    kept = {p.name: p.precision for p in s.populations}
+    assert kept == {"P": "float32", "A": "float32", "B": "float64", "C": "float64"}
+    slow = {receptor.name for receptor in s.receptors if receptor.precision == "float64"}
+    assert slow == {"slow", "late", "open"}
+    assert all(of.V.dtype == plan.precision for plan, of in zip(s.populations[1:], state.neurons[1:], strict=True))
+    assert all(x.dtype == r.precision for r, of in zip(s.receptors, state.receptors, strict=True) for x in of)
+    assert all(values.dtype == np.float32 for key, values in single.samples.items() if key[2] != "ref")
+    assert all(len(single.spikes[name]) > 50 for name in "ABC")
+    for name, least in {"A": 100, "B": 100, "C": len(double.spikes["C"])}.items():
+        assert single.spikes[name][:least] == double.spikes[name][:least]
+    for key, values in single.samples.items():
+        np.testing.assert_allclose(values[:20].astype(float), double.samples[key][:20], rtol=1e-5, atol=1e-4)
+
+
+def test_what_is_kept_in_float64_has_the_bits_of_a_run_in_float64(tmp_path, kernel):
+    """As long as nothing of float32 reaches it."""
+    single, double = (both(tmp_path, "linear", precision, kernel=kernel) for precision in ("float32", "float64"))
+    for a, b in zip(single.state.neurons[3], double.state.neurons[3], strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(single.samples["V", "C", "V"], double.samples["V", "C", "V"].astype(np.float32))
+    assert single.spikes["C"] == double.spikes["C"]
 
 
 # ---- statistics ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1] / "snnrun"
 
 # From the bottom up; a module imports only from rows above its own in this list, or from its own package.
 ROWS = [
-    {"lazy", "units", "document", "plan", "signals"},
+    {"lazy", "units", "document", "plan", "precision", "signals"},
     {"quantities"},
     {"random"},
     {"neurons", "synapses", "outputs", "inputs", "connect", "monitors", "tables"},

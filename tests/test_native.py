@@ -270,7 +270,7 @@ values_of = st.sampled_from([-np.inf, -1.0, np.nextafter(1.0, 0), 1.0, 1.5, np.i
 def row_of(kernel, sizes, width, who, passed, threads=1):
     """The bits that a kernel writes into a frame for populations of some sizes."""
     first = np.cumsum([0, *(padded for _, padded in sizes)]).tolist()
-    populations = tuple(PopulationPlan("p", "lif", *size, at, None, ()) for size, at in zip(sizes, first, strict=False))
+    populations = tuple(PopulationPlan("p", "lif", *size, at, None, (), width) for size, at in zip(sizes, first, strict=False))
     structure = structure_of(first[-1], [], 1, width, kernel)._replace(populations=populations)
     arranged, layout = bound([], structure, 1.0, threads)
     history = kernels.module(kernel).history(structure, arranged, layout, kernels.nobody(structure), 0)
@@ -299,7 +299,7 @@ class Who(tuple):
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_those_fire_whose_value_has_reached_the_threshold(kernel, width, data):
-    """One threshold or one for each neuron, or a mask; what is no number reaches nothing, and padding never fires."""
+    """One threshold or one for each neuron, or a mask; what is no number or infinite fires not, nor does padding."""
     dtype = np.dtype(width)
     values = [np.array(data.draw(st.lists(values_of, min_size=n, max_size=n)), dtype) for n in (64, 64, 128)]
     each = np.array(data.draw(st.lists(values_of, min_size=64, max_size=64)), dtype)
@@ -307,7 +307,8 @@ def test_those_fire_whose_value_has_reached_the_threshold(kernel, width, data):
     who = Who(((2, dtype.type(1.0)), (None, None), (0, None), (1, dtype.type(-1.0))))
     passed = [values[0], values[2], values[1], each, mask]
     sizes = [SIZES_OF[name] for name in "abcd"]
-    truth = [values[1] >= 1.0, mask, values[0] >= each, values[2] >= -1.0]
+    finite = [value < np.inf for value in values]
+    truth = [(values[1] >= 1.0) & finite[1], mask, (values[0] >= each) & finite[0], (values[2] >= -1.0) & finite[2]]
     for part, (size, _) in zip(truth, sizes, strict=True):
         part[size:] = False
     row, after = row_of(kernel, sizes, width, who, passed)

@@ -307,3 +307,67 @@ def test_a_linear_conductance_never_overshoots_its_reversal_potentials(conductan
     linear, frozen = (conductances["V", f"{kind}_strong", "V"] for kind in ("linear", "frozen"))
     assert low <= linear.min() and linear.max() <= high
     assert frozen.min() < low and frozen.max() > high
+
+
+# ---- float32 ---------------------------------------------------------------------------------------------------------
+
+FINE = 0.01  # ms
+MARGINS = np.array([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0, 5.0, 100.0])  # mV driven above the threshold
+SLOW = {"fast": 1.0, "usual": 20.0, "border": 40.0, "slow": 100.0, "slowest": 1000.0}  # ms
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    """Membranes and synapses of several time constants in steps of 10 us, in float32."""
+    folder = tmp_path_factory.mktemp("slow")
+    (folder / "p.csv").write_text("\n".join(["I_pA", *map(repr, (15.0 + MARGINS).tolist())]) + "\n")
+    V = "V_rest: -65 mV, V_reset: -65 mV, V_th: -50 mV, R: 1 GOhm"
+    lines = [f"duration: 200 ms\ndt: {FINE} ms\npopulations:\n  K: {{model: spike_times, size: 1, times: [0.01 ms]}}"]
+    for name, tau in SLOW.items():
+        drive = "tau_ref: 2 ms, I_e: {file: p.csv, column: I_pA}"
+        lines.append(f"  {name}: {{size: {len(MARGINS)}, model: lif, tau: {tau} ms, {V}, {drive}}}")
+        lines.append(f"  {name}_rest: {{size: 1, model: lif, tau: {tau} ms, {V}, init: {{V: -51 mV}}}}")
+    lines += [f"  x: {{size: 1, model: lif, tau: 20 ms, {V}}}", "projections:"]
+    for name, tau in SLOW.items():
+        for kind in ("expon", "alpha"):
+            synapse = f"weight: 1 pA, synapse: {{model: {kind}, tau: {tau} ms}}"
+            lines.append(f"  {name}_{kind}: {{pre: K, post: x, connect: {{rule: all_to_all}}, delay: 0.01 ms, {synapse}}}")
+    x = ", ".join(f"{name}_{kind}.x" for name in SLOW for kind in ("expon", "alpha"))
+    lines += [f"monitors:\n  spikes: {{model: spikes, of: [{', '.join(SLOW)}]}}",
+              f"  x: {{model: state, of: x, variables: [{x}], every: 0.1 ms}}",
+              f"  V: {{model: state, of: [{', '.join(f'{name}_rest' for name in SLOW)}], variables: [V], every: 0.1 ms}}"]
+    return run_plan(plan_of(folder, "\n".join(lines) + "\n"))
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_neuron_just_above_threshold_fires_in_float32_when_it_should(slow, name):
+    """In its very step, however slowly V crosses; nothing is driven so little that V would stand still."""
+    first = np.ceil(SLOW[name] / FINE * np.log1p(15.0 / MARGINS)).astype(int)
+    expected = []
+    for neuron, begin in enumerate(first):
+        expected += [(stamp, neuron) for stamp in range(begin, 20_001, begin + round(2.0 / FINE))]
+    assert slow.spikes[name] == sorted(expected)
+    assert len(expected) >= 1
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_membrane_decays_in_float32_as_it_should(slow, name):
+    """And stands still at no more than 2**-24 tau / dt of the 15 mV from the threshold before rest."""
+    V, t = slow.samples["V", f"{name}_rest", "V"][:, 0], np.arange(2000) * 0.1
+    most = 15.0 * 2**-24 * min(SLOW[name] / FINE, 4096.0) + 8e-6  # and the rounding of what is recorded
+    np.testing.assert_allclose(V, -65.0 + 14.0 * np.exp(-t / SLOW[name]), rtol=0, atol=most)
+    kept = {p.name: p.precision for p in slow.plan.structure.populations}[f"{name}_rest"]
+    assert kept == ("float64" if SLOW[name] > 4096 * FINE else "float32")
+
+
+@pytest.mark.parametrize("kind", ["expon", "alpha"])
+@pytest.mark.parametrize("name", SLOW)
+def test_a_synapse_decays_in_float32_as_it_should(slow, name, kind):
+    """To less than 1e-4 of its peak, and to the rounding of what is recorded where it is so slow that it is kept in float64."""
+    t = (np.arange(2000) * 0.1 - 2 * FINE) / SLOW[name]
+    expected = np.where(t >= 0, np.exp(-t) if kind == "expon" else np.e * t * np.exp(-t), 0.0)
+    values, receptor = slow.samples["x", "x", f"{name}_{kind}.x"], f"{name}_{kind}"
+    assert values.dtype == np.float32
+    kept = {r.name: r.precision for r in slow.plan.structure.receptors}[receptor]
+    assert kept == ("float64" if SLOW[name] > 4096 * FINE else "float32")
+    np.testing.assert_allclose(values[:, 0], expected, rtol=0, atol=1e-4 if kept == "float32" else 1e-7)

@@ -509,11 +509,29 @@ def test_what_the_format_promises_is_accepted(folder, old, new):
             "{rule: file, path: full.csv}",
             "full.csv has its own weights, which stand in for this one",
         ),
+        ("0.1 mV, synapse", "1e-6 mV, synapse", "float32 may hold V of I in steps of no less than 1e-06 mV, in which"),
+        ("current: 200 pA", "current: 1e40 pA", "float32 has no numbers as large as this"),
+        ("weight: 1 nS", "weight: {gamma: {mean: 1e-39 nS, std: 1 nS}}", "float32 has no numbers as small as this"),
+        ("tau: 5 ms", "tau: 1e12 s", "these are 1e+16 steps of 0.1 ms, and what changes that slowly stands still in float64"),
     ],
 )
 def test_what_is_odd_but_possible_is_a_warning(folder, old, new, message):
     loaded = load(folder, replaced(old, new))
     assert message in document.render(loaded.document, loaded.warnings, "warning")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("0.1 mV, synapse", "1e-6 mV, synapse"), ("current: 200 pA", "current: 1e40 pA"), ("weight: 1 nS", "weight: 1e-39 nS")],
+)
+def test_what_float32_cannot_hold_is_no_matter_in_float64(folder, old, new):
+    assert load(folder, f"precision: float64\n{replaced(old, new)}").warnings == load(folder, VALID).warnings
+
+
+def test_what_is_kept_in_float64_anyway_is_not_warned_of(folder):
+    """A jump of 1e-6 mV on a membrane of 10 s."""
+    changed = replaced("0.1 mV, synapse", "1e-6 mV, synapse", replaced("    tau: 20 ms", "    tau: 10 s"))
+    assert load(folder, changed).warnings == load(folder, VALID).warnings
 
 
 def test_defaults(folder):

@@ -44,11 +44,11 @@ def structure_of(sources, receptors, depth, precision, kernel, deltas=0, noise=(
     for r, size in enumerate(receptors):
         own = tuple(i for i, receptor in enumerate(of) if receptor == r)
         model, output = ("delta", None) if r < deltas else ("expon", "cuba")
-        plans.append(ReceptorPlan(f"r{r}", 0, model, output, first, size, own, due=True, instant=r >= deltas))
+        plans.append(ReceptorPlan(f"r{r}", 0, model, output, first, size, own, True, r >= deltas, precision))
         first += size
     # the first 64 sources are one population, and all others a second one
     sizes = [64, sources - 64] if sources > 64 else [sources]
-    populations = tuple(PopulationPlan(f"p{i}", "lif", size, size, 64 * i, None, ()) for i, size in enumerate(sizes))
+    populations = tuple(PopulationPlan(f"p{i}", "lif", size, size, 64 * i, None, (), precision) for i, size in enumerate(sizes))
     return Structure(
         0.1, precision, 1, populations, tuple(plans), tuple(noise), sources, first, depth, kernel, (), (), ((0, sources // 32),)
     )  # fmt: skip

@@ -90,7 +90,7 @@ class History(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """Who fires: neurons whose value has reached a threshold, value >= threshold. All of its values are then set anew."""
+    """Who fires: neurons whose value has reached a threshold, threshold <= value < infinity. Their values are then set anew."""
 
     leaf: int  # the value: which of the arrays that are passed through
     threshold: Any  # one, or one per neuron

@@ -108,7 +108,7 @@ def _due(s: Structure, layout: Layout, sums: Any, step: Any, delta: bool) -> lis
 
 def arrive(s: Structure, layout: Layout, history: History, waiting: Any, step: Any, fired: list[Any], passed: list[Any],
            frames: Any, first: Any, end: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
-    masks = [passed[f.leaf] >= f.threshold if isinstance(f, Reached) else f for f in fired]
+    masks = [_reached(passed[f.leaf], f.threshold) if isinstance(f, Reached) else f for f in fired]
     there = [
         mask if p.padded == p.size else mask & (np.arange(p.padded) < p.size)
         for mask, p in zip(masks, s.populations, strict=True)
@@ -129,6 +129,10 @@ def arrive(s: Structure, layout: Layout, history: History, waiting: Any, step: A
                 arrivals[r] = at_once if arrivals[r] is None else arrivals[r] + at_once
     arrivals = [None if quanta is None else _in_units(s, layout.quanta[r], quanta) for r, quanta in enumerate(arrivals)]
     return history._replace(pending=row), arrivals, passed, frames
+
+
+def _reached(value: Any, threshold: Any) -> Any:
+    return (value >= threshold) & (value < np.inf)
 
 
 words = random.step_words

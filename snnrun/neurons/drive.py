@@ -17,7 +17,10 @@ class Drive(NamedTuple):
 
 
 class Crossing(NamedTuple):
-    """Who fires, and what becomes of it: neurons whose value has reached a threshold, value >= threshold."""
+    """Who fires, and what becomes of it: neurons whose value has reached a threshold, threshold <= value < infinity.
+
+    An infinite value stays in the state, where it is found.
+    """
 
     value: Any  # a variable of the state
     threshold: Any  # one for all, or one per neuron

@@ -10,6 +10,9 @@ Diesmann, Biol. Cybern. 81, 1999). With conductances
 
 everything is taken at the beginning of the step, which is first order in dt: `linear` keeps the conductances in the linear
 term (exponential Euler), `frozen` makes a current g_r (E_r - V) of them that is held over the step.
+
+In float32 V is kept as its distance from V_th, and a step adds the change to it. Then V is finest where it moves slowest, and a
+step is right to 2**-24 tau / dt of itself however little a neuron is driven above its threshold. In float64 V is what it says.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -91,13 +94,15 @@ RULES = (
 
 
 class Const(NamedTuple):
-    """What a step needs; each a number or one value per neuron."""
+    """What a step needs; each a number or one value per neuron. Potentials are relative to `zero`."""
 
-    V_rest: Any  # mV
+    zero: Any  # mV, in float64
+    V_rest: Any  # mV; in float32 with what I_e adds to it
     V_th: Any  # mV
     V_reset: Any  # mV
-    I_e: Any  # pA
-    decay: Any  # exp(-dt / tau)
+    I_e: Any  # pA; None in float32
+    decay: Any  # exp(-dt / tau); None in float32
+    loss: Any  # 1 - exp(-dt / tau); None in float64
     per_pA: Any  # mV that 1 pA held over a step adds: (tau / C) (1 - exp(-dt / tau))
     leak: Any  # nS, C / tau
     dt_per_C: Any  # ms / pF
@@ -105,7 +110,7 @@ class Const(NamedTuple):
 
 
 class State(NamedTuple):
-    V: Any  # mV
+    V: Any  # mV, relative to zero
     last: Any  # step of the last spike, its lowest 32 bits; None where no neuron is ever refractory
 
 
@@ -122,15 +127,22 @@ def method(spec: Spec, conductances: bool) -> str:
     return spec.conductance if conductances or spec.solver == "exp_euler" else "exact"
 
 
-def lower(p: dict[str, Any], ref_steps: Any, dt: float) -> Const:
-    """Coefficients of a step of dt, in float64, from parameters in internal units."""
-    C, tau = capacitance(p), p["tau"]
+def zero(p: dict[str, Any], precision: str) -> Any:
+    """What V and reversal potentials are relative to in a population of that precision, in mV."""
+    return p["V_th"] if precision == "float32" else 0.0
+
+
+def lower(p: dict[str, Any], ref_steps: Any, dt: float, precision: str) -> Const:
+    """Coefficients of a step of dt, computed in float64, from parameters in internal units."""
+    C, tau, single, origin = capacitance(p), p["tau"], precision == "float32", zero(p, precision)
     return Const(
-        V_rest=p["V_rest"],
-        V_th=p["V_th"],
-        V_reset=p["V_reset"],
-        I_e=p["I_e"],
-        decay=np.exp(-dt / tau),
+        zero=origin,
+        V_rest=p["V_rest"] - origin + tau / C * p["I_e"] if single else p["V_rest"],
+        V_th=0.0 if single else p["V_th"],
+        V_reset=p["V_reset"] - origin,
+        I_e=None if single else p["I_e"],
+        decay=None if single else np.exp(-dt / tau),
+        loss=-np.expm1(-dt / tau) if single else None,
         per_pA=-(tau / C) * np.expm1(-dt / tau),
         leak=C / tau,
         dt_per_C=dt / C,
@@ -175,7 +187,7 @@ def settled(const: Const, state: State, step: Any) -> State:
 def observed(const: Const, state: State, name: str, step: Any) -> Any:
     """A variable of VARIABLES at the beginning of a step."""
     if name == "V":
-        return state.V
+        return state.V + const.zero
     if const.ref_steps is None:
         return jnp.zeros(state.V.shape, jnp.int32)
     return jnp.maximum(const.ref_steps + 1 - (_low(step) - state.last), 0)
@@ -198,28 +210,42 @@ def step(const: Const, state: State, drive: Drive, method: str, step: Any) -> tu
 
 
 def _current(const: Const, drive: Drive) -> Any:
-    return const.I_e if drive.current is None else const.I_e + drive.current
+    """pA; None where there is none beside what V_rest contains."""
+    if const.I_e is None or drive.current is None:
+        return drive.current if const.I_e is None else const.I_e
+    return const.I_e + drive.current
+
+
+def _held(const: Const, V: Any, current: Any, increment: Any) -> Any:
+    """V after a step with a current that is held, and what other currents add to it."""
+    if const.loss is None:
+        V = const.V_rest + const.decay * (V - const.V_rest) + const.per_pA * current
+        return V if increment is None else V + increment
+    change = const.loss * (const.V_rest - V)  # summed before it is added: V, which is larger, is rounded once
+    if current is not None:
+        change = change + const.per_pA * current
+    return V + (change if increment is None else change + increment)
 
 
 def _exact(const: Const, V: Any, drive: Drive) -> Any:
-    V = const.V_rest + const.decay * (V - const.V_rest) + const.per_pA * _current(const, drive)
-    return V if drive.increment is None else V + drive.increment
+    return _held(const, V, _current(const, drive), drive.increment)
 
 
 def _linear(const: Const, V: Any, drive: Drive) -> Any:
     """V relaxes to V_inf with the total conductance G of the beginning of the step."""
     if drive.conductance is None:
         return _exact(const, V, drive)
-    G = const.leak + drive.conductance
-    V_inf = (const.leak * const.V_rest + drive.reversal + _current(const, drive)) / G
+    G, current = const.leak + drive.conductance, _current(const, drive)
+    pull = const.leak * const.V_rest + drive.reversal
+    V_inf = (pull if current is None else pull + current) / G
     return V_inf + (V - V_inf) * jnp.exp(-const.dt_per_C * G)
 
 
 def _frozen(const: Const, V: Any, drive: Drive) -> Any:
     if drive.conductance is None:
         return _exact(const, V, drive)
-    current = _current(const, drive) + (drive.reversal - drive.conductance * V)
-    return const.V_rest + const.decay * (V - const.V_rest) + const.per_pA * current
+    current, synaptic = _current(const, drive), drive.reversal - drive.conductance * V
+    return _held(const, V, synaptic if current is None else current + synaptic, None)
 
 
 _PROPAGATE = {"exact": _exact, "linear": _linear, "frozen": _frozen}

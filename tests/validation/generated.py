@@ -34,8 +34,11 @@ def varying(low: float, high: float, unit: str) -> st.SearchStrategy[Any]:
 
 @st.composite
 def lif(draw: Any, dt: float) -> dict[str, Any]:
-    """Neurons of which many fire: their currents lie around and above what reaches the threshold (15 mV, 250 pF, tau)."""
-    tau = draw(st.sampled_from([5.0, 10.0, 20.0]))
+    """Neurons of which many fire: their currents lie around and above what reaches the threshold (15 mV, 250 pF, tau).
+
+    Here and in synapses, time constants of more than a second are those that float32 leaves to float64.
+    """
+    tau = draw(st.sampled_from([5.0, 10.0, 20.0, 1500.0]))
     reach = 15.0 * 250.0 / tau
     found = {
         "size": draw(st.integers(1, 90)), "model": "lif", "V_rest": "-65 mV", "V_reset": draw(varying(-70, -60, "mV")),
@@ -73,13 +76,13 @@ def count(of: Any, sizes: dict[str, int]) -> int:
 def synapse(draw: Any) -> tuple[dict[str, Any], str, float]:
     """Synapse and output; unit and scale of a weight. Few kinds, so that projections share receptors."""
     kind = draw(st.sampled_from(["delta", "cuba", "alpha", "coba", "drawn"]))
-    expon = {"model": "expon", "tau": draw(st.sampled_from(["3 ms", "10 ms"]))}
+    expon = {"model": "expon", "tau": draw(st.sampled_from(["3 ms", "10 ms", "1.5 s"]))}
     if kind == "delta":
         return {"synapse": {"model": "delta"}}, "mV", 1.0
     if kind == "cuba":
         return {"synapse": expon}, "pA", 50.0
     alpha = {"model": "alpha", "normalize": draw(st.sampled_from(["peak", "area"]))}
-    alpha["tau"] = draw(drawn(1, 5, "ms")) if kind == "drawn" else "2 ms"
+    alpha["tau"] = draw(drawn(1, 5, "ms")) if kind == "drawn" else draw(st.sampled_from(["2 ms", "2 s"]))
     if kind == "coba":
         output = {"model": "coba", "E": draw(st.sampled_from(["0 mV", "-80 mV"]))}
         return {"synapse": draw(st.sampled_from([expon, alpha])), "output": output}, "nS", 2.0

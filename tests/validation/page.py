@@ -10,13 +10,14 @@ import ensembles
 import measures
 import numpy as np
 import potjans_diesmann
+import precision
 import spikes
 import theory
 from references.processes import NAMES
 
 STORED = Path(__file__).parent / "stored"
 PAGE = Path(__file__).parents[2] / "docs" / "validation.md"
-PARTS = ("spikes", "ensembles", "theory", "convergence", "precision")
+PARTS = ("spikes", "ensembles", "theory", "convergence", "precision", "slowness")
 
 
 def store(part: str, found: Any) -> None:
@@ -45,7 +46,7 @@ def render(found: dict[str, Any]) -> str:
     parts = [
         HEAD, *_spikes(found["spikes"]), *_ensembles(found["ensembles"]), *_microcircuit(found["ensembles"]),
         *_theory(found["theory"], found["ensembles"]), *_convergence(found["convergence"]),
-        *_precision(found["precision"], found["ensembles"]), CONTRACT, REMAINS,
+        *_precision(found["precision"], found["ensembles"]), *_slowness(found["slowness"]), CONTRACT, REMAINS,
     ]  # fmt: skip
     return "\n".join(parts).rstrip() + "\n"
 
@@ -286,8 +287,8 @@ PRECISION = """\
 ## float32
 
 The default. Draws of neurons, synapses and noise are the same in both precisions, and sums of weights are whole numbers in
-either; V and receptor variables are rounded. Below threshold, over 32 ms in steps of 0.1 ms, V differs from that of float64 by
-at most {rounding}.
+either; V and receptor variables are rounded, but for [slow ones](#slow-variables), which are kept in float64. Below threshold,
+over 32 ms in steps of 0.1 ms, V differs from that of float64 by at most {rounding}.
 
 So sooner or later one of many crossings of a threshold falls into another step, and from there a recurrent network goes its own
 way, as after any other change that small. *parts*: when the first spike differs, median over seeds; *shared before*: spikes
@@ -312,6 +313,34 @@ def _precision(found: dict[str, float], of: dict[str, Any]) -> list[str]:
         rows.append((name, *apart, *rates, f"{share:.2f} ({what}, {group})"))
     rounding = ", ".join(f"{error:.0e} mV ({case})" for case, error in found.items())
     return [PRECISION.format(rounding=rounding), *table(PARTING, rows)]
+
+
+SLOWNESS = """\
+### Slow variables
+
+In a step a variable of time constant tau changes by dt / tau of what is left of its way, and is rounded by up to 2^-24 of itself.
+So in float32 a step may be wrong by 2^-24 tau / dt of what it is, and a variable stands still at that part of its way before the
+end. Two things keep this small. V is its distance from V_th, which is small where V crosses slowly. And what is slower than 4096
+steps is kept in float64, so that 2^-24 tau / dt is 2^-12 at most; V also where potentials lie so far apart that this part of them
+would be more than 4 uV (V_th far above V_rest, as in a neuron that is not to fire). `snnrun plan` shows what is kept in float64.
+
+Neurons of one tau are driven {margins} mV above threshold, from rest or, where that takes longer than half of the
+run of {steps:,} steps, from nearer to it. *spikes*: their number by the closed form of intervals on the grid, and how many
+there were too many or few. *first spike*: largest difference from the closed form, as a part of the time to it. *expon*, *alpha*:
+largest error of a synapse of that tau, as a part of the largest value in the run. *linear*, *frozen*: largest difference of V
+from float64, in membranes of that tau with noisy conductances of 5 ms.
+"""
+
+
+def _slowness(found: dict[str, Any]) -> list[str]:
+    rows = []
+    for ratio, of in sorted(found["ratios"].items(), key=lambda item: -float(item[0])):
+        errors = [f"{of[key]:.0e}" if of[key] else "none" for key in ("first", "first_double", "expon", "alpha")]
+        volts = [f"{of[key]:.0e} mV" for key in ("linear", "frozen")]
+        rows.append((f"{float(ratio):g}", of["kept"], f"{of['spikes']:,}", of["miscounted"] or "none", *errors, *volts))
+    head = ("dt / tau", "kept in", "spikes", "too many or few", "first spike", "in float64", "expon", "alpha", "linear", "frozen")
+    margins = ", ".join(f"{margin:g}" for margin in precision.MARGINS)
+    return [SLOWNESS.format(margins=margins, steps=found["steps"]), *table(head, rows)]
 
 
 CONTRACT = """\
