@@ -69,7 +69,7 @@ class _Checker:
     def __init__(self, reading: Reading, folder: Path) -> None:
         assert reading.spec is not None
         self.spec = spec = reading.spec
-        self.folder, self.broken, self.mended = folder, reading.broken, reading.mended
+        self.folder, self.unsound = folder, reading.broken | reading.mended
         self.findings: list[tuple[Fault, bool]] = []
         self.sizes = selection_sizes(spec)
         self.dt = spec.dt if self.sound(("dt",)) and spec.dt > 0 else None
@@ -77,7 +77,7 @@ class _Checker:
 
     def sound(self, path: Key) -> bool:
         """Whether what stands at a path is the user's, and no stand-in for something faulty."""
-        return not any(path[:length] in self.mended | self.broken for length in range(1, len(path) + 1))
+        return not any(path[:length] in self.unsound for length in range(1, len(path) + 1))
 
     def fault(self, path: Key, message: str, hint: str = "", at_key: bool = False) -> None:
         if self.sound(path):
@@ -436,7 +436,7 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any) -> None:
                 c.fault((*path, field, i), f"{name!r} is named twice", "remove one of the two")
     if found is None or monitor.model not in ("state", "input"):
         return
-    complete = not any(key[0] in ("projections", "inputs") for key in c.broken | c.mended)
+    complete = not any(key[0] in ("projections", "inputs") for key in c.unsound)
     try:
         every_receptor = receptors(c.spec)
     except SelectionError:

@@ -303,12 +303,13 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
     problem = problem.replace("the node content", "a value").replace("'<stream end>'", "the end of the file")
     message, hint = f"this is no YAML: {problem}", ""
     shown = lines[line] if line < len(lines) else ""
-    slices = re.finditer(r"[A-Za-z][\w-]*\[[\d:-]*\]", shown)
-    slice_ = next((found for found in slices if found.start() < column < found.end()), None)
+    first = max(column - SHOWN, 0)  # what is searched is short: the search takes its square
+    slices = re.finditer(r"[A-Za-z][\w-]*\[[\d:-]*\]", shown[first : column + SHOWN])
+    slice_ = next((found for found in slices if found.start() < column - first < found.end()), None)
     opened = f"in line {error.context_mark.line + 1}" if error.context_mark else ""
     if slice_ and "got '['" in problem:
         message = "a slice inside [ ] or { } must be quoted"
-        hint, column = f'write "{slice_.group()}"', slice_.start()
+        hint, column = f'write "{slice_.group()}"', first + slice_.start()
     elif "\\t" in problem:
         message, hint = "a tab stands where YAML wants blanks", "use blanks"
     elif "undefined alias" in problem:

@@ -56,6 +56,8 @@ NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TEXT = re.compile(rf"\s*({NUMBER})\s*(\S.*?)?\s*")
 _LOOKALIKES = str.maketrans({"\u00b5": "u", "\u03bc": "u", "\u03a9": "Ohm", "\u2126": "Ohm"})  # micro, mu, Omega, ohm
 
+LONGEST = 100  # characters of a quantity: nobody means more as a number, and a longer text can take the pattern for ever
+
 # A literal time may miss the grid by this many steps: decimal inputs do, 0.15 / 0.1 for one.
 GRID_TOLERANCE = 1e-6
 
@@ -83,9 +85,10 @@ def parse(text: str) -> tuple[float, str]:
 
     The conversion multiplies or divides by an exact power of ten, so that `0.1 ms` is the double 0.1.
     """
-    match = _TEXT.fullmatch(text)
+    match = _TEXT.fullmatch(text) if len(text) <= LONGEST else None
     if match is None:
-        raise UnitError(f"{text!r} is no number with a unit", "write it like 20 ms")
+        shown = repr(text) if len(text) <= LONGEST else f"{text[:40]!r}..."
+        raise UnitError(f"{shown} is no number with a unit", "write it like 20 ms")
     number, unit = match.groups()
     if unit is None:
         raise UnitError("a unit is missing")

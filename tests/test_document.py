@@ -155,6 +155,17 @@ def test_bytes_that_are_no_utf8_are_shown_where_they_stand(tmp_path):
     assert (found.line, found.column, found.message) == (2, 5, "the file is not UTF-8 text")
 
 
+@pytest.mark.parametrize("text", ['a: "' + "x" * 200_000, "x" * 200_000 + ": 1", "a: !" + "x" * 100_000 + " b"])
+def test_a_mistake_in_a_very_long_line_is_found_before_long(text):
+    """Minutes went by where the whole line was searched for a slice."""
+    assert fault_of(text).line == 1
+
+
+def test_a_slice_far_out_in_a_line_is_shown_where_it_stands():
+    found = fault_of("a: [" + "x, " * 300 + "E[:5]]")
+    assert (found.hint, found.column) == ('write "E[:5]"', 905)
+
+
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path):
     path = tmp_path / "net.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: {c: 2}\r\n")

@@ -437,6 +437,15 @@ def test_a_part_is_checked_although_another_one_is_broken(folder):
     assert "populations.noise.rate" in [entry["path"] for entry in objects]
 
 
+def test_thousands_of_mistakes_are_found_before_long(folder):
+    """Each was looked up in a list of all others."""
+    population = "{sise: 1, model: lif, tau: 10 ms, V_rest: 0 mV, V_reset: 0 mV, V_th: 10 mV, C: 250 pF}"
+    names = ", ".join(f"E{i}: *a" for i in range(1, 5000))
+    with pytest.raises(document.SpecError) as caught:
+        load(folder, f"duration: 1 s\npopulations: {{E0: &a {population}, {names}}}\n")
+    assert len(caught.value.faults) == 5000
+
+
 @pytest.mark.parametrize("name", ["lif", "pairs", "file", "rate", "poisson", "spikes", "model", "value"])
 def test_names_that_are_also_words_of_the_format_do_not_lead_astray(folder, name):
     text = VALID.replace("  noise:", f"  {name}:") + f"  {name}2: {{model: rate, of: {name}, bin: 1, bin2: 3}}\n"

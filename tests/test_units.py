@@ -52,6 +52,7 @@ def test_a_number_with_a_unit_is_read_in_internal_units(text, value, dimension):
         ("ms 20", "no number with a unit", "20 ms"),
         ("twenty ms", "no number with a unit", "20 ms"),
         ("20\nms\nms", "no number with a unit", "20 ms"),
+        ("1" * 2000 + "m\ns", f"'{'1' * 40}'... is no number with a unit", "20 ms"),  # took the pattern half a minute
         ("20", "a unit is missing", ""),
         ("20 ms ms", "unknown unit 'ms ms'", "ms"),
         ("20 Ms", "unknown unit 'Ms'", "did you mean ms or mS?"),
