@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import snnrun
-from snnrun import check, estimate, kernels, lower, network, results
+from snnrun import check, connect, estimate, kernels, lower, network, results
 from snnrun.check import Loaded
-from snnrun.document import SpecError
+from snnrun.document import SpecError, dotted
 from snnrun.plan import Plan
 
 
@@ -103,7 +103,7 @@ def simulate(request: Request, watcher: Watcher | None = None) -> Summary:
     expected, spare = _expected(request, kernel, threads, watcher)
     clock.lap("import")
     watcher.stage("building the network")
-    plan = _plan(request, expected, kernel, threads, spare, clock)
+    plan = _plan(request, expected, kernel, threads, spare, watcher, clock)
     structure = plan.structure
     neurons = sum(population.size for population in structure.populations)
     facts = {
@@ -202,11 +202,18 @@ def _expected(request: Request, kernel: str, threads: int, watcher: Watcher) -> 
     raise Refused(problem.message, problem.hint)
 
 
-def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: int, spare: bool, clock: _Clock) -> Plan:
+def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: int, spare: bool, watcher: Watcher,
+          clock: _Clock) -> Plan:  # fmt: skip
     """Draw the network and lower it; needs no JAX."""
-    document = request.loaded.document
+    document, spec = request.loaded.document, request.loaded.spec
     try:
-        built = network.build(request.loaded.spec, document.folder)
+        built = network.build(spec, document.folder)
+        for fault in built.warnings:
+            watcher.note(f"{dotted(fault.path)}: {fault.message}{f': {fault.hint}' if fault.hint else ''}")
+        longest = {name: connect.delay_bounds(built.projections[name].connectivity)[1] for name in built.projections}
+        problem = estimate.too_large(estimate.estimate(spec, document.folder, kernel, threads, spare, longest))
+        if problem is not None:  # delays of files
+            raise Refused(problem.message, problem.hint)
         clock.lap("build")
         plan = lower.lower(built, request.merge, kernel, threads, spare)
     except SpecError as error:

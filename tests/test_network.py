@@ -241,16 +241,16 @@ def test_a_column_of_wrong_length_is_refused(tmp_path, file):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_column_with_nan_is_refused(tmp_path, file, value):
     write(tmp_path / file, {"V_th_mV": [-50.0, value, -50.0]})
-    where, message, _ = refused(tmp_path, with_column(file))
+    where, message, hint = refused(tmp_path, with_column(file))
     assert where == "populations.B.V_th.column"
-    assert "finite" in message
+    assert f"V_th_mV is {value:g} {'in line 3' if file == 'v.csv' else 'at index 1'} of {file}" in message and "finite" in hint
 
 
 def test_a_column_that_breaks_a_rule_of_the_model_is_refused(tmp_path):
     write(tmp_path / "v.csv", {"V_th_mV": [-50.0, -66.0, -50.0]})
-    where, message, _ = refused(tmp_path, with_column("v.csv"))
-    assert where == "populations.B.V_reset"
-    assert "1 of 3" in message
+    where, message, hint = refused(tmp_path, with_column("v.csv"))
+    assert where == "populations.B.V_th"
+    assert "1 of 3" in message and hint == "the first is in line 3 of v.csv"
 
 
 @pytest.mark.parametrize("file", ["v.csv", "v.npz", "v.h5"])
@@ -258,10 +258,10 @@ def test_a_missing_column_and_a_broken_file_are_table_errors(tmp_path, file):
     path = tmp_path / file
     write(path, {"a_mV": [1.0]})
     with pytest.raises(tables.TableError):
-        tables.read(path, ["b_mV"])
+        tables.parameters(path).read(["b_mV"])
     path.write_bytes(b"a_mV,b_mV\n1,\n" if file == "v.csv" else b"nonsense")
     with pytest.raises(tables.TableError):
-        tables.read(path, ["b_mV"])
+        tables.parameters(path).read(["b_mV"])
 
 
 def test_text_in_place_of_numbers_is_a_table_error(tmp_path):
@@ -271,7 +271,7 @@ def test_text_in_place_of_numbers_is_a_table_error(tmp_path):
     for path in (tmp_path / "v.h5", tmp_path / "v.npz"):
         for column in ("one_mV", "many_mV"):
             with pytest.raises(tables.TableError):
-                tables.read(path, [column])
+                tables.parameters(path).read([column])
 
 
 # ---- edges from files ------------------------------------------------------------------------------------------------
@@ -331,16 +331,16 @@ def test_a_file_without_edges_connects_nothing(tmp_path, file):
 
 
 BAD_EDGES = {
-    "an index out of range": ({"pre": [0, 30]}, "pre is 30 in row 2"),
-    "a negative index": ({"post": [-1, 0]}, "post is -1 in row 1"),
-    "a fractional index": ({"pre": [0.5, 0]}, "pre is 0.5 in row 1"),
-    "an index that is nan": ({"pre": [np.nan, 0]}, "pre is nan in row 1"),
-    "a weight that is nan": ({"weight_mV": [np.nan, 0]}, "finite"),
+    "an index out of range": ({"pre": [0, 30]}, ("pre is 30", 2)),
+    "a negative index": ({"post": [-1, 0]}, ("post is -1", 1)),
+    "a fractional index": ({"pre": [0.5, 0]}, ("pre is 0.5", 1)),
+    "an index that is nan": ({"pre": [np.nan, 0]}, ("pre is nan", 1)),
+    "a weight that is nan": ({"weight_mV": [0, np.nan]}, ("weight_mV is nan", 2)),
     "a delay off the grid": ({"delay_ms": [1.0, 0.25]}, "no whole number of steps"),
-    "a negative delay": ({"delay_ms": [1.0, -0.1]}, "delay_ms is -0.1 in row 2"),
-    "a delay that is nan": ({"delay_ms": [np.nan, 1.0]}, "delay_ms is nan in row 1"),
-    "an infinite delay": ({"delay_ms": [np.inf, 1.0]}, "delay_ms is inf in row 1"),
-    "a delay beyond all steps": ({"delay_ms": [1e9, 1.0]}, "too long"),
+    "a negative delay": ({"delay_ms": [1.0, -0.1]}, ("delay_ms is -0.1", 2)),
+    "a delay that is nan": ({"delay_ms": [np.nan, 1.0]}, ("delay_ms is nan", 1)),
+    "an infinite delay": ({"delay_ms": [np.inf, 1.0]}, ("delay_ms is inf", 1)),
+    "a delay beyond all steps": ({"delay_ms": [1e9, 1.0]}, ("delay_ms is 1000000000", 1)),
 }
 
 
@@ -351,6 +351,9 @@ def test_a_faulty_file_of_edges_is_refused_where_it_is_named(tmp_path, file, nam
     write(tmp_path / file, {"pre": [0, 1], "post": [0, 1], "weight_mV": [1.0, 1.0], "delay_ms": [1.0, 1.0]} | columns)
     where, found, _ = refused(tmp_path, projection(FILE.format(file), weight=None))
     assert where == "projections.x.connect.path"
+    if isinstance(message, tuple):  # what, and in which row
+        what, row = message
+        message = f"{what} in line {row + 1}" if file == "e.csv" else f"{what} at index {row - 1}"
     assert message in found
 
 
@@ -373,12 +376,12 @@ def test_spike_times_from_a_file(tmp_path):
     source = "populations:\n  S: {size: 3, model: spike_times, times: {file: t.csv}}\n"
     write(tmp_path / "t.csv", {"neuron": [2, 0, 2], "time_ms": [0.3, 0.1, 0.2]})
     neuron, stamps = build(tmp_path, source).populations["S"].trains
-    assert (neuron.tolist(), stamps.tolist()) == ([2, 0, 2], [3, 1, 2])
+    assert (neuron.tolist(), stamps.tolist()) == ([0, 2, 2], [1, 2, 3])
     for columns, message in (
-        ({"neuron": [3], "time_ms": [1.0]}, "neuron is 3 in row 1"),
+        ({"neuron": [3], "time_ms": [1.0]}, "neuron is 3 in line 2"),
         ({"neuron": [0], "time_ms": [0.25]}, "no whole number"),
-        ({"neuron": [0], "time_ms": [np.inf]}, "time_ms is inf in row 1"),
-        ({"neuron": [0], "time_ms": [0.0]}, "less than one step"),
+        ({"neuron": [0], "time_ms": [np.inf]}, "time_ms is inf in line 2"),
+        ({"neuron": [0], "time_ms": [0.0]}, "time_ms is 0 in line 2"),
         ({"neuron": [1, 1], "time_ms": [1.0, 1.0]}, "two spikes in one step"),
     ):
         write(tmp_path / "t.csv", columns)

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snnrun import check, document, spec, tables
+from snnrun import check, document, spec
 from snnrun.document import Override, SpecError
 from snnrun.quantities import Law, Quantity, law_of
 
@@ -544,54 +544,6 @@ def test_what_feeds_receptors_keeps_the_order_of_the_file(folder):
 )
 def test_a_selection_names_runs_of_neurons_in_its_own_order(selection, runs):
     assert spec.parts(selection, {"A": 10, "B": 3}) == runs
-
-
-# ---- tables ----------------------------------------------------------------------------------------------------------
-
-
-def test_every_kind_of_table_gives_the_same_columns(tmp_path):
-    import h5py
-
-    (tmp_path / "t.csv").write_text("\ufeff x_ms , y_mV\n1,2\n3,4\n", encoding="utf-8")
-    np.savez(tmp_path / "t.npz", x_ms=np.array([1, 3]), y_mV=np.array([2.0, 4.0]))
-    with h5py.File(tmp_path / "t.h5", "w") as file:
-        file["x_ms"], file["y_mV"] = np.array([1, 3]), np.array([2.0, 4.0])
-    for name in ("t.csv", "t.npz", "t.h5"):
-        assert tables.columns(tmp_path / name) == ["x_ms", "y_mV"]
-        assert list(tables.quantity(tmp_path / name, "x_ms")) == [1.0, 3.0]
-
-
-def test_a_column_in_another_unit_is_converted_as_a_text_is(tmp_path):
-    (tmp_path / "t.csv").write_text("x_us,y_s\n100,0.0001\n")
-    assert tables.quantity(tmp_path / "t.csv", "x_us")[0] == tables.quantity(tmp_path / "t.csv", "y_s")[0] == 0.1
-
-
-def test_a_table_without_rows_is_one(tmp_path):
-    (tmp_path / "t.csv").write_text("x_ms,y_mV\n")
-    assert {name: len(column) for name, column in tables.read(tmp_path / "t.csv", ["x_ms", "y_mV"]).items()} == {
-        "x_ms": 0,
-        "y_mV": 0,
-    }
-
-
-@pytest.mark.parametrize("text", ["x_ms\n1\nhello\n", "x_ms,y\n1,2\n3\n", "y,x_ms\n1\n"])
-def test_a_table_with_a_wrong_row_is_refused(tmp_path, text):
-    (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(tables.TableError, match="t.csv cannot be read: ."):
-        tables.read(tmp_path / "t.csv", [name for name in ("x_ms", "y") if name in text])
-
-
-def test_columns_of_different_length_are_refused(tmp_path):
-    np.savez(tmp_path / "t.npz", x_ms=np.zeros(2), y_ms=np.zeros(3))
-    with pytest.raises(tables.TableError, match="x_ms, y_ms of t.npz differ in length"):
-        tables.read(tmp_path / "t.npz", ["x_ms", "y_ms"])
-
-
-@pytest.mark.parametrize("values", [np.zeros((2, 2)), np.array(["a"]), np.array([1j])])
-def test_what_is_no_row_of_numbers_is_refused(tmp_path, values):
-    np.savez(tmp_path / "t.npz", x_ms=values)
-    with pytest.raises(tables.TableError, match="no one-dimensional array of numbers"):
-        tables.read(tmp_path / "t.npz", ["x_ms"])
 
 
 # ---- options ---------------------------------------------------------------------------------------------------------
