@@ -324,8 +324,9 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
         and all(c.sound((*path, key)) for key in ("weight", "synapse", "output"))
     ):
         usual = units.USUAL[weight_dimension(entry)]
-        if rule.rule != "file" or not any(f.path == (*path, "connect", "path") for f, _ in c.findings):
-            typed = rule.rule == "file" and any("edge types" in f.message for f, _ in c.findings if f.path[:2] == path)
+        of_file = [(f, is_warning) for f, is_warning in c.findings if f.path == (*path, "connect", "path")]
+        if all(is_warning for _, is_warning in of_file):
+            typed = any("edge types" in f.message for f, _ in of_file)
             hint = f"add weight: ..., in {usual}{', or types: ... to connect' if typed else ''}"
             c.fault(path, "weight is missing", hint, at_key=True)
     if pre is None or post is None:

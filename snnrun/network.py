@@ -247,9 +247,10 @@ def _hold(module: Any, values: dict[str, Any], path: Key, part: Any, folder: Pat
             hint = "bound the distribution with redraw: {min: ...}"
             if given:
                 row = int(np.argmax(bad))
+                column = getattr(part, given[0])
                 with _located((*path, given[0], "file")):
-                    place = tables.parameters(folder / getattr(part, given[0]).file).place(row + offset)
-                hint = f"the first is {place} of {getattr(part, given[0]).file}"
+                    place = tables.parameters(folder / column.file).place(row + offset)
+                hint = f"the first is {column.column} {place} of {column.file}"
             raise _fail((*path, varied[0] if given else rule.fields[0]), rule.message + which, hint)
 
 
@@ -336,7 +337,8 @@ def _grid(times: NDArray[Any], dt: float, column: str, table: tables.Table, roun
     nearest = np.rint(quotient)
     bad = np.abs(quotient - nearest) > np.maximum(units.GRID_TOLERANCE, 1e-12 * quotient)
     if rounded:
-        return np.maximum(np.where(bad, np.floor(quotient + 0.5), nearest), least).astype(np.int64)
+        halves_up = np.floor(quotient * (1 + 1e-12) + 0.5)  # 0.15 / 0.1 is a half, too
+        return np.maximum(np.where(bad, halves_up, nearest), least).astype(np.int64)
     if bad.any():
         row = int(np.argmax(bad))
         message, hint = units.off_grid(float(times[row]), dt, least)

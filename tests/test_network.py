@@ -250,7 +250,7 @@ def test_a_column_that_breaks_a_rule_of_the_model_is_refused(tmp_path):
     write(tmp_path / "v.csv", {"V_th_mV": [-50.0, -66.0, -50.0]})
     where, message, hint = refused(tmp_path, with_column("v.csv"))
     assert where == "populations.B.V_th"
-    assert "1 of 3" in message and hint == "the first is in line 3 of v.csv"
+    assert "1 of 3" in message and hint == "the first is V_th_mV in line 3 of v.csv"
 
 
 @pytest.mark.parametrize("file", ["v.csv", "v.npz", "v.h5"])
@@ -309,6 +309,33 @@ def test_weights_and_delays_of_listed_edges_are_drawn_by_their_place_in_the_list
     assert equal(kept, [column[[1, 3]] for column in inline])
 
 
+def test_edges_of_sonata_count_their_weight_nsyns_times(tmp_path):
+    """In any order of rows, with the weight of the file, of the types or of the projection; the file is as bmtk writes it."""
+    (tmp_path / "types.csv").write_text("edge_type_id syn_weight delay dynamics_params\n100 2.0 1.5 NULL\n101 -1.5 0.5 NULL\n")
+    with h5py.File(tmp_path / "edges.h5", "w") as file:
+        group = file.create_group("edges/a_to_b")
+        group["source_node_id"], group["target_node_id"] = np.uint64([1, 2, 3]), np.uint64([4, 5, 6])
+        group["edge_type_id"], group["edge_group_id"] = np.uint32([100, 101, 101]), np.uint16([0, 0, 0])
+        group["edge_group_index"], group["0/nsyns"] = np.uint32([2, 0, 1]), np.uint32([0, 3, 2])
+    loaded = load(tmp_path, HEAD + projection(FILE.format("edges.h5, types: types.csv"), weight=None))
+    assert not loaded.warnings
+    typed = edges_of(network.build(loaded.spec, tmp_path))
+    assert (typed.weight.tolist(), typed.delay.tolist()) == ([4.0, 0.0, -4.5], [15, 5, 5])
+    untyped = load(tmp_path, HEAD + projection(FILE.format("edges.h5"), weight="3 mV"))
+    assert "edge types and no syn_weight" in untyped.warnings[0].message  # not silently
+    assert edges_of(network.build(untyped.spec, tmp_path)).weight.tolist() == [6.0, 0.0, 9.0]
+    with pytest.raises(SpecError, match="weight is missing") as caught:
+        load(tmp_path, HEAD + projection(FILE.format("edges.h5"), weight=None))
+    assert "types" in fault_of(caught)[2]
+
+
+@pytest.mark.parametrize("nsyns", [1.5, -1, np.nan, np.inf])
+def test_nsyns_is_a_number_of_synapses(tmp_path, nsyns):
+    write(tmp_path / "e.h5", {"pre": [0, 1], "post": [0, 1], "nsyns": [1, nsyns]})
+    where, message, _ = refused(tmp_path, projection(FILE.format("e.h5")))
+    assert where == "projections.x.connect.path" and "nsyns is" in message and "at index 1" in message
+
+
 def test_edges_of_sonata_are_read(tmp_path):
     with h5py.File(tmp_path / "edges.h5", "w") as file:
         for name, weight in (("a_to_b", [1.0, 2.0, 3.0]), ("b_to_a", [9.0, 9.0, 9.0])):
@@ -359,7 +386,9 @@ def test_a_faulty_file_of_edges_is_refused_where_it_is_named(tmp_path, file, nam
 
 def test_columns_of_different_length_are_refused(tmp_path):
     np.savez(tmp_path / "e.npz", pre=[0, 1], post=[0])
-    where, message, _ = refused(tmp_path, projection(FILE.format("e.npz")))
+    with pytest.raises(SpecError) as caught:
+        build(tmp_path, projection(FILE.format("e.npz")))
+    where, message, _ = fault_of(caught)
     assert where == "projections.x.connect.path"
     assert "differ in length" in message
 
@@ -388,6 +417,72 @@ def test_spike_times_from_a_file(tmp_path):
         where, found, _ = refused(tmp_path, source)
         assert where == "populations.S.times.file"
         assert message in found
+
+
+@pytest.mark.parametrize("file", ["e.csv", "e.npz", "e.h5"])
+def test_delays_of_a_file_that_miss_the_grid_are_rounded_as_drawn_ones_if_asked_for(tmp_path, file):
+    delays = [0.15, 0.2500001, 0.349, 0.04, 0.3 * (1 + 1e-9), 0.0]
+    write(tmp_path / file, {"pre": range(6), "post": range(6), "delay_ms": delays})
+    _, message, hint = refused(tmp_path, projection(FILE.format(file)))
+    assert "0.15 ms is no whole number of steps of 0.1 ms" in message and hint == "use 0.1 ms or 0.2 ms, or off_grid: round"
+    edges = edges_of(build(tmp_path, projection(FILE.format(f"{file}, off_grid: round"))))
+    assert edges.delay.tolist() == [2, 3, 3, 0, 3, 0]
+
+
+def test_trains_that_miss_the_grid_are_rounded_and_merged_if_asked_for_and_that_is_said(tmp_path):
+    source = "populations:\n  S: {size: 3, model: spike_times, times: {file: t.csv}}\n"
+    write(tmp_path / "t.csv", {"neuron": [0, 0, 1, 2, 2], "time_ms": [3.06675, 3.0901, 2.691, 0.0, 0.04]})
+    _, message, hint = refused(tmp_path, source)
+    assert "time_ms in line 2 of t.csv: 3.06675 ms is no whole number" in message and "or off_grid: round" in hint
+    found = build(tmp_path, source.replace("t.csv", "t.csv, off_grid: round"))
+    neuron, stamps = found.populations["S"].trains
+    assert (neuron.tolist(), stamps.tolist()) == ([0, 1, 2], [31, 27, 1])
+    (warning,) = found.warnings
+    assert warning.path == ("populations", "S", "times", "file") and "2 of 5 spikes are left out" in warning.message
+    assert "neuron 0 has two spikes in one step, the second in line 3" in warning.hint
+    write(tmp_path / "t.csv", {"neuron": [0], "time_ms": [-0.1]})
+    assert "must not be negative" in refused(tmp_path, source.replace("t.csv", "t.csv, off_grid: round"))[2]
+
+
+def test_trains_of_sonata_with_several_populations(tmp_path):
+    source = "populations:\n  S: {size: 3, model: spike_times, times: {file: s.h5, population: b}}\n"
+    write(tmp_path / "s.h5", {"spikes/a/timestamps": [9.0], "spikes/a/node_ids": [9], "spikes/b/timestamps": [0.001, 0.0002],
+                              "spikes/b/node_ids": np.uint64([2, 0])})  # fmt: skip
+    with h5py.File(tmp_path / "s.h5", "a") as file:
+        file["spikes/b/timestamps"].attrs["units"] = "s"
+    neuron, stamps = build(tmp_path, source).populations["S"].trains
+    assert (neuron.tolist(), stamps.tolist()) == ([0, 2], [2, 10])
+
+
+def test_weights_of_a_file_that_float32_loses_are_told(tmp_path):
+    write(tmp_path / "e.csv", {"pre": [0, 1, 2], "post": [0, 1, 2], "weight_mV": [1e10, 0.0, 1.0]})
+    (warning,) = build(tmp_path, projection(FILE.format("e.csv"), weight=None)).warnings
+    assert "1 weights of e.csv become 0 in float32" in warning.message and "the first is 1 in line 4" in warning.message
+    assert not build(tmp_path, "precision: float64\n" + projection(FILE.format("e.csv"), weight=None)).warnings
+
+
+def test_faults_of_several_files_come_at_once(tmp_path):
+    write(tmp_path / "v.csv", {"V_th_mV": [-50.0, np.nan, -50.0]})
+    write(tmp_path / "t.csv", {"neuron": [7], "time_ms": [1.0]})
+    text = with_column("v.csv") + "  S: {size: 3, model: spike_times, times: {file: t.csv}}\n"
+    spec = load(tmp_path, HEAD + text).spec
+    with pytest.raises(SpecError) as caught:
+        network.build(spec, tmp_path)
+    assert [fault.path[1] for fault in caught.value.faults] == ["B", "S"]
+    assert network.examine(spec, tmp_path).faults == caught.value.faults
+
+
+def test_files_that_are_too_large_to_be_examined_are_named(tmp_path):
+    write(tmp_path / "v.h5", {"V_th_mV": [-50.0, np.nan, -50.0]})
+    spec = load(tmp_path, HEAD + with_column("v.h5")).spec
+    found = network.examine(spec, tmp_path, most=40)
+    assert not found.faults and found.unread == ["v.h5"]
+
+
+def test_drawn_parameters_are_examined_as_well(tmp_path):
+    drawn = LIF.replace("20 ms", "{normal: {mean: 1 ms, std: 1 ms}}")
+    spec = load(tmp_path, HEAD + f"populations:\n  A: {{size: 100, {drawn}}}\n").spec
+    assert "of 100 neurons" in network.examine(spec, tmp_path).faults[0].message
 
 
 # ---- what only drawn values can show ---------------------------------------------------------------------------------

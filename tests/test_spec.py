@@ -316,6 +316,16 @@ WRONG = [
     ("p: 0.1}\n    weight: 1 nS\n    delay: 1.5 ms",
      "p: 0.1, storage: procedural}\n    weight: 1 nS\n    delay: ▶{normal: {mean: 9 ms, std: 1.2 ms}}",
      "drawn delays may be negative", "add redraw: {min: 0.05 ms}"),
+    ("tau: 20 ms", "tau: ▶20,5 ms", "'20,5 ms' has a decimal comma", "write 20.5 ms"),
+    ("weight: 1 nS", "weight: ▶1,5 nS", "'1,5 nS' has a decimal comma", "write 1.5 nS"),
+    ("current: 200 pA", "current: 200,▶5 pA", "unknown key", "if the comma is a decimal one, write a point"),
+    # what no cast or quantum can hold
+    ("{rule: fixed_prob, p: 0.1}", "{rule: fixed_indegree, n: ▶9999999999}", "9999999999 is not allowed", "below 2,147,483,648"),
+    ("delay: 1.5 ms", "delay: ▶100000 s", "a delay of 1,000,000,000 steps is too long", "16,777,216 steps, which are 1677"),
+    ("delay: 1.5 ms", "delay: ▶{exponential: {mean: 100 s}}", "drawn delays may be too long", "add redraw: {max: ...}"),
+    ("weight: 1 nS", "weight: ▶1e-40 nS", "the weight is too small for float32", ""),
+    ("weight: 1 nS", "weight: ▶1e40 nS", "the weight is too large for float32", ""),
+    ("weight: 1 nS", "weight: ▶{gamma: {mean: 1e40 nS, std: 1e40 nS}}", "the weight is too large for float32", ""),
     # files of edges
     ("{rule: fixed_prob, p: 0.1}", "{rule: file, path: ▶no.csv}", "there is no file", "relative to the folder"),
     ("{rule: fixed_prob, p: 0.1}", "{rule: file, path: ▶n.csv}", "n.csv has no column 'pre'", "it has tau_ms"),
@@ -490,6 +500,13 @@ def test_what_the_format_promises_is_accepted(folder, old, new):
     assert load(folder, replaced(old, new)).spec.populations
 
 
+TINY = """\
+  tiny: {pre: E, post: E, connect: {rule: all_to_all}, weight: 1e-10 nS, synapse: {model: expon, tau: 5 ms},
+         output: {model: coba, E: 0 mV}}
+
+"""
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -500,11 +517,18 @@ def test_what_the_format_promises_is_accepted(folder, old, new):
             "{rule: file, path: full.csv}",
             "full.csv has its own weights, which stand in for this one",
         ),
+        ("monitors:\n", f"{TINY}monitors:\n", "in float32 this weight becomes 0 beside one on the same receptor that is"),
+        ("monitors:\n", f"{TINY}monitors:\n".replace("e-10", "e-8"), "in float32 this weight is rounded by"),
     ],
 )
 def test_what_is_odd_but_possible_is_a_warning(folder, old, new, message):
     loaded = load(folder, replaced(old, new))
     assert message in document.render(loaded.document, loaded.warnings, "warning")
+
+
+def test_weights_that_float64_tells_apart_are_no_matter(folder):
+    assert not load(folder, "precision: float64\n" + replaced("monitors:\n", f"{TINY}monitors:\n")).warnings
+    assert not load(folder, replaced("monitors:\n", f"{TINY}monitors:\n".replace("e-10", "e-4"))).warnings
 
 
 def test_defaults(folder):

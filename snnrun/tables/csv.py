@@ -7,6 +7,7 @@ are names: what could be read in two ways is an error that names its line.
 
 import csv
 import re
+import warnings
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 
 from snnrun.tables.table import Table, TableError, reading, without
 
-_SEPARATORS = (",", ";", "\t", " ")
+_CERTAIN = (",", ";", "\t")
+_SEPARATORS = (*_CERTAIN, " ")  # blanks stand around names as well: they count where nothing else does
 _SPOKEN = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "blanks"}
 _LINE = 1 << 24  # characters of a line
-_BLOCK = 1 << 16  # rows at a time
+_BLOCK = 1 << 10  # rows at a time: more are slower, for the sake of Python's collector
 _COST = 8  # bytes of numbers that are read in the time of one byte of text
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
@@ -34,10 +36,10 @@ class _Layout(NamedTuple):
     skipped: int  # lines before the rows
 
 
-def open(path: Path, only: Only | None = None, separators: tuple[str, ...] = _SEPARATORS) -> Table:
+def open(path: Path, only: Only | None = None) -> Table:
     """A text table; with `only`, those rows whose cell in a column is a text."""
     with reading(path), _text(path) as stream:
-        layout = _layout(stream, path.name, separators)
+        layout = _layout(stream, path.name)
 
     def length(column: str) -> int:
         with path.open("rb") as stream:
@@ -56,10 +58,10 @@ def open(path: Path, only: Only | None = None, separators: tuple[str, ...] = _SE
     return Table(path.name, layout.columns, length, lambda wanted: _COST * path.stat().st_size, read, place, exact=False)
 
 
-def texts(path: Path, wanted: list[str], separators: tuple[str, ...] = _SEPARATORS) -> Iterator[tuple[int, list[str | None]]]:
+def texts(path: Path, wanted: list[str]) -> Iterator[tuple[int, list[str | None]]]:
     """The line and the wanted cells of every row of a small table; None for columns that it does not have."""
     with reading(path), _text(path) as stream:
-        layout = _layout(stream, path.name, separators)
+        layout = _layout(stream, path.name)
         places = [layout.columns.index(column) if column in layout.columns else None for column in wanted]
         for line, row in _numbered(stream, layout):
             _sound(row, layout, path.name, line)
@@ -73,7 +75,7 @@ def _text(path: Path) -> TextIO:
 # ---- layout ----------------------------------------------------------------------------------------------------------
 
 
-def _layout(stream: TextIO, name: str, separators: tuple[str, ...]) -> _Layout:
+def _layout(stream: TextIO, name: str) -> _Layout:
     """How a table is written, by its first lines."""
     first, comment, skipped = "", "", 0
     while line := stream.readline(_LINE):
@@ -83,22 +85,19 @@ def _layout(stream: TextIO, name: str, separators: tuple[str, ...]) -> _Layout:
             first = line
             break
         comment, skipped = line.lstrip(" \t#") if line.strip() else comment, skipped + 1
-    second = next((line for line in iter(lambda: stream.readline(_LINE), "") if _counts(line)), "")
     stream.seek(0)
-    if comment and (not first or _all_numbers(first, separators)):  # names may stand in the last comment
-        for separator in separators:
+    if comment and (not first or _all_numbers(first)):  # names may stand in the last comment
+        for separator in _SEPARATORS:
             names = _cells(comment, separator)
             if len(names) == len(_cells(first, separator)) > 1 or (not first and len(names) > 1):
                 return _Layout(separator, _names(names), skipped)
-    fitting = [separator for separator in separators if len(_cells(first, separator)) > 1]
-    if len(fitting) > 1:
-        fitting = [s for s in fitting if len(_cells(second, s)) == len(_cells(first, s))] or fitting[:1]
-    if len(fitting) > 1 and fitting[-1] == " ":
-        fitting = fitting[:-1]  # blanks around names
+    found = {separator: _cells(first, separator) for separator in _SEPARATORS}
+    most = max(len(found[separator]) for separator in _CERTAIN)
+    fitting = [separator for separator in _CERTAIN if len(found[separator]) == most > 1]
     if len(fitting) > 1:
         raise TableError(f"the columns of {name} may be separated by {' or by '.join(_SPOKEN[s] for s in fitting)}", "keep one")
-    separator = fitting[0] if fitting else separators[0]
-    return _Layout(separator, _names(_cells(first, separator)), skipped + 1)
+    separator = fitting[0] if fitting else " " if len(found[" "]) > 1 else ","
+    return _Layout(separator, _names(found[separator]), skipped + 1)
 
 
 def _counts(line: str) -> bool:
@@ -121,19 +120,17 @@ def _names(cells: Row) -> tuple[str, ...]:
     return tuple(cell.strip() for cell in cells)
 
 
-def _all_numbers(line: str, separators: tuple[str, ...]) -> bool:
-    return any(all(map(_NUMBER.fullmatch, cells)) for s in separators if len(cells := _cells(line, s)) > 1)
+def _all_numbers(line: str) -> bool:
+    return any(all(map(_NUMBER.fullmatch, cells)) for s in _SEPARATORS if len(cells := _cells(line, s)) > 1)
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
 
-def _rows(stream: TextIO, layout: _Layout) -> Any:
-    """The cells of every row."""
+def _lines(stream: TextIO, layout: _Layout) -> Iterator[str]:
+    """The lines that are of rows."""
     lines = (line for line in islice(stream, layout.skipped, None) if _counts(line))
-    if layout.separator == " ":
-        lines = (line.strip(" \r\n") for line in lines)
-    return _reader(lines, layout.separator)
+    return (line.strip(" \r\n") for line in lines) if layout.separator == " " else lines
 
 
 def _numbered(stream: TextIO, layout: _Layout) -> Iterator[tuple[int, Row]]:
@@ -170,20 +167,29 @@ def _numbers(stream: TextIO, layout: _Layout, wanted: list[str], name: str, only
         if layout.columns.count(column) > 1:
             raise TableError(f"{name} has several columns {column!r}", "rename or remove all but one")
     places = [layout.columns.index(column) for column in wanted]
-    width, rows, found = len(layout.columns), _rows(stream, layout), [[] for _ in wanted]
+    if only is None:
+        try:
+            return dict(zip(wanted, _plain(stream, layout)[:, places].T.copy(), strict=True))
+        except ValueError:
+            stream.seek(0)
+    width, rows = len(layout.columns), _reader(_lines(stream, layout), layout.separator)
+    found: list[list[NDArray[np.float64]]] = [[] for _ in wanted]
     filtered = None if only is None else layout.columns.index(only[0])
     texts: dict[str, None] = {}
     marks: set[str] = set()  # of decimals
     try:
         while block := list(islice(rows, _BLOCK)):
-            if set(map(len, block)) != {width}:
-                block = [_fitted(row, width) for row in block if any(map(str.strip, row))]
             if filtered is not None:
+                block = [_fitted(row, width) for row in block if any(map(str.strip, row))]
                 texts |= dict.fromkeys(row[filtered].strip() for row in block)
                 block = [row for row in block if only[1] in (None, row[filtered].strip())]  # type: ignore[index]
-            columns = list(zip(*block, strict=True)) or [()] * width
-            for values, place in zip(found, places, strict=True):
-                values.append(_column(columns[place], layout.separator, marks))
+            try:
+                columns = _columns(block, width, places, layout.separator, marks)
+            except ValueError:  # once more without what a spreadsheet leaves at the end of rows and of a table
+                block = [_fitted(row, width) for row in block if any(map(str.strip, row))]
+                columns = _columns(block, width, places, layout.separator, marks)
+            for values, column in zip(found, columns, strict=True):
+                values.append(column)
     except (ValueError, csv.Error) as error:
         stream.seek(0)
         raise _explained(stream, layout, wanted, name, error) from None
@@ -194,6 +200,27 @@ def _numbers(stream: TextIO, layout: _Layout, wanted: list[str], name: str, only
     if len(marks) > 1:
         raise TableError(f"{name} has decimal points and decimal commas", "keep one of them")
     return {column: np.concatenate([*values, np.empty(0)]) for column, values in zip(wanted, found, strict=True)}
+
+
+def _plain(stream: TextIO, layout: _Layout) -> NDArray[np.float64]:
+    """A table that is nothing but numbers, as most large ones are: NumPy reads it several times faster. Raises ValueError."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "loadtxt: input contained no data")  # a table without rows is one, too
+        delimiter = None if layout.separator == " " else layout.separator
+        found = np.loadtxt(_lines(stream, layout), delimiter=delimiter, quotechar='"', comments=None, ndmin=2)
+    if found.size and found.shape[1] != len(layout.columns):
+        raise ValueError
+    return found if found.size else found.reshape(0, len(layout.columns))
+
+
+def _columns(rows: list[Row], width: int, places: list[int], separator: str, marks: set[str]) -> list[NDArray[np.float64]]:
+    """Some columns of rows that are all of one width. Raises ValueError."""
+    if not rows:
+        return [np.empty(0)] * len(places)
+    if set(map(len, rows)) != {width}:
+        raise ValueError
+    columns = list(zip(*rows, strict=True))
+    return [_column(columns[place], separator, marks) for place in places]
 
 
 def _fitted(row: Row, width: int) -> Row:

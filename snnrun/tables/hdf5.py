@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from snnrun.tables.table import Table, TableError, as_read, at_index, numbers, one_length, reading, without
 
 _LINKS = 16  # soft links that a path may follow
-_DEPTH, _GROUPS, _NAMES = 16, 1000, 10_000  # of a listing: a file may claim to hold any number
+_DEPTH, _GROUPS, _NAMES = 8, 200, 10_000  # of a listing: a file may claim to hold any number
 _CHUNK = 64 * 2**20  # bytes of a chunk that are read where the data are fewer
 
 
@@ -106,22 +106,20 @@ def open(path: Path) -> Table:
         with opened(path) as file:
             return {column: claim(file, column, path.name) for column in wanted}
 
+    def cost(wanted: list[str]) -> int:
+        found = claims(wanted)
+        one_length(path.name, {column: length for column, (length, _) in found.items()})
+        return sum(nbytes for _, nbytes in found.values())
+
     def read(wanted: list[str]) -> dict[str, NDArray[Any]]:
         for column in wanted:
             if column not in columns:
                 raise without(path.name, column, columns)
-        one_length(path.name, {column: length for column, (length, _) in claims(wanted).items()})
+        cost(wanted)
         with opened(path) as file:
             return {column: values(file, column, path.name) for column in wanted}
 
-    return Table(
-        path.name,
-        columns,
-        lambda column: claims([column])[column][0],
-        lambda wanted: sum(nbytes for _, nbytes in claims(wanted).values()),
-        read,
-        at_index,
-    )
+    return Table(path.name, columns, lambda column: claims([column])[column][0], cost, read, at_index)
 
 
 def _datasets(file: Any) -> list[str]:

@@ -33,11 +33,16 @@ def open(path: Path) -> Table:
         with reading(path), zipfile.ZipFile(path) as archive:
             return {column: _claim(archive, column, path.name) for column in wanted}
 
+    def cost(wanted: list[str]) -> int:
+        found = claims(wanted)
+        one_length(path.name, {column: claim.shape[0] for column, claim in found.items()})
+        return sum(claim.nbytes for claim in found.values())
+
     def read(wanted: list[str]) -> dict[str, NDArray[Any]]:
         for column in wanted:
             if column not in columns:
                 raise without(path.name, column, columns)
-        one_length(path.name, {column: claim.shape[0] for column, claim in claims(wanted).items()})
+        cost(wanted)
         found = {}
         with reading(path), zipfile.ZipFile(path) as archive:
             for column in wanted:
@@ -45,14 +50,7 @@ def open(path: Path) -> Table:
                     found[column] = as_read(np.lib.format.read_array(stream, allow_pickle=False))
         return found
 
-    return Table(
-        path.name,
-        columns,
-        lambda column: claims([column])[column].shape[0],
-        lambda wanted: sum(claim.nbytes for claim in claims(wanted).values()),
-        read,
-        at_index,
-    )
+    return Table(path.name, columns, lambda column: claims([column])[column].shape[0], cost, read, at_index)
 
 
 def _claim(archive: zipfile.ZipFile, column: str, name: str) -> _Claim:
@@ -65,7 +63,7 @@ def _claim(archive: zipfile.ZipFile, column: str, name: str) -> _Claim:
     if version not in ((1, 0), (2, 0)):  # later ones are for structured arrays
         raise TableError(f"{column!r} in {name} is no one-dimensional array of numbers")
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read_header(head)
+    shape, _, dtype = read_header(head, max_header_size=1000)
     numbers(dtype, len(shape), name, column)
     claim = _Claim(shape, dtype)
     if claim.nbytes + head.tell() != info.file_size or info.file_size > info.compress_size * _DENSEST + _HEADER:

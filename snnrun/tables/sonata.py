@@ -171,13 +171,12 @@ def _types(path: Path, population: str) -> tuple[_Types, list[tuple[str, str]]]:
     if path.is_file() and path.stat().st_size > _TYPES_SIZE:
         raise TableError(f"{path.name} is larger than {_TYPES_SIZE >> 20} MiB", "name the table of edge types")
     columns = ["edge_type_id", "population", *_PROPERTIES.values(), "weight_function", "dynamics_params", "model_template"]
-    separators = (" ", "\t", ",", ";")
-    if "edge_type_id" not in (there := csv.open(path, separators=separators).columns):
+    if "edge_type_id" not in (there := csv.open(path).columns):
         raise TableError(f"{path.name} has no column 'edge_type_id'", f"it has {', '.join(there[:20])}")
     ids: set[int] = set()
     values: dict[str, dict[int, float]] = {column: {} for column in _PROPERTIES}
     unread: dict[str, None] = {}
-    for line, cells in csv.texts(path, columns, separators):
+    for line, cells in csv.texts(path, columns):
         given = {column: cell for column, cell in zip(columns, cells, strict=True) if cell is not None and cell not in _NOTHING}
         if given.get("population", population) != population:
             continue

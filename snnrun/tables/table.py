@@ -1,5 +1,6 @@
 """What the readers of all formats share: a table, and what is wrong with a file that is none."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,7 @@ def reading(path: Path) -> Iterator[None]:
     except UnicodeDecodeError:
         raise TableError(f"{path.name} is not UTF-8 text", "save it as UTF-8") from None
     except Exception as error:  # libraries have no closed list of what they raise over a broken file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = re.sub(r" at 0x[0-9a-f]+", "", (str(error).splitlines() or [type(error).__name__])[0])
         raise TableError(f"{path.name} cannot be read: {reason}") from None
 
 
