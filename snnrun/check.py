@@ -9,7 +9,7 @@ from snnrun import connect, document, inputs, neurons, outputs, precision, rando
 from snnrun.connect import Sizes
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
 from snnrun.quantities import Column, Frozen, Quantity, is_literal, law_of, leaves, plain
-from snnrun.receptors import output_of, receptors, targets, weight_dimension
+from snnrun.receptors import ROUGH, WEIGHTS, output_of, receptors, rounding, targets, weight_dimension
 from snnrun.spec import Part, Reading, SelectionError, Spec, parts, read
 
 MAX_STEPS = 2**53  # beyond, a double cannot tell one step from the next
@@ -115,9 +115,9 @@ class _Checker:
     def drawable(self, path: Key, value: Any, dimension: str) -> None:
         """That a distribution's numbers have the right dimension, or that a column is there and in a right unit."""
         if isinstance(value, Column):
-            file = self.folder / value.file
-            if self.table((*path, "file"), file, tables.columns):
-                self.table((*path, "column"), file, lambda file: tables.check_column(file, value.column, dimension))
+            table = self.table((*path, "file"), lambda: tables.parameters(self.folder / value.file))
+            if table is not None:
+                self.table((*path, "column"), lambda: tables.check_column(table, value.column, dimension))
             return
         for below, leaf in leaves(value):
             if leaf.dimension == dimension:
@@ -130,13 +130,13 @@ class _Checker:
                 message = f"{units.article(dimension)} is wanted here, and this is {units.article(leaf.dimension)}"
                 self.fault((*path, *below), message, units.written_in(dimension))
 
-    def table(self, path: Key, file: Path, check: Callable[[Path], object]) -> bool:
+    def table(self, path: Key, read: Callable[[], Any]) -> Any:
+        """What is read of a file; None, with a fault, where that is not what was asked for."""
         try:
-            check(file)
+            return read()
         except tables.TableError as error:
             self.fault(path, error.message, error.hint)
-            return False
-        return True
+            return None
 
     def rules(self, path: Key, module: Any, part: Any) -> None:
         """What the model demands of its parameters, where all that it concerns are literals; and their dimensions."""
@@ -171,6 +171,7 @@ def _findings(reading: Reading, folder: Path) -> list[tuple[Fault, bool]]:
         _check_input(checker, ("inputs", name), entry)
     for name, projection in spec.projections.items():
         _check_projection(checker, ("projections", name), projection)
+    _check_weights(checker)
     _check_names(checker)
     _check_solvers(checker)
     _warn_of_rounding(checker)
@@ -211,7 +212,7 @@ def _check_population(c: _Checker, path: Key, population: Any) -> None:
 
 def _check_spike_times(c: _Checker, path: Key, population: Any) -> None:
     if not isinstance(population.times, tuple):
-        c.table((*path, "times", "file"), c.folder / population.times.file, _has_trains)
+        c.table((*path, "times", "file"), lambda: trains_table(population.times, c.folder))
         return
     seen: dict[int, int] = {}
     for i, time in enumerate(population.times):
@@ -224,11 +225,22 @@ def _check_spike_times(c: _Checker, path: Key, population: Any) -> None:
             seen[step] = i
 
 
-def _has_trains(file: Path) -> None:
-    there = tables.columns(file)
-    for column in ("neuron", "time_ms"):
-        if column not in there:
-            raise tables.without(file, column, there)
+def trains_table(times: Any, folder: Path) -> tables.Table:
+    """The table of given trains, which has the columns that it needs. Raises TableError."""
+    table = tables.trains(folder / times.file, times.population)
+    _has(table, *TRAINS)
+    return table
+
+
+TRAINS = ["neuron", "time_ms"]
+
+
+def _has(table: tables.Table, *columns: str) -> None:
+    """That a table has some columns, which may be read."""
+    for column in columns:
+        if column not in table.columns:
+            raise tables.without(table.name, column, table.columns)
+    table.cost(list(columns))
 
 
 def _receiving(c: _Checker, path: Key, selection: tuple[str, ...]) -> list[Part] | None:
@@ -294,6 +306,7 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     post = _receiving(c, (*path, "post"), entry.post)
     _check_synapse(c, path, entry)
     c.drawable((*path, "delay"), entry.delay, "time")
+    _check_longest(c, (*path, "delay"), entry.delay)
     if isinstance(entry.delay, float):
         c.on_grid((*path, "delay"), entry.delay)
         if c.duration is not None and entry.delay >= c.duration:
@@ -301,7 +314,7 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     rule = entry.connect
     from_file: set[str] = set()
     if rule.rule == "file":
-        c.table((*path, "connect", "path"), c.folder / rule.path, lambda file: _check_edges(c, path, entry, file, from_file))
+        c.table((*path, "connect", "path"), lambda: _check_edges(c, path, entry, from_file))
     for name in ("weight", "delay"):
         if isinstance(getattr(entry, name), Column):
             c.fault((*path, name), f"a column has one value per neuron, and a {name} belongs to a synapse",
@@ -312,8 +325,11 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
         and all(c.sound((*path, key)) for key in ("weight", "synapse", "output"))
     ):
         usual = units.USUAL[weight_dimension(entry)]
-        if rule.rule != "file" or not any(f.path == (*path, "connect", "path") for f, _ in c.findings):
-            c.fault(path, "weight is missing", f"add weight: ..., in {usual}", at_key=True)
+        of_file = [(f, is_warning) for f, is_warning in c.findings if f.path == (*path, "connect", "path")]
+        if all(is_warning for _, is_warning in of_file):
+            typed = any("edge types" in f.message for f, _ in of_file)
+            hint = f"add weight: ..., in {usual}{', or types: ... to connect' if typed else ''}"
+            c.fault(path, "weight is missing", hint, at_key=True)
     if pre is None or post is None:
         return
     sizes = connected(pre, post)
@@ -343,30 +359,94 @@ def _check_procedural(c: _Checker, path: Key, entry: Any) -> None:
         c.fault((*path, "delay"), "drawn delays may be negative", hint)
 
 
-def _check_edges(c: _Checker, path: Key, entry: Any, file: Path, from_file: set[str]) -> None:
+def edges_table(rule: connect.File, folder: Path) -> tables.Table:
+    """The table of edges of a rule, which has the columns that it needs. Raises TableError."""
+    table = tables.edges(folder / rule.path, rule.population, None if rule.types is None else folder / rule.types)
+    _has(table, "pre", "post")
+    _has(table, *edges_columns(table))
+    return table
+
+
+def edges_columns(table: tables.Table) -> list[str]:
+    """What is read of a table of edges."""
+    return ["pre", "post", *tables.weights(table)[:1], *(c for c in ("delay_ms", "nsyns") if c in table.columns)]
+
+
+def _check_edges(c: _Checker, path: Key, entry: Any, from_file: set[str]) -> None:
     """That a file of edges has the columns it needs, and a weight in a right unit if it has one."""
-    there = tables.columns(file, entry.connect.population)
-    for column in ("pre", "post"):
-        if column not in there:
-            raise tables.without(file, column, there)
-    if any(column.startswith("delay") and column != "delay_ms" for column in there):
-        wrong = next(column for column in there if column.startswith("delay") and column != "delay_ms")
-        raise tables.TableError(f"{file.name} has a column {wrong!r}", "delays are named delay_ms")
-    if "delay_ms" in there:
+    table = edges_table(entry.connect, c.folder)
+    if any(column.startswith("delay") and column != "delay_ms" for column in table.columns):
+        wrong = next(column for column in table.columns if column.startswith("delay") and column != "delay_ms")
+        raise tables.TableError(f"{table.name} has a column {wrong!r}", "delays are named delay_ms")
+    if "delay_ms" in table.columns:
         from_file.add("delay")
-    weights = weight_columns(there)
+    weights = tables.weights(table)
     if len(weights) > 1:
-        raise tables.TableError(f"{file.name} has several weights: {', '.join(weights)}", "keep one")
+        raise tables.TableError(f"{table.name} has several weights: {', '.join(weights)}", "keep one")
     if weights:
         from_file.add("weight")
         if weights[0] != "syn_weight":
-            tables.check_column(file, weights[0], weight_dimension(entry))
+            tables.check_column(table, weights[0], weight_dimension(entry))
     for name in sorted(from_file & entry.model_fields_set):
-        c.warn((*path, name), f"{file.name} has its own {name}s, which stand in for this one")
+        c.warn((*path, name), f"{table.name} has its own {name}s, which stand in for this one")
+    for note in table.notes:
+        c.warn((*path, "connect", "path"), *note)
 
 
-def weight_columns(columns: list[str]) -> list[str]:
-    return [column for column in columns if column == "syn_weight" or column.startswith("weight")]
+def _check_longest(c: _Checker, path: Key, delay: Any) -> None:
+    """That no delay is longer than is remembered."""
+    law = law_of(delay)
+    longest = delay if isinstance(delay, float) else random.bounds(law)[1] if law is not None else 0.0
+    if c.dt is not None and longest / c.dt > connect.MAX_DELAY:
+        message, hint = connect.too_long(longest / c.dt, c.dt)
+        c.fault(path, message if law is None else f"drawn delays may be too long: up to {units.show(longest, 'time')}",
+                hint if law is None else f"{hint}; add redraw: {{max: ...}}")  # fmt: skip
+
+
+def _check_weights(c: _Checker) -> None:
+    """That the receptors can count the weights, and that none is lost beside a much larger one on the same receptor."""
+    largest: dict[tuple[str, str], float] = {}
+    for section, name, entry in c.spec.feeding:
+        path, bound = (section, name, "weight"), largest_weight(entry.weight)
+        if bound is None or not c.sound(path) or any(f.path[:3] == path for f, is_warning in c.findings if not is_warning):
+            continue
+        message = uncountable(bound, c.spec.precision)
+        if message is not None:
+            c.fault(path, f"the weight {message}")
+        else:
+            largest[section, name] = bound
+    if c.spec.precision != "float32":
+        return
+    try:
+        every_receptor = receptors(c.spec)
+    except SelectionError:
+        return  # reported where it stands
+    for group in {receptor.group for receptor in every_receptor}:
+        members = {source for receptor in every_receptor if receptor.group == group for source in receptor.sources}
+        most = max((largest.get(source, 0.0) for source in members), default=0.0)
+        for source in sorted(members):
+            entry = getattr(c.spec, source.section)[source.name]
+            if source in largest and is_literal(entry.weight) and (part := float(rounding(largest[source], most))) > ROUGH:
+                said = "becomes 0" if part == 1 else f"is rounded by {part:.2g} of itself"
+                times = f"{most / largest[source]:.2g} times"
+                message = f"in float32 this weight {said} beside one on the same receptor that is {times} larger"
+                c.warn((*source, "weight"), message, "write precision: float64, or leave it out")
+
+
+def largest_weight(weight: Any) -> float | None:
+    """A bound of |weight|; None where a file is to say it."""
+    law = law_of(weight)
+    if law is not None:
+        return max(map(abs, random.bounds(law)))
+    return abs(plain(weight)) if is_literal(weight) else None
+
+
+def uncountable(weight: float, precision: str) -> str | None:
+    """What is wrong with a weight that is no multiple of any quantum: it is too small, or too large."""
+    least, most = WEIGHTS[precision]
+    if 0 < weight < least:
+        return f"is too small for {precision}: weights are at least {least:.2g} in mV, pA or nS, or 0"
+    return f"is too large for {precision}: weights are at most {most:.2g} in mV, pA or nS" if weight > most else None
 
 
 def _check_names(c: _Checker) -> None:
@@ -485,8 +565,8 @@ def variables(population: str, model: str, every_receptor: list[Any]) -> dict[st
     return known
 
 
-def referenced_files(spec: Spec) -> Iterator[str]:
-    """Every file that a network file refers to, relative to its folder."""
+def referenced_files(part: Any) -> Iterator[str]:
+    """Every file that a network file, or a part of it, refers to, relative to its folder."""
 
     def walk(value: Any) -> Iterator[str]:
         if isinstance(value, dict):
@@ -497,7 +577,9 @@ def referenced_files(spec: Spec) -> Iterator[str]:
                 yield value.file  # type: ignore[attr-defined]
             if getattr(value, "rule", None) == "file":
                 yield value.path  # type: ignore[attr-defined]
+                if value.types is not None:  # type: ignore[attr-defined]
+                    yield value.types  # type: ignore[attr-defined]
             for name in type(value).model_fields:
                 yield from walk(getattr(value, name))
 
-    yield from dict.fromkeys(walk(spec))
+    yield from dict.fromkeys(walk(part))

@@ -144,7 +144,7 @@ def validate(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check network files without building anything; prints every mistake."""
+    """Check network files and the data files that they name, without running anything; prints every mistake."""
     code, reports = 0, []
     with _reporting(as_json):
         _overrides(set_ or [], {})  # what is wrong with an option is said once
@@ -160,11 +160,18 @@ def validate(
 
 def _validated(file: Path, loaded: Any, reports: list[dict[str, Any]], as_json: bool, quiet: bool) -> None:
     """Say how large a sound file is, and what to beware of."""
-    from snnrun import document, estimate
+    from snnrun import document, estimate, network
 
-    expected = estimate.estimate(loaded.spec, loaded.document.folder)
+    found = network.examine(loaded.spec, loaded.document.folder)
+    if found.faults:
+        raise document.SpecError(found.faults, loaded.document)
+    expected = estimate.estimate(loaded.spec, loaded.document.folder, longest=found.delays)
     problem = estimate.too_large(expected)
-    warnings = [*loaded.warnings, *([problem] if problem is not None else [])]
+    warnings = [*loaded.warnings, *found.warnings, *([problem] if problem is not None else [])]
+    if found.unread:
+        read = estimate.size_text(network.EXAMINED)
+        hint = f"up to {read} are read in all; simulate reads them"
+        warnings.append(document.Fault((), f"the values of {', '.join(found.unread)} were not checked", hint))
     if as_json:
         reports.append(
             {

@@ -21,9 +21,11 @@ from pydantic import Field
 
 from snnrun import random, units
 from snnrun.document import Fault, SpecError
-from snnrun.quantities import Frozen, Law
+from snnrun.quantities import Frozen, Law, OffGrid
 
 Indices = NDArray[np.int64]
+
+MAX_DELAY = 2**24  # steps: who fired is remembered for as long as the longest delay
 
 _CHUNK = 1 << 17  # edges drawn at a time: the intermediates then stay in the second-level cache
 
@@ -63,6 +65,9 @@ class _Rule(Frozen):
     """Whether a neuron may connect to itself."""
     storage: Literal["stored", "procedural", "auto"] = "auto"
     """Edges are drawn once and stored, or drawn again whenever their source has fired: the same edges, without memory."""
+
+
+Degree = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 
 
 class OneToOne(_Rule):
@@ -114,7 +119,7 @@ class FixedIndegree(_Drawn):
     """Every neuron of post draws n sources, uniformly."""
 
     rule: Literal["fixed_indegree"]
-    n: Annotated[int, Field(ge=0, strict=True)]
+    n: Degree
 
     def expected(self, sizes: Sizes) -> float:
         return float(self.n) * sizes.post
@@ -127,7 +132,7 @@ class FixedOutdegree(_Drawn):
     """Every neuron of pre draws n targets, uniformly."""
 
     rule: Literal["fixed_outdegree"]
-    n: Annotated[int, Field(ge=0, strict=True)]
+    n: Degree
 
     def expected(self, sizes: Sizes) -> float:
         return float(self.n) * sizes.pre
@@ -140,7 +145,7 @@ class FixedTotal(_Drawn):
     """n pairs drawn uniformly."""
 
     rule: Literal["fixed_total"]
-    n: Annotated[int, Field(ge=0, strict=True)]
+    n: Annotated[int, Field(ge=0, lt=2**53, strict=True)]
 
     def expected(self, sizes: Sizes) -> float:
         return float(self.n)
@@ -177,6 +182,10 @@ class File(_Rule):
     path: str
     population: str | None = None
     """Which edge population of a SONATA file; may be left out where there is one."""
+    types: str | None = None
+    """The table of edge types of a SONATA file, which has the properties that the edges have not."""
+    off_grid: OffGrid = "error"
+    """What becomes of delays of the file that are no whole number of steps: an error, or the nearest step."""
 
     def expected(self, sizes: Sizes) -> float:
         return 0.0  # the length of the file is not known before it is read
@@ -500,11 +509,12 @@ def drawn_weights(c: Connectivity, drafts: Drafts) -> NDArray[np.float64]:
 
 def drawn_delays(c: Connectivity, drafts: Drafts) -> NDArray[np.int32]:
     """The delays of some edges in steps, half away from zero."""
-    steps = np.floor(_draw(c, "delay", drafts) / c.dt + 0.5)
+    with np.errstate(over="ignore"):
+        steps = np.floor(_draw(c, "delay", drafts) / c.dt + 0.5)
     if (steps < 0).any():
         raise negative_delays(c, int(np.count_nonzero(steps < 0)))
-    if len(steps) and steps.max() > np.iinfo(np.int32).max:
-        raise delay_too_long(c.name, int(steps.max()))
+    if len(steps) and steps.max() > MAX_DELAY:
+        raise delay_too_long(c, float(steps.max()))
     return steps.astype(np.int32)
 
 
@@ -538,13 +548,14 @@ def negative_delays(c: Connectivity, count: int) -> SpecError:
     return SpecError([Fault(("projections", c.name, "delay"), f"{count:,} drawn delays are negative", hint)])
 
 
-def too_long(steps: int) -> tuple[str, str]:
+def too_long(steps: float, dt: float) -> tuple[str, str]:
     """What is wrong with a delay, and what to do."""
-    return f"a delay of {steps:,} steps is too long", "delays are in ms and below 2**31 steps"
+    hint = f"delays are at most {MAX_DELAY:,} steps, which are {units.show(MAX_DELAY * dt, 'time')}"
+    return f"a delay of {steps:,.15g} steps is too long", hint
 
 
-def delay_too_long(name: str, steps: int) -> SpecError:
-    return SpecError([Fault(("projections", name, "delay"), *too_long(steps))])
+def delay_too_long(c: Connectivity, steps: float) -> SpecError:
+    return SpecError([Fault(("projections", c.name, "delay"), *too_long(steps, c.dt))])
 
 
 def weight_bounds(c: Connectivity) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnrun import connect, kernels, tables, units
+from snnrun import check, connect, kernels, units
 from snnrun.check import connected, selection_sizes
 from snnrun.connect import File
 from snnrun.document import Fault
@@ -17,6 +17,7 @@ from snnrun.spec import Spec, parts
 _NATIVE, _NATIVE_WEIGHT, _NATIVE_LISTED = 2.1, 1.03, 24.0
 _XLA_UNIFORM, _XLA_DRAWN = 36.0, 95.0
 _PEAK_NEURON = 400
+_SPIKE = 120  # of a given train
 _BASE = 350 * 2**20  # the libraries and the compiler
 
 
@@ -32,19 +33,21 @@ class Estimate(NamedTuple):
         return sum(self.synapses.values())
 
 
-def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int = 1, procedural: bool = False) -> Estimate:
+def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int = 1, procedural: bool = False,
+             longest: dict[str, int] | None = None) -> Estimate:  # fmt: skip
     """Expected sizes with a kernel, the one that would run if none is given. Of files only the length is read.
 
-    With `procedural`, edges that may be drawn again when they are needed are not stored where `storage` is auto.
+    With `procedural`, edges that may be drawn again when they are needed are not stored where `storage` is auto. `longest` are
+    the longest delays, in steps, of projections whose files have been read.
     """
     kernel = kernels.choose().name if kernel is None else kernel
-    sizes, synapses, peak, longest = selection_sizes(spec), {}, float(_BASE), 0.0
+    sizes, synapses, peak, depth = selection_sizes(spec), {}, float(_BASE), 1.0
     for name, projection in spec.projections.items():
         count = projection.connect.expected(connected(parts(projection.pre, sizes), parts(projection.post, sizes)))
         if isinstance(projection.connect, File):
-            count = tables.length(folder / projection.connect.path, projection.connect.population)
+            count = check.edges_table(projection.connect, folder).length("pre")
         synapses[name] = count
-        delays = _delays(projection, spec.dt)
+        delays = max(_delays(projection, spec.dt), (longest or {}).get(name, 0))
         stored = not (connect.may_be_procedural(projection.connect) and (
             projection.connect.storage == "procedural" or (procedural and projection.connect.storage == "auto")))  # fmt: skip
         if kernel == "xla":
@@ -53,9 +56,13 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
         elif stored:
             rows = sum(part.size for part in parts(projection.pre, sizes)) * threads
             peak += count * _native_bytes(projection, spec) + rows * (8 if delays <= 1 else 4 * delays)
-        longest = max(longest, delays * spec.dt)
+        depth = max(depth, delays)
     neurons = sum(sizes.values())
-    peak += longest / spec.dt * neurons / 4  # the history: a bit per neuron, and a running count per word of 32
+    # the history: a bit per neuron, and a running count per word of 32; neurons are padded to multiples of 64
+    peak += depth * sum(size + 63 for size in sizes.values()) / 4
+    for population in spec.populations.values():
+        if population.model == "spike_times" and not isinstance(population.times, tuple):
+            peak += _SPIKE * check.trains_table(population.times, folder).length("neuron")
     return Estimate(
         neurons,
         synapses,

@@ -10,7 +10,6 @@ The passes, in their order:
 6. monitors   what is taken, as places.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -182,11 +181,11 @@ def _quanta(network: Network, found: list[Receptor]) -> list[float]:
             most = len(inputs.poisson.table(float(np.max(values["rate"])), spec.dt))
             add(feed, float(np.max(np.abs(values["weight"]))), most * np.abs(values["weight"]))
     if spec.precision == "float32":
-        return [_power(largest[receptor.group], 30) for receptor in found]
+        return [receptors.quantum(largest[receptor.group], receptors.WEIGHT_BITS) for receptor in found]
     bound: dict[int, float] = {}
     for (group, _), sums in total.items():
         bound[group] = max(bound.get(group, 0.0), float(sums.max()))
-    return [_power(bound[receptor.group], 62) for receptor in found]
+    return [receptors.quantum(bound[receptor.group], 62) for receptor in found]
 
 
 def _weight_sums(c: connect.Connectivity) -> tuple[float, Any]:
@@ -196,11 +195,6 @@ def _weight_sums(c: connect.Connectivity) -> tuple[float, Any]:
         return float(np.max(weight, initial=0.0)), np.bincount(c.listed[1], weights=weight, minlength=c.sizes.post)
     largest = float(np.max(np.abs(connect.weight_bounds(c))))
     return largest, largest * connect.most_inputs(c)
-
-
-def _power(bound: float, bits: int) -> float:
-    """The smallest power of two q with bound / q < 2**bits, or one where there is nothing to bound."""
-    return math.ldexp(1.0, math.frexp(bound)[1] - bits) if bound > 0 else 1.0
 
 
 # ---- 4. constants ----------------------------------------------------------------------------------------------------

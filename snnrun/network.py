@@ -4,7 +4,10 @@ Every draw depends on the seed, the name of what it is for and the neuron or edg
 when something unrelated is added to it.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnrun import connect, inputs, neurons, outputs, random, synapses, tables, units
-from snnrun.check import connected, selection_sizes, weight_columns
+from snnrun.check import (
+    MAX_STEPS,
+    TRAINS,
+    connected,
+    edges_columns,
+    edges_table,
+    referenced_files,
+    selection_sizes,
+    trains_table,
+    uncountable,
+)
 from snnrun.document import Fault, Key, SpecError
-from snnrun.quantities import Column, is_literal, law_of, plain
-from snnrun.receptors import output_of, targets, weight_dimension
+from snnrun.quantities import Column, Frozen, is_literal, law_of, plain
+from snnrun.receptors import WEIGHTS, output_of, rounding, targets, weight_dimension
 from snnrun.spec import Part, Spec, parts
 
 Values = float | NDArray[np.float64]
+EXAMINED = 256 * 2**20  # bytes of values that are read and drawn to check a network: a second or two
 
 
 class Population(NamedTuple):
@@ -49,24 +63,119 @@ class Network(NamedTuple):
     inputs: dict[str, Input]
     # drawn parameters of synapses and outputs: (section, name, population) -> field -> values
     kinetics: dict[tuple[str, str, str], dict[str, Any]]
+    warnings: list[Fault]
 
 
 def build(spec: Spec, folder: Path) -> Network:
-    """Draw a network, all but its edges. Raises SpecError for what only drawn or loaded values can show."""
+    """Draw a network, all but its edges. Raises SpecError with every fault that only drawn or loaded values can show."""
+    found, faults, warnings = {}, [], []
+    for entry in _entries(spec, folder, warnings):
+        try:
+            found[entry.section, *entry.key] = entry.build()
+        except SpecError as error:
+            faults += error.faults
+    if faults:
+        raise SpecError(faults)
+
+    def of(section: str) -> dict[Any, Any]:
+        return {key[0] if len(key) == 1 else key: value for (kind, *key), value in found.items() if kind == section}
+
+    kinetics = {tuple(key): value for (kind, *key), value in found.items() if kind == "kinetics"}
+    return Network(spec, of("populations"), of("projections"), of("inputs"), kinetics, warnings)
+
+
+class Examined(NamedTuple):
+    """What reading the files of a network has shown, and which of them were too large to be read."""
+
+    faults: list[Fault]
+    warnings: list[Fault]
+    unread: list[str]
+    delays: dict[str, int]  # the longest delay of each projection whose file was read, in steps
+
+
+def examine(spec: Spec, folder: Path, most: int = EXAMINED) -> Examined:
+    """What building a network would show, but for files and draws that take more than `most` bytes in all."""
+    found = Examined([], [], [], {})
+    for entry in _entries(spec, folder, found.warnings):
+        try:
+            cost = entry.cost()
+            if cost > most:
+                found.unread.extend(entry.files)
+                continue
+            most -= cost
+            built = entry.build()
+        except SpecError as error:
+            found.faults.extend(error.faults)
+            continue
+        if entry.section == "projections" and entry.files:
+            found.delays[entry.key[0]] = connect.delay_bounds(built.connectivity)[1]
+    found.unread[:] = dict.fromkeys(found.unread)
+    return found
+
+
+class _Entry(NamedTuple):
+    """A part of a network that is built by itself."""
+
+    section: str
+    key: tuple[str, ...]
+    files: list[str]
+    cost: Callable[[], float]  # about the bytes that are read and drawn
+    build: Callable[[], Any]
+
+
+def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry]:
+    """All parts of a network; building them adds to the warnings."""
     sizes = selection_sizes(spec)
-    populations = {name: population(spec, name, folder) for name in spec.populations}
-    network_inputs = {name: _input(spec, name, folder, sizes) for name in spec.inputs}
-    found = {}
-    for section, name, entry in spec.feeding:
-        for target in dict.fromkeys(part.population for part in parts(targets(entry), sizes)):
-            found[section, name, target] = kinetics(spec, section, name, entry, target, folder)
-    projections = {name: _projection(spec, name, folder, sizes) for name in spec.projections}
-    return Network(spec, populations, projections, network_inputs, found)
+
+    def entry(section: str, key: tuple[str, ...], part: Any, path: Key, drawn: float, build: Callable[..., Any]) -> _Entry:
+        files = list(referenced_files(part))
+        return _Entry(section, key, files, lambda: drawn + _cost(part, path, folder), build)
+
+    for name, given in spec.populations.items():
+        listed = len(given.times) if isinstance(getattr(given, "times", None), tuple) else 0
+        drawn = 8.0 * given.size * (1 + len(neurons.MODELS[given.model].DRAWN) + 2 * listed)
+        build = partial(population, spec, name, folder, warnings)
+        yield entry("populations", (name,), given, ("populations", name), drawn, build)
+    for name, given in spec.inputs.items():
+        drawn = 8.0 * sum(part.size for part in parts(given.to, sizes)) * len(inputs.MODELS[given.model].DRAWN)
+        yield entry("inputs", (name,), given, ("inputs", name), drawn, partial(_input, spec, name, folder, sizes))
+    for section, name, given in spec.feeding:
+        for target in dict.fromkeys(part.population for part in parts(targets(given), sizes)):
+            build = partial(kinetics, spec, section, name, given, target, folder)
+            both, path = {"synapse": given.synapse, "output": given.output}, (section, name)
+            yield entry("kinetics", (section, name, target), both, path, 16.0 * sizes[target], build)
+    for name, projection in spec.projections.items():
+        listed = projection.connect.rule != "file"
+        drawn = math.inf if listed else 0.0  # edges that a rule draws are drawn when they are arranged
+        build = partial(_projection, spec, name, folder, sizes, warnings)
+        yield entry("projections", (name,), projection.connect, ("projections", name, "connect"), drawn, build)
+
+
+def _cost(part: Any, path: Key, folder: Path) -> int:
+    """About the bytes that reading the files of a part takes."""
+    if isinstance(part, dict):
+        return sum(_cost(value, (*path, key), folder) for key, value in part.items())
+    if not isinstance(part, Frozen):
+        return 0
+    try:
+        if isinstance(part, Column):
+            table = tables.parameters(folder / part.file)
+            return table.cost([tables.found(table, part.column)])
+        if isinstance(part, connect.File):
+            table = edges_table(part, folder)
+            return table.cost(edges_columns(table)) + 40 * table.length("pre")
+        if isinstance(part, neurons.spike_times.TrainsFile):
+            table = trains_table(part, folder)
+            return table.cost(TRAINS) + 40 * table.length("neuron")
+    except tables.TableError as error:
+        raise _fail((*path, "path" if isinstance(part, connect.File) else "file"), error.message, error.hint) from None
+    return sum(_cost(getattr(part, name), (*path, name), folder) for name in type(part).model_fields)
 
 
 def round_steps(times: Any, dt: float) -> Any:
-    """Drawn times in whole steps, half away from zero."""
-    return np.floor(np.asarray(times) / dt + 0.5).astype(np.int64)
+    """Drawn times in whole steps, half away from zero; at most as many as can be counted."""
+    with np.errstate(over="ignore"):
+        return np.minimum(np.floor(np.asarray(times) / dt + 0.5), MAX_STEPS).astype(np.int64)
 
 
 def _fail(path: Key, message: str, hint: str = "") -> SpecError:
@@ -80,17 +189,39 @@ def _values(spec: Spec, stream: str, value: Any, entities: NDArray[Any], path: K
     if is_literal(value):
         return float(plain(value))
     if isinstance(value, Column):
-        try:
-            column = tables.quantity(folder / value.file, value.column)
-        except tables.TableError as error:
-            raise _fail((*path, "file"), error.message, error.hint) from None
-        if len(column) != size:
-            message = f"the column {value.column!r} has {len(column):,} values, and there are {size:,} neurons"
-            raise _fail((*path, "column"), message)
-        if not np.isfinite(column).all():
-            raise _fail((*path, "column"), f"the column {value.column!r} has values that are no finite numbers")
-        return column[entities]
+        return _column(spec, value, path, folder, size)[entities]
     return _draw(spec, stream, value, entities, 0, path)
+
+
+def _column(spec: Spec, value: Column, path: Key, folder: Path, size: int) -> NDArray[np.float64]:
+    """A column of a file in internal units, a value for each of `size` neurons."""
+    with _located((*path, "file")):
+        table = tables.parameters(folder / value.file)
+        column = tables.found(table, value.column)
+        count = table.length(column)
+        if not table.exact or count == size:
+            values = table.read([column])[column]
+            count = len(values)
+        if count != size:
+            message = f"the column {value.column!r} has {count:,} values, and there are {size:,} neurons"
+            raise _fail((*path, "column"), message)
+        found = tables.to_internal(values, value.column)
+        with np.errstate(over="ignore"):
+            held = np.isfinite(found.astype(spec.precision))
+        if not held.all():
+            row = int(np.argmin(held))
+            hint = "write a finite number" if not np.isfinite(values[row]) else f"this is more than {spec.precision} can hold"
+            raise _fail((*path, "column"), f"{column} is {values[row]:g} {table.place(row)} of {table.name}", hint)
+    return found
+
+
+@contextmanager
+def _located(path: Key) -> Iterator[None]:
+    """What is wrong with a file is shown where it is named."""
+    try:
+        yield
+    except tables.TableError as error:
+        raise _fail(path, error.message, error.hint) from None
 
 
 def _draw(spec: Spec, stream: str, value: Any, entity: Any, number: Any, path: Key) -> NDArray[np.float64]:
@@ -102,8 +233,8 @@ def _draw(spec: Spec, stream: str, value: Any, entity: Any, number: Any, path: K
         raise _fail((*path, law.kind), str(error), "widen the bounds") from None
 
 
-def _hold(module: Any, values: dict[str, Any], path: Key) -> None:
-    """What a model demands of its parameters, now that they are drawn."""
+def _hold(module: Any, values: dict[str, Any], path: Key, part: Any, folder: Path, offset: int = 0) -> None:
+    """What a model demands of its parameters, now that they are drawn; `offset` is that of the values in their columns."""
     for rule in getattr(module, "RULES", ()):
         concerned = [values.get(name) for name in rule.fields]
         if any(value is None for value in concerned):
@@ -111,10 +242,19 @@ def _hold(module: Any, values: dict[str, Any], path: Key) -> None:
         bad = ~np.asarray(rule.holds(*concerned))
         if bad.any():
             which = "" if bad.ndim == 0 else f" ({np.count_nonzero(bad):,} of {bad.size:,} neurons violate this)"
-            raise _fail((*path, rule.fields[0]), rule.message + which, "bound the distribution with redraw: {min: ...}")
+            given = [name for name in rule.fields if isinstance(getattr(part, name), Column)]
+            varied = [name for name in rule.fields if not is_literal(getattr(part, name))] or list(rule.fields)
+            hint = "bound the distribution with redraw: {min: ...}"
+            if given:
+                row = int(np.argmax(bad))
+                column = getattr(part, given[0])
+                with _located((*path, given[0], "file")):
+                    place = tables.parameters(folder / column.file).place(row + offset)
+                hint = f"the first is {column.column} {place} of {column.file}"
+            raise _fail((*path, varied[0] if given else rule.fields[0]), rule.message + which, hint)
 
 
-def population(spec: Spec, name: str, folder: Path) -> Population:
+def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Population:
     """Neurons with their parameters drawn, and no more of the network. Raises SpecError."""
     entry, path = spec.populations[name], ("populations", name)
     module, everyone = neurons.MODELS[entry.model], np.arange(entry.size)
@@ -124,9 +264,9 @@ def population(spec: Spec, name: str, folder: Path) -> Population:
         )  # fmt: skip
         for field in module.DRAWN
     }
-    _hold(module, values, path)
+    _hold(module, values, path, entry, folder)
     if entry.model == "spike_times":
-        return Population(values, None, _trains(spec, name, folder))
+        return Population(values, None, _trains(spec, name, folder, warnings))
     if entry.model == "poisson":
         _sound_rates(np.asarray(values["rate"]) * spec.dt, 1.0, path)
         return Population(values, None, None)
@@ -139,55 +279,73 @@ def population(spec: Spec, name: str, folder: Path) -> Population:
 
 def _sound_rates(per_step: Any, limit: float, path: Key) -> None:
     if np.any(per_step > limit):
-        raise _fail((*path, "rate"), f"a drawn rate makes {np.max(per_step):.3g} spikes per step; the limit is {limit:g}",
-                    "bound the distribution")  # fmt: skip
+        message = f"a rate makes {np.max(per_step):.3g} spikes per step; the limit is {limit:g}"
+        raise _fail((*path, "rate"), message, f"bound it: it is that of the neuron with index {int(np.argmax(per_step))}")
 
 
-def _trains(spec: Spec, name: str, folder: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _trains(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     population: Any = spec.populations[name]
     path = ("populations", name, "times")
     if isinstance(population.times, tuple):
         stamps = np.array([units.steps(time, spec.dt) for time in population.times], np.int64)
         return np.repeat(np.arange(population.size), len(stamps)), np.tile(stamps, population.size)
-    try:
-        table = tables.read(folder / population.times.file, ["neuron", "time_ms"])
-    except tables.TableError as error:
-        raise _fail((*path, "file"), error.message, error.hint) from None
-    neuron = _indices(table["neuron"], population.size, "neuron", (*path, "file"))
-    stamps = _grid(table["time_ms"], spec.dt, (*path, "file"), "time_ms")
-    if len(stamps) and stamps.min() < 1:
-        raise _fail((*path, "file"), "a spike time is less than one step", f"the earliest is {units.show(spec.dt, 'time')}")
-    pairs = np.stack([neuron, stamps], axis=1)
-    if len(np.unique(pairs, axis=0)) < len(pairs):
-        raise _fail((*path, "file"), "a neuron has two spikes in one step", "a neuron spikes at most once in a step")
-    return neuron, stamps
+    rounded = population.times.off_grid == "round"
+    with _located((*path, "file")):
+        table = trains_table(population.times, folder)
+        values = table.read(TRAINS)
+        neuron = _indices(values["neuron"], population.size, "neuron", table)
+        stamps = _grid(values["time_ms"], spec.dt, "time_ms", table, rounded, MAX_STEPS, least=1)
+        order = np.lexsort((stamps, neuron))
+        neuron, stamps = neuron[order], stamps[order]
+        again = np.zeros(len(order), bool)
+        again[1:] = (neuron[1:] == neuron[:-1]) & (stamps[1:] == stamps[:-1])
+        if again.any():
+            row = int(order[np.argmax(again)])
+            time = units.show(float(values["time_ms"][row]), "time")
+            message = f"neuron {int(values['neuron'][row])} has two spikes in one step, the second {table.place(row)}, at {time}"
+            if not rounded:
+                raise tables.TableError(message, "a neuron spikes at most once in a step; off_grid: round merges them")
+            merged = f"{np.count_nonzero(again):,} of {len(order):,} spikes are left out"
+            warnings.append(Fault((*path, "file"), f"{merged}: their neuron has another one in the same step", message))
+    return neuron[~again], stamps[~again]
 
 
-def _indices(values: NDArray[Any], size: int, column: str, path: Key) -> NDArray[np.int64]:
+def _first(bad: NDArray[Any], values: NDArray[Any], column: str, table: tables.Table, hint: str) -> None:
+    """Raise TableError for the first of the rows that are bad, if there is one."""
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise tables.TableError(f"{column} is {units.number_text(values[row])} {table.place(row)} of {table.name}", hint)
+
+
+def _indices(values: NDArray[Any], size: int, column: str, table: tables.Table) -> NDArray[np.int64]:
     """Whole numbers 0 ... size - 1 from a column of a file."""
-    whole = np.asarray(values)
-    bad = ~np.isfinite(whole) | (whole != np.floor(whole)) | (whole < 0) | (whole >= size)
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        message = f"{column} is {units.number_text(float(whole[row]))} in row {row + 1}"
-        raise _fail(path, message, f"indices count within the selection: 0 to {size - 1}")
-    return whole.astype(np.int64)
+    bad = (values < 0) | (values >= size)
+    if values.dtype.kind == "f":
+        bad |= ~np.isfinite(values) | (values != np.floor(values))
+    _first(bad, values, column, table, f"indices count within the selection: 0 to {size - 1}")
+    return values.astype(np.int64)
 
 
-def _grid(times: NDArray[Any], dt: float, path: Key, column: str) -> NDArray[np.int64]:
-    """Literal times of a file in whole steps."""
-    quotient = np.asarray(times, np.float64) / dt
+def _grid(times: NDArray[Any], dt: float, column: str, table: tables.Table, rounded: bool, most: int,
+          least: int = 0) -> NDArray[np.int64]:  # fmt: skip
+    """Times of a file in whole steps, no fewer and no more than some; those that are none are refused or rounded."""
+    times = times.astype(np.float64)
+    _first(~np.isfinite(times), times, column, table, "a time is a finite number")
+    _first(times < 0, times, column, table, "a time must not be negative")
+    with np.errstate(over="ignore"):
+        quotient = times / dt
+    _first(quotient > most, times, column, table, f"times here are at most {units.show(most * dt, 'time')}")
     nearest = np.rint(quotient)
-    with np.errstate(invalid="ignore"):  # the difference of infinities is nan, which is on no grid
-        bad = ~(np.abs(quotient - nearest) <= np.maximum(units.GRID_TOLERANCE, 1e-12 * np.abs(quotient))) | (nearest < 0)
+    bad = np.abs(quotient - nearest) > np.maximum(units.GRID_TOLERANCE, 1e-12 * quotient)
+    if rounded:
+        halves_up = np.floor(quotient * (1 + 1e-12) + 0.5)  # 0.15 / 0.1 is a half, too
+        return np.maximum(np.where(bad, halves_up, nearest), least).astype(np.int64)
     if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        value = float(np.asarray(times)[row])
-        if not 0 <= value < np.inf:
-            hint = "a time must not be negative" if value < 0 else "a time is a finite number"
-            raise _fail(path, f"{column} is {value:g} in row {row + 1}", hint)
-        message, hint = units.off_grid(value, dt)
-        raise _fail(path, f"{column} in row {row + 1}: {message}", hint)
+        row = int(np.argmax(bad))
+        message, hint = units.off_grid(float(times[row]), dt, least)
+        raise tables.TableError(f"{column} {table.place(row)} of {table.name}: {message}", f"{hint}, or off_grid: round")
+    hint = f"the earliest is {units.show(least * dt, 'time')}; off_grid: round moves it there"
+    _first(nearest < least, times, column, table, hint)
     return nearest.astype(np.int64)
 
 
@@ -206,7 +364,7 @@ def _input(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Input:
             entities = np.arange(offset, offset + part.size) if listed else np.arange(part.start, part.stop)
             stream = f"input/{name}/{field}/{part.population}"
             of_part[field] = _values(spec, stream, value, entities, (*path, field), folder, total)
-        _hold(module, of_part, path)
+        _hold(module, of_part, path, entry, folder, offset)
         if entry.model == "poisson":
             _sound_rates(np.asarray(of_part["rate"]) * spec.dt, inputs.poisson.MAX_PER_STEP, path)
             _sound_weight(entry, of_part["weight"], path)
@@ -233,7 +391,7 @@ def kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, f
             value = getattr(part, field)
             stream = f"{section[:-1]}/{name}/{key}/{field}/{population}"
             of_part[field] = _values(spec, stream, value, everyone, (*path, field), folder, len(everyone))
-        _hold(table[part.model], of_part, path)
+        _hold(table[part.model], of_part, path, part, folder)
         values |= of_part
     return values
 
@@ -244,7 +402,7 @@ def kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, f
 _LISTED = ("one_to_one", "pairs")  # rules whose edges are few: they are listed at once
 
 
-def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Projection:
+def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int], warnings: list[Fault]) -> Projection:
     entry = spec.projections[name]
     pre, post = parts(entry.pre, sizes), parts(entry.post, sizes)
     connectivity = connect.Connectivity(
@@ -259,7 +417,7 @@ def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> P
     )
     rule = entry.connect
     if rule.rule == "file":
-        connectivity = _from_file(spec, connectivity, folder)
+        connectivity = _from_file(spec, connectivity, folder, warnings)
     elif rule.rule in _LISTED or (rule.rule == "fixed_total" and not rule.multapses):
         connectivity = _listed(connectivity, connect.collect(connectivity))
     return Projection(pre, post, connectivity)
@@ -284,40 +442,63 @@ def _listed(connectivity: connect.Connectivity, edges: connect.Edges) -> connect
     return connectivity._replace(rule=None, listed=(edges.pre, edges.post), weight=edges.weight, delay=edges.delay)
 
 
-def _from_file(spec: Spec, c: connect.Connectivity, folder: Path) -> connect.Connectivity:
+def _from_file(spec: Spec, c: connect.Connectivity, folder: Path, warnings: list[Fault]) -> connect.Connectivity:
     """The edges that a file lists, with the weights and delays that it has or that the projection draws."""
     entry, path = spec.projections[c.name], ("projections", c.name, "connect", "path")
     assert isinstance(entry.connect, connect.File)
-    file, population = folder / entry.connect.path, entry.connect.population
-    try:
-        there = tables.columns(file, population)
-        weights = weight_columns(there)
-        wanted = ["pre", "post", *weights, *(["delay_ms"] if "delay_ms" in there else [])]
-        table = tables.read(file, wanted, population)
-    except tables.TableError as error:
-        raise _fail(path, error.message, error.hint) from None
-    pre = _indices(table["pre"], c.sizes.pre, "pre", path)
-    post = _indices(table["post"], c.sizes.post, "post", path)
-    number = np.arange(len(pre))
-    drafts = connect.Drafts(pre, post, number, np.zeros_like(number))
-    weight, delay = c.weight, c.delay
-    if weights:
-        values = table[weights[0]].astype(np.float64)
-        weight = values if weights[0] == "syn_weight" else tables.to_internal(values, weights[0])
-        if not np.isfinite(weight).all():
-            raise _fail(path, f"{weights[0]} has values that are no finite numbers")
-        if c.positive and np.any(weight < 0):
-            message = f"{weights[0]} has {np.count_nonzero(weight < 0):,} negative conductances"
-            raise _fail(path, message, "inhibition is a matter of the reversal potential E")
-    elif isinstance(weight, connect.Drawn):
-        weight = connect.drawn_weights(c, drafts)
-    if "delay_ms" in table:
-        steps = _grid(table["delay_ms"], spec.dt, path, "delay_ms")
-        if len(steps) and steps.max() > np.iinfo(np.int32).max:
-            raise _fail(path, *connect.too_long(int(steps.max())))
-        delay = steps.astype(np.int32)
-    elif isinstance(delay, connect.Drawn):
-        delay = connect.drawn_delays(c, drafts)
+    with _located(path):
+        table = edges_table(entry.connect, folder)
+        values = table.read(edges_columns(table))
+        pre = _indices(values["pre"], c.sizes.pre, "pre", table)
+        post = _indices(values["post"], c.sizes.post, "post", table)
+        number = np.arange(len(pre))
+        drafts = connect.Drafts(pre, post, number, np.zeros_like(number))
+        weight, delay = c.weight, c.delay
+        column = next(iter(tables.weights(table)), None)
+        if column is not None:
+            weight = values[column].astype(np.float64) if column == "syn_weight" else tables.to_internal(values[column], column)
+        elif isinstance(weight, connect.Drawn):
+            weight = connect.drawn_weights(c, drafts)
+        if "nsyns" in values:
+            count = values["nsyns"]
+            sound = (count >= 0) & (count == np.floor(count)) & np.isfinite(count)
+            _first(~sound, count, "nsyns", table, "write a whole number")
+            with np.errstate(over="ignore"):
+                weight = weight * count.astype(np.float64)
+        if np.ndim(weight):
+            _sound_weights(spec, c, weight, values.get(column), column or "weight", table)
+        if column is not None:
+            _warn_of_rounding(spec, weight, table, path, warnings)
+        if "delay_ms" in values:
+            rounded = entry.connect.off_grid == "round"
+            delay = _grid(values["delay_ms"], spec.dt, "delay_ms", table, rounded, connect.MAX_DELAY).astype(np.int32)
+        elif isinstance(delay, connect.Drawn):
+            delay = connect.drawn_delays(c, drafts)
     keep = np.ones(len(pre), bool) if entry.connect.autapses else c.sizes.post_of_pre()[pre] != post
     pick: Callable[[Any], Any] = lambda values: values[keep] if isinstance(values, np.ndarray) else values  # noqa: E731
     return _listed(c, connect.Edges(pre[keep].astype(np.int32), post[keep].astype(np.int32), pick(weight), pick(delay)))
+
+
+def _sound_weights(spec: Spec, c: connect.Connectivity, weight: NDArray[np.float64], given: Any, column: str,
+                   table: tables.Table) -> None:  # fmt: skip
+    """That the receptors can count the weights of listed edges, and that conductances are none of negative sign."""
+    shown = weight if given is None else given
+    _first(~np.isfinite(weight), shown, column, table, "a weight is a finite number")
+    least, most = WEIGHTS[spec.precision]
+    large = np.abs(weight)
+    for bad in (large > most, (large < least) & (large > 0)):
+        if bad.any():
+            _first(bad, shown, column, table, f"it {uncountable(float(large[np.argmax(bad)]), spec.precision)}")
+    if c.positive and (weight < 0).any():
+        message = f"{column} has {np.count_nonzero(weight < 0):,} negative conductances"
+        hint = f"the first is {table.place(int(np.argmax(weight < 0)))}; inhibition is a matter of the reversal potential E"
+        raise tables.TableError(message, hint)
+
+
+def _warn_of_rounding(spec: Spec, weight: NDArray[np.float64], table: tables.Table, path: Key, warnings: list[Fault]) -> None:
+    """Weights that become 0 in float32 beside the largest one of their file."""
+    lost = rounding(weight, float(np.max(np.abs(weight), initial=0.0))) == 1
+    if spec.precision == "float32" and lost.any():
+        said = f"the first is {weight[np.argmax(lost)]:.3g} {table.place(int(np.argmax(lost)))}"
+        message = f"{np.count_nonzero(lost):,} weights of {table.name} become 0 in float32 beside much larger ones: {said}"
+        warnings.append(Fault(path, message, "write precision: float64, or leave them out"))

@@ -93,7 +93,8 @@ class AnyUnit:
         except units.UnitError as error:
             if error.message == "a unit is missing":
                 return self.bare(raw)
-            known = error.hint if "did you mean" in error.hint else f"write it like {self.examples()}"
+            told = "did you mean" in error.hint or "comma" in error.message
+            known = error.hint if told else f"write it like {self.examples()}"
             raise fault(error.message, known) from None
 
 
@@ -294,6 +295,7 @@ Name = Annotated[str, Field(pattern=NAME)]
 Selection = Annotated[tuple[str, ...], _Selecting()]
 Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 Precision = Literal["float32", "float64"]
+OffGrid = Literal["error", "round"]  # what becomes of times of a file that are no whole number of steps
 
 
 class Law(NamedTuple):

@@ -5,7 +5,10 @@ output) share it, also when they reach only a slice of the population: the recep
 their arrivals is all it needs. A synapse or output with drawn parameters belongs to its projection alone.
 """
 
+import math
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from snnrun import outputs, synapses
 from snnrun.quantities import Frozen, is_literal
@@ -88,6 +91,26 @@ def _root(same: list[int], group: int) -> int:
 
 def _literal(part: Frozen) -> bool:
     return all(is_literal(getattr(part, name)) or isinstance(getattr(part, name), str) for name in type(part).model_fields)
+
+
+# The weights that a receptor can count: between these, or 0. A quantum and a sum of weights then have no more digits than a
+# float of the precision has exponents.
+WEIGHTS = {"float32": (2.0**-96, 2.0**96), "float64": (2.0**-960, 2.0**960)}
+
+
+def quantum(bound: float, bits: int) -> float:
+    """The smallest power of two q with bound / q < 2**bits, or one where there is nothing to bound."""
+    return math.ldexp(1.0, math.frexp(bound)[1] - bits) if bound > 0 else 1.0
+
+
+WEIGHT_BITS = 30  # of the largest weight in float32
+ROUGH = 1e-3  # a rounding beyond this part of a weight is told
+
+
+def rounding(weight: Any, largest: float) -> Any:
+    """The part of a weight by which float32 changes it beside the largest one on its receptor; 1 where it becomes 0."""
+    q, weight = quantum(largest, WEIGHT_BITS), np.abs(np.asarray(weight, np.float64))
+    return np.divide(np.abs(np.rint(weight / q) * q - weight), weight, out=np.zeros_like(weight), where=weight > 0)
 
 
 class Feed(NamedTuple):

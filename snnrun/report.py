@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from snnrun import connect, estimate, kernels, network, neurons, outputs, precision, synapses, tables, units
+from snnrun import check, connect, estimate, kernels, network, neurons, outputs, precision, synapses, units
 from snnrun.quantities import Column, Frozen, is_literal, law_of, plain
 from snnrun.receptors import Receptor, receptors, weight_dimension
 from snnrun.spec import Spec
@@ -132,7 +132,7 @@ def _population(name: str, spec: Spec, folder: Path, found: list[Receptor]) -> d
         conductances = any(r.output is not None and r.output.model == "coba" for r in own)
         method = neurons.MODELS[entry.model].method(entry, conductances)
         method = {"exact": "exact", "linear": "exp_euler, linear", "frozen": "exp_euler, frozen"}[method]
-        kept = precision.of_membrane(spec.precision, network.population(spec, name, folder).parameters, spec.dt)
+        kept = precision.of_membrane(spec.precision, network.population(spec, name, folder, []).parameters, spec.dt)
     return {"name": name, "model": entry.model, "size": entry.size, "method": method, "precision": kept}
 
 
@@ -162,9 +162,10 @@ def _pathway(
     name: str, entry: Any, found: list[Receptor], expected: estimate.Estimate, spec: Spec, kernel: str, folder: Path
 ) -> dict[str, Any]:
     own = [i for i, receptor in enumerate(found) if name in [s.name for s in receptor.sources if s.section == "projections"]]
-    columns = tables.columns(folder / entry.connect.path, entry.connect.population) if entry.connect.rule == "file" else []
-    from_file = {"delay" if column == "delay_ms" else "weight" for column in columns if column not in ("pre", "post")}
-    uniform = entry.weight is not None and is_literal(entry.weight) and "weight" not in from_file
+    table = check.edges_table(entry.connect, folder) if entry.connect.rule == "file" else None
+    columns = () if table is None else check.edges_columns(table)
+    from_file = {"delay" if column == "delay_ms" else "weight" for column in columns if column not in ("pre", "post", "nsyns")}
+    uniform = entry.weight is not None and is_literal(entry.weight) and not {"weight", "nsyns"} & {*from_file, *columns}
     wide = 8 if spec.precision == "float64" else 4
     per_synapse = (2 if kernel == "native" else 4) + (0 if uniform else wide)
     if kernel == "native" and connect.may_be_procedural(entry.connect) and entry.connect.storage == "procedural":

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import snnrun
-from snnrun import check, checkpoint, estimate, kernels, lower, network, results, units
+from snnrun import check, checkpoint, connect, estimate, kernels, lower, network, results, units
 from snnrun.check import Loaded
 from snnrun.checkpoint import Checkpoint, CheckpointError
-from snnrun.document import SpecError
+from snnrun.document import SpecError, dotted
 from snnrun.plan import Plan
 from snnrun.signals import Stop
 from snnrun.terminal import visible
@@ -128,7 +128,7 @@ def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None
     expected, spare = _expected(request, kernel, threads, watcher)
     clock.lap("import")
     watcher.stage("building the network")
-    plan = _plan(request, expected, kernel, threads, spare, clock)
+    plan = _plan(request, expected, kernel, threads, spare, watcher, clock)
     facts = _facts(request, plan, device, threads, expected)
     watcher.begin(facts)
     _say_beginning(request, earlier, expected, watcher)
@@ -227,11 +227,18 @@ def _expected(request: Request, kernel: str, threads: int, watcher: Watcher) -> 
     raise Refused(problem.message, problem.hint)
 
 
-def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: int, spare: bool, clock: _Clock) -> Plan:
+def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: int, spare: bool, watcher: Watcher,
+          clock: _Clock) -> Plan:  # fmt: skip
     """Draw the network and lower it; needs no JAX."""
-    document = request.loaded.document
+    document, spec = request.loaded.document, request.loaded.spec
     try:
-        built = network.build(request.loaded.spec, document.folder)
+        built = network.build(spec, document.folder)
+        for fault in built.warnings:
+            watcher.note(f"{dotted(fault.path)}: {fault.message}{f': {fault.hint}' if fault.hint else ''}")
+        longest = {name: connect.delay_bounds(built.projections[name].connectivity)[1] for name in built.projections}
+        problem = estimate.too_large(estimate.estimate(spec, document.folder, kernel, threads, spare, longest))
+        if problem is not None:  # delays of files
+            raise Refused(problem.message, problem.hint)
         clock.lap("build")
         plan = lower.lower(built, request.merge, kernel, threads, spare)
     except SpecError as error:

@@ -290,7 +290,9 @@ def _translated(detail: Any, tree: dict[str, Any]) -> Fault:
         example = _EXAMPLES.get(str(loc[-1]), "..., with its unit")
         return Fault(path, f"{loc[-1]} is missing", f"add {loc[-1]}: {example}", at_key=True)
     if kind == "extra_forbidden":
-        return Fault(path, "unknown key", _nearest_field(loc, path, tree), at_key=True)
+        number = re.match(r"[0-9]", str(loc[-1]))  # what follows the comma of {tau: 20,5 ms}
+        hint = "if the comma is a decimal one, write a point" if number else _nearest_field(loc, path, tree)
+        return Fault(path, "unknown key", hint, at_key=True)
     if kind in ("union_tag_invalid", "union_tag_not_found", "model_type", "model_attributes_type"):
         return _unchosen(kind, loc, path, ctx, given)
     if kind == "no_distribution":

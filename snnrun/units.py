@@ -7,6 +7,7 @@ nS * mV = pA and pA / pF = mV / ms, so no equation carries a factor.
 import difflib
 import math
 import re
+from typing import Any
 
 # unit -> (dimension, power of ten that takes a number in this unit to the internal one)
 UNITS: dict[str, tuple[str, int]] = {
@@ -92,6 +93,9 @@ def parse(text: str) -> tuple[float, str]:
     number, unit = match.groups()
     if unit is None:
         raise UnitError("a unit is missing")
+    if re.match(r",\d", unit):
+        meant = text.strip().replace(",", ".", 1)
+        raise UnitError(f"{text!r} has a decimal comma", f"write {meant}{'' if re.search('[A-Za-z]', unit) else ' and its unit'}")
     unit = unit.translate(_LOOKALIKES)
     if unit not in UNITS:
         raise UnitError(f"unknown unit {unit!r}", _nearest_unit(unit))
@@ -161,6 +165,12 @@ def to_internal(unit: str) -> tuple[float, bool]:
     """(power of ten, whether to multiply): arrays are converted exactly as texts are."""
     power = UNITS[unit][1]
     return (10.0**power, True) if power >= 0 else (10.0**-power, False)
+
+
+def scaled(values: Any, unit: str) -> Any:
+    """Numbers in a unit as numbers in the internal one."""
+    factor, multiply = to_internal(unit)
+    return values * factor if multiply else values / factor
 
 
 def steps(time: float, dt: float) -> int | None:

@@ -241,16 +241,16 @@ def test_a_column_of_wrong_length_is_refused(tmp_path, file):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_column_with_nan_is_refused(tmp_path, file, value):
     write(tmp_path / file, {"V_th_mV": [-50.0, value, -50.0]})
-    where, message, _ = refused(tmp_path, with_column(file))
+    where, message, hint = refused(tmp_path, with_column(file))
     assert where == "populations.B.V_th.column"
-    assert "finite" in message
+    assert f"V_th_mV is {value:g} {'in line 3' if file == 'v.csv' else 'at index 1'} of {file}" in message and "finite" in hint
 
 
 def test_a_column_that_breaks_a_rule_of_the_model_is_refused(tmp_path):
     write(tmp_path / "v.csv", {"V_th_mV": [-50.0, -66.0, -50.0]})
-    where, message, _ = refused(tmp_path, with_column("v.csv"))
-    assert where == "populations.B.V_reset"
-    assert "1 of 3" in message
+    where, message, hint = refused(tmp_path, with_column("v.csv"))
+    assert where == "populations.B.V_th"
+    assert "1 of 3" in message and hint == "the first is V_th_mV in line 3 of v.csv"
 
 
 @pytest.mark.parametrize("file", ["v.csv", "v.npz", "v.h5"])
@@ -258,10 +258,10 @@ def test_a_missing_column_and_a_broken_file_are_table_errors(tmp_path, file):
     path = tmp_path / file
     write(path, {"a_mV": [1.0]})
     with pytest.raises(tables.TableError):
-        tables.read(path, ["b_mV"])
+        tables.parameters(path).read(["b_mV"])
     path.write_bytes(b"a_mV,b_mV\n1,\n" if file == "v.csv" else b"nonsense")
     with pytest.raises(tables.TableError):
-        tables.read(path, ["b_mV"])
+        tables.parameters(path).read(["b_mV"])
 
 
 def test_text_in_place_of_numbers_is_a_table_error(tmp_path):
@@ -271,7 +271,7 @@ def test_text_in_place_of_numbers_is_a_table_error(tmp_path):
     for path in (tmp_path / "v.h5", tmp_path / "v.npz"):
         for column in ("one_mV", "many_mV"):
             with pytest.raises(tables.TableError):
-                tables.read(path, [column])
+                tables.parameters(path).read([column])
 
 
 # ---- edges from files ------------------------------------------------------------------------------------------------
@@ -309,6 +309,33 @@ def test_weights_and_delays_of_listed_edges_are_drawn_by_their_place_in_the_list
     assert equal(kept, [column[[1, 3]] for column in inline])
 
 
+def test_edges_of_sonata_count_their_weight_nsyns_times(tmp_path):
+    """In any order of rows, with the weight of the file, of the types or of the projection; the file is as bmtk writes it."""
+    (tmp_path / "types.csv").write_text("edge_type_id syn_weight delay dynamics_params\n100 2.0 1.5 NULL\n101 -1.5 0.5 NULL\n")
+    with h5py.File(tmp_path / "edges.h5", "w") as file:
+        group = file.create_group("edges/a_to_b")
+        group["source_node_id"], group["target_node_id"] = np.uint64([1, 2, 3]), np.uint64([4, 5, 6])
+        group["edge_type_id"], group["edge_group_id"] = np.uint32([100, 101, 101]), np.uint16([0, 0, 0])
+        group["edge_group_index"], group["0/nsyns"] = np.uint32([2, 0, 1]), np.uint32([0, 3, 2])
+    loaded = load(tmp_path, HEAD + projection(FILE.format("edges.h5, types: types.csv"), weight=None))
+    assert not loaded.warnings
+    typed = edges_of(network.build(loaded.spec, tmp_path))
+    assert (typed.weight.tolist(), typed.delay.tolist()) == ([4.0, 0.0, -4.5], [15, 5, 5])
+    untyped = load(tmp_path, HEAD + projection(FILE.format("edges.h5"), weight="3 mV"))
+    assert "edge types and no syn_weight" in untyped.warnings[0].message  # not silently
+    assert edges_of(network.build(untyped.spec, tmp_path)).weight.tolist() == [6.0, 0.0, 9.0]
+    with pytest.raises(SpecError, match="weight is missing") as caught:
+        load(tmp_path, HEAD + projection(FILE.format("edges.h5"), weight=None))
+    assert "types" in fault_of(caught)[2]
+
+
+@pytest.mark.parametrize("nsyns", [1.5, -1, np.nan, np.inf])
+def test_nsyns_is_a_number_of_synapses(tmp_path, nsyns):
+    write(tmp_path / "e.h5", {"pre": [0, 1], "post": [0, 1], "nsyns": [1, nsyns]})
+    where, message, _ = refused(tmp_path, projection(FILE.format("e.h5")))
+    assert where == "projections.x.connect.path" and "nsyns is" in message and "at index 1" in message
+
+
 def test_edges_of_sonata_are_read(tmp_path):
     with h5py.File(tmp_path / "edges.h5", "w") as file:
         for name, weight in (("a_to_b", [1.0, 2.0, 3.0]), ("b_to_a", [9.0, 9.0, 9.0])):
@@ -331,16 +358,16 @@ def test_a_file_without_edges_connects_nothing(tmp_path, file):
 
 
 BAD_EDGES = {
-    "an index out of range": ({"pre": [0, 30]}, "pre is 30 in row 2"),
-    "a negative index": ({"post": [-1, 0]}, "post is -1 in row 1"),
-    "a fractional index": ({"pre": [0.5, 0]}, "pre is 0.5 in row 1"),
-    "an index that is nan": ({"pre": [np.nan, 0]}, "pre is nan in row 1"),
-    "a weight that is nan": ({"weight_mV": [np.nan, 0]}, "finite"),
+    "an index out of range": ({"pre": [0, 30]}, ("pre is 30", 2)),
+    "a negative index": ({"post": [-1, 0]}, ("post is -1", 1)),
+    "a fractional index": ({"pre": [0.5, 0]}, ("pre is 0.5", 1)),
+    "an index that is nan": ({"pre": [np.nan, 0]}, ("pre is nan", 1)),
+    "a weight that is nan": ({"weight_mV": [0, np.nan]}, ("weight_mV is nan", 2)),
     "a delay off the grid": ({"delay_ms": [1.0, 0.25]}, "no whole number of steps"),
-    "a negative delay": ({"delay_ms": [1.0, -0.1]}, "delay_ms is -0.1 in row 2"),
-    "a delay that is nan": ({"delay_ms": [np.nan, 1.0]}, "delay_ms is nan in row 1"),
-    "an infinite delay": ({"delay_ms": [np.inf, 1.0]}, "delay_ms is inf in row 1"),
-    "a delay beyond all steps": ({"delay_ms": [1e9, 1.0]}, "too long"),
+    "a negative delay": ({"delay_ms": [1.0, -0.1]}, ("delay_ms is -0.1", 2)),
+    "a delay that is nan": ({"delay_ms": [np.nan, 1.0]}, ("delay_ms is nan", 1)),
+    "an infinite delay": ({"delay_ms": [np.inf, 1.0]}, ("delay_ms is inf", 1)),
+    "a delay beyond all steps": ({"delay_ms": [1e9, 1.0]}, ("delay_ms is 1000000000", 1)),
 }
 
 
@@ -351,12 +378,17 @@ def test_a_faulty_file_of_edges_is_refused_where_it_is_named(tmp_path, file, nam
     write(tmp_path / file, {"pre": [0, 1], "post": [0, 1], "weight_mV": [1.0, 1.0], "delay_ms": [1.0, 1.0]} | columns)
     where, found, _ = refused(tmp_path, projection(FILE.format(file), weight=None))
     assert where == "projections.x.connect.path"
+    if isinstance(message, tuple):  # what, and in which row
+        what, row = message
+        message = f"{what} in line {row + 1}" if file == "e.csv" else f"{what} at index {row - 1}"
     assert message in found
 
 
 def test_columns_of_different_length_are_refused(tmp_path):
     np.savez(tmp_path / "e.npz", pre=[0, 1], post=[0])
-    where, message, _ = refused(tmp_path, projection(FILE.format("e.npz")))
+    with pytest.raises(SpecError) as caught:
+        build(tmp_path, projection(FILE.format("e.npz")))
+    where, message, _ = fault_of(caught)
     assert where == "projections.x.connect.path"
     assert "differ in length" in message
 
@@ -373,18 +405,84 @@ def test_spike_times_from_a_file(tmp_path):
     source = "populations:\n  S: {size: 3, model: spike_times, times: {file: t.csv}}\n"
     write(tmp_path / "t.csv", {"neuron": [2, 0, 2], "time_ms": [0.3, 0.1, 0.2]})
     neuron, stamps = build(tmp_path, source).populations["S"].trains
-    assert (neuron.tolist(), stamps.tolist()) == ([2, 0, 2], [3, 1, 2])
+    assert (neuron.tolist(), stamps.tolist()) == ([0, 2, 2], [1, 2, 3])
     for columns, message in (
-        ({"neuron": [3], "time_ms": [1.0]}, "neuron is 3 in row 1"),
+        ({"neuron": [3], "time_ms": [1.0]}, "neuron is 3 in line 2"),
         ({"neuron": [0], "time_ms": [0.25]}, "no whole number"),
-        ({"neuron": [0], "time_ms": [np.inf]}, "time_ms is inf in row 1"),
-        ({"neuron": [0], "time_ms": [0.0]}, "less than one step"),
+        ({"neuron": [0], "time_ms": [np.inf]}, "time_ms is inf in line 2"),
+        ({"neuron": [0], "time_ms": [0.0]}, "time_ms is 0 in line 2"),
         ({"neuron": [1, 1], "time_ms": [1.0, 1.0]}, "two spikes in one step"),
     ):
         write(tmp_path / "t.csv", columns)
         where, found, _ = refused(tmp_path, source)
         assert where == "populations.S.times.file"
         assert message in found
+
+
+@pytest.mark.parametrize("file", ["e.csv", "e.npz", "e.h5"])
+def test_delays_of_a_file_that_miss_the_grid_are_rounded_as_drawn_ones_if_asked_for(tmp_path, file):
+    delays = [0.15, 0.2500001, 0.349, 0.04, 0.3 * (1 + 1e-9), 0.0]
+    write(tmp_path / file, {"pre": range(6), "post": range(6), "delay_ms": delays})
+    _, message, hint = refused(tmp_path, projection(FILE.format(file)))
+    assert "0.15 ms is no whole number of steps of 0.1 ms" in message and hint == "use 0.1 ms or 0.2 ms, or off_grid: round"
+    edges = edges_of(build(tmp_path, projection(FILE.format(f"{file}, off_grid: round"))))
+    assert edges.delay.tolist() == [2, 3, 3, 0, 3, 0]
+
+
+def test_trains_that_miss_the_grid_are_rounded_and_merged_if_asked_for_and_that_is_said(tmp_path):
+    source = "populations:\n  S: {size: 3, model: spike_times, times: {file: t.csv}}\n"
+    write(tmp_path / "t.csv", {"neuron": [0, 0, 1, 2, 2], "time_ms": [3.06675, 3.0901, 2.691, 0.0, 0.04]})
+    _, message, hint = refused(tmp_path, source)
+    assert "time_ms in line 2 of t.csv: 3.06675 ms is no whole number" in message and "or off_grid: round" in hint
+    found = build(tmp_path, source.replace("t.csv", "t.csv, off_grid: round"))
+    neuron, stamps = found.populations["S"].trains
+    assert (neuron.tolist(), stamps.tolist()) == ([0, 1, 2], [31, 27, 1])
+    (warning,) = found.warnings
+    assert warning.path == ("populations", "S", "times", "file") and "2 of 5 spikes are left out" in warning.message
+    assert "neuron 0 has two spikes in one step, the second in line 3" in warning.hint
+    write(tmp_path / "t.csv", {"neuron": [0], "time_ms": [-0.1]})
+    assert "must not be negative" in refused(tmp_path, source.replace("t.csv", "t.csv, off_grid: round"))[2]
+
+
+def test_trains_of_sonata_with_several_populations(tmp_path):
+    source = "populations:\n  S: {size: 3, model: spike_times, times: {file: s.h5, population: b}}\n"
+    write(tmp_path / "s.h5", {"spikes/a/timestamps": [9.0], "spikes/a/node_ids": [9], "spikes/b/timestamps": [0.001, 0.0002],
+                              "spikes/b/node_ids": np.uint64([2, 0])})  # fmt: skip
+    with h5py.File(tmp_path / "s.h5", "a") as file:
+        file["spikes/b/timestamps"].attrs["units"] = "s"
+    neuron, stamps = build(tmp_path, source).populations["S"].trains
+    assert (neuron.tolist(), stamps.tolist()) == ([0, 2], [2, 10])
+
+
+def test_weights_of_a_file_that_float32_loses_are_told(tmp_path):
+    write(tmp_path / "e.csv", {"pre": [0, 1, 2], "post": [0, 1, 2], "weight_mV": [1e10, 0.0, 1.0]})
+    (warning,) = build(tmp_path, projection(FILE.format("e.csv"), weight=None)).warnings
+    assert "1 weights of e.csv become 0 in float32" in warning.message and "the first is 1 in line 4" in warning.message
+    assert not build(tmp_path, "precision: float64\n" + projection(FILE.format("e.csv"), weight=None)).warnings
+
+
+def test_faults_of_several_files_come_at_once(tmp_path):
+    write(tmp_path / "v.csv", {"V_th_mV": [-50.0, np.nan, -50.0]})
+    write(tmp_path / "t.csv", {"neuron": [7], "time_ms": [1.0]})
+    text = with_column("v.csv") + "  S: {size: 3, model: spike_times, times: {file: t.csv}}\n"
+    spec = load(tmp_path, HEAD + text).spec
+    with pytest.raises(SpecError) as caught:
+        network.build(spec, tmp_path)
+    assert [fault.path[1] for fault in caught.value.faults] == ["B", "S"]
+    assert network.examine(spec, tmp_path).faults == caught.value.faults
+
+
+def test_files_that_are_too_large_to_be_examined_are_named(tmp_path):
+    write(tmp_path / "v.h5", {"V_th_mV": [-50.0, np.nan, -50.0]})
+    spec = load(tmp_path, HEAD + with_column("v.h5")).spec
+    found = network.examine(spec, tmp_path, most=40)
+    assert not found.faults and found.unread == ["v.h5"]
+
+
+def test_drawn_parameters_are_examined_as_well(tmp_path):
+    drawn = LIF.replace("20 ms", "{normal: {mean: 1 ms, std: 1 ms}}")
+    spec = load(tmp_path, HEAD + f"populations:\n  A: {{size: 100, {drawn}}}\n").spec
+    assert "of 100 neurons" in network.examine(spec, tmp_path).faults[0].message
 
 
 # ---- what only drawn values can show ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snnrun import check, document, spec, tables
+from snnrun import check, document, spec
 from snnrun.document import Override, SpecError
 from snnrun.quantities import Law, Quantity, law_of
 from snnrun.terminal import visible
@@ -317,6 +317,16 @@ WRONG = [
     ("p: 0.1}\n    weight: 1 nS\n    delay: 1.5 ms",
      "p: 0.1, storage: procedural}\n    weight: 1 nS\n    delay: ▶{normal: {mean: 9 ms, std: 1.2 ms}}",
      "drawn delays may be negative", "add redraw: {min: 0.05 ms}"),
+    ("tau: 20 ms", "tau: ▶20,5 ms", "'20,5 ms' has a decimal comma", "write 20.5 ms"),
+    ("weight: 1 nS", "weight: ▶1,5 nS", "'1,5 nS' has a decimal comma", "write 1.5 nS"),
+    ("current: 200 pA", "current: 200,▶5 pA", "unknown key", "if the comma is a decimal one, write a point"),
+    # what no cast or quantum can hold
+    ("{rule: fixed_prob, p: 0.1}", "{rule: fixed_indegree, n: ▶9999999999}", "9999999999 is not allowed", "below 2,147,483,648"),
+    ("delay: 1.5 ms", "delay: ▶100000 s", "a delay of 1,000,000,000 steps is too long", "16,777,216 steps, which are 1677"),
+    ("delay: 1.5 ms", "delay: ▶{exponential: {mean: 100 s}}", "drawn delays may be too long", "add redraw: {max: ...}"),
+    ("weight: 1 nS", "weight: ▶1e-40 nS", "the weight is too small for float32", ""),
+    ("weight: 1 nS", "weight: ▶1e40 nS", "the weight is too large for float32", ""),
+    ("weight: 1 nS", "weight: ▶{gamma: {mean: 1e40 nS, std: 1e40 nS}}", "the weight is too large for float32", ""),
     # files of edges
     ("{rule: fixed_prob, p: 0.1}", "{rule: file, path: ▶no.csv}", "there is no file", "relative to the folder"),
     ("{rule: fixed_prob, p: 0.1}", "{rule: file, path: ▶n.csv}", "n.csv has no column 'pre'", "it has tau_ms"),
@@ -500,6 +510,13 @@ def test_what_the_format_promises_is_accepted(folder, old, new):
     assert load(folder, replaced(old, new)).spec.populations
 
 
+TINY = """\
+  tiny: {pre: E, post: E, connect: {rule: all_to_all}, weight: 1e-10 nS, synapse: {model: expon, tau: 5 ms},
+         output: {model: coba, E: 0 mV}}
+
+"""
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -514,6 +531,8 @@ def test_what_the_format_promises_is_accepted(folder, old, new):
         ("current: 200 pA", "current: 1e40 pA", "float32 has no numbers as large as this"),
         ("weight: 1 nS", "weight: {gamma: {mean: 1e-39 nS, std: 1 nS}}", "float32 has no numbers as small as this"),
         ("tau: 5 ms", "tau: 1e12 s", "these are 1e+16 steps of 0.1 ms, and what changes that slowly stands still in float64"),
+        ("monitors:\n", f"{TINY}monitors:\n", "in float32 this weight becomes 0 beside one on the same receptor that is"),
+        ("monitors:\n", f"{TINY}monitors:\n".replace("e-10", "e-8"), "in float32 this weight is rounded by"),
     ],
 )
 def test_what_is_odd_but_possible_is_a_warning(folder, old, new, message):
@@ -533,6 +552,11 @@ def test_what_is_kept_in_float64_anyway_is_not_warned_of(folder):
     """A jump of 1e-6 mV on a membrane of 10 s."""
     changed = replaced("0.1 mV, synapse", "1e-6 mV, synapse", replaced("    tau: 20 ms", "    tau: 10 s"))
     assert load(folder, changed).warnings == load(folder, VALID).warnings
+
+
+def test_weights_that_float64_tells_apart_are_no_matter(folder):
+    assert not load(folder, "precision: float64\n" + replaced("monitors:\n", f"{TINY}monitors:\n")).warnings
+    assert not load(folder, replaced("monitors:\n", f"{TINY}monitors:\n".replace("e-10", "e-4"))).warnings
 
 
 def test_defaults(folder):
@@ -572,54 +596,6 @@ def test_what_feeds_receptors_keeps_the_order_of_the_file(folder):
 )
 def test_a_selection_names_runs_of_neurons_in_its_own_order(selection, runs):
     assert spec.parts(selection, {"A": 10, "B": 3}) == runs
-
-
-# ---- tables ----------------------------------------------------------------------------------------------------------
-
-
-def test_every_kind_of_table_gives_the_same_columns(tmp_path):
-    import h5py
-
-    (tmp_path / "t.csv").write_text("\ufeff x_ms , y_mV\n1,2\n3,4\n", encoding="utf-8")
-    np.savez(tmp_path / "t.npz", x_ms=np.array([1, 3]), y_mV=np.array([2.0, 4.0]))
-    with h5py.File(tmp_path / "t.h5", "w") as file:
-        file["x_ms"], file["y_mV"] = np.array([1, 3]), np.array([2.0, 4.0])
-    for name in ("t.csv", "t.npz", "t.h5"):
-        assert tables.columns(tmp_path / name) == ["x_ms", "y_mV"]
-        assert list(tables.quantity(tmp_path / name, "x_ms")) == [1.0, 3.0]
-
-
-def test_a_column_in_another_unit_is_converted_as_a_text_is(tmp_path):
-    (tmp_path / "t.csv").write_text("x_us,y_s\n100,0.0001\n")
-    assert tables.quantity(tmp_path / "t.csv", "x_us")[0] == tables.quantity(tmp_path / "t.csv", "y_s")[0] == 0.1
-
-
-def test_a_table_without_rows_is_one(tmp_path):
-    (tmp_path / "t.csv").write_text("x_ms,y_mV\n")
-    assert {name: len(column) for name, column in tables.read(tmp_path / "t.csv", ["x_ms", "y_mV"]).items()} == {
-        "x_ms": 0,
-        "y_mV": 0,
-    }
-
-
-@pytest.mark.parametrize("text", ["x_ms\n1\nhello\n", "x_ms,y\n1,2\n3\n", "y,x_ms\n1\n"])
-def test_a_table_with_a_wrong_row_is_refused(tmp_path, text):
-    (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(tables.TableError, match="t.csv cannot be read: ."):
-        tables.read(tmp_path / "t.csv", [name for name in ("x_ms", "y") if name in text])
-
-
-def test_columns_of_different_length_are_refused(tmp_path):
-    np.savez(tmp_path / "t.npz", x_ms=np.zeros(2), y_ms=np.zeros(3))
-    with pytest.raises(tables.TableError, match="x_ms, y_ms of t.npz differ in length"):
-        tables.read(tmp_path / "t.npz", ["x_ms", "y_ms"])
-
-
-@pytest.mark.parametrize("values", [np.zeros((2, 2)), np.array(["a"]), np.array([1j])])
-def test_what_is_no_row_of_numbers_is_refused(tmp_path, values):
-    np.savez(tmp_path / "t.npz", x_ms=values)
-    with pytest.raises(tables.TableError, match="no one-dimensional array of numbers"):
-        tables.read(tmp_path / "t.npz", ["x_ms"])
 
 
 # ---- options ---------------------------------------------------------------------------------------------------------

@@ -464,8 +464,8 @@ def _possible_delays(item: Item, shards: _Shards, pool: ThreadPoolExecutor, thre
         if isinstance(c.delay, Drawn) and random.bounds(c.delay.law)[0] > random.bounds(c.delay.law)[1]:
             raise connect.unmet(c, "delay")
         return np.empty(0, np.int64)
-    if high > np.iinfo(np.int32).max:
-        raise connect.delay_too_long(c.name, high)
+    if high > connect.MAX_DELAY:
+        raise connect.delay_too_long(c, high)
     return np.unique(np.maximum(np.arange(max(low, 0), max(high, 0) + 1), least))
 
 

@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 from pydantic import Discriminator, Tag
 
 from snnrun.lazy import jnp
-from snnrun.quantities import Count, Frozen, Time
+from snnrun.quantities import Count, Frozen, OffGrid, Time
 
 
 class TrainsFile(Frozen):
-    """A file with the columns `neuron` (0-based) and `time_ms`."""
+    """A file with the columns `neuron` (0-based) and `time_ms`, or a file of spikes of SONATA's."""
 
     file: str
+    population: str | None = None
+    """Whose spikes of a SONATA file; may be left out where there is one population."""
+    off_grid: OffGrid = "error"
+    """What becomes of times that are no whole number of steps: an error, or the nearest step. Spikes of a neuron that then
+    share a step are one spike."""
 
 
 class Spec(Frozen):
