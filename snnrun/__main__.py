@@ -7,10 +7,13 @@ def main() -> None:
     """Entry point of the command `snnrun`."""
     stop = Stop()
     try:
-        stop.listen()
-        from snnrun import cli
+        try:
+            stop.listen()
+            from snnrun import cli
 
-        cli.main(stop)
+            cli.main(stop)
+        finally:
+            stop.ignore()  # what comes now comes too late
     except Stopped as stopped:
         stop.leave(stopped)
 

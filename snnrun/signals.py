@@ -21,8 +21,9 @@ INTERRUPTED, STOPPED = 130, 75  # exit codes: by Ctrl-C; by others, to be begun 
 MARGIN = 5.0  # seconds that are kept for the end of a run, beside what the last checkpoints took
 
 
-class Stopped(KeyboardInterrupt):
-    """A run that was asked to stop; a KeyboardInterrupt, so that nobody takes it for an error and goes on."""
+class Stopped(BaseException):
+    """A run that was asked to stop; no Exception, so that nobody takes it for an error and goes on, and no KeyboardInterrupt,
+    which the library of the command line would turn into the exit code of Ctrl-C."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -70,10 +71,14 @@ class Stop:
         """Stop in time before this many seconds after the start of the process have passed."""
         self._limit = self._began + seconds
 
-    def leave(self, stopped: Stopped) -> NoReturn:
-        """End the process because it was asked to, with nothing to be kept."""
+    def ignore(self) -> None:
+        """Let no signal do anything any more."""
         for name in SIGNALS:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+    def leave(self, stopped: Stopped) -> NoReturn:
+        """End the process because it was asked to, with nothing to be kept."""
+        self.ignore()
         with suppress(OSError, ValueError, AttributeError):  # nobody may be listening any more
             print(f"snnrun: stopped by {stopped.reason}", file=sys.stderr, flush=True)
         os._exit(self.code)

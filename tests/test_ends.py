@@ -509,6 +509,23 @@ def test_a_signal_before_the_first_step_ends_a_run_at_once(tmp_path):
             file.unlink()
 
 
+def test_a_signal_before_the_first_step_ends_a_run_with_its_own_exit_code(tmp_path):
+    """The command line's library takes every interrupt for a Ctrl-C."""
+    child = started(tmp_path)
+    time.sleep(0.6)
+    child.send_signal(signal.SIGTERM)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 75 and "stopped by SIGTERM" in said
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_after_the_end_comes_too_late(name):
+    kill = f"atexit.register(os.kill, os.getpid(), signal.{name})"
+    program = f"import atexit, os, signal; {kill}; from snnrun.__main__ import main; main()"
+    ended = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_a_second_ctrl_c_ends_the_process_there_and_then(tmp_path):
     child = started(tmp_path)
     running(tmp_path)
