@@ -529,7 +529,7 @@ TINY = """\
         ),
         ("0.1 mV, synapse", "1e-6 mV, synapse", "float32 may hold V of I in steps of no less than 1e-06 mV, in which"),
         ("current: 200 pA", "current: 1e40 pA", "float32 has no numbers as large as this"),
-        ("weight: 1 nS", "weight: {gamma: {mean: 1e-39 nS, std: 1 nS}}", "float32 has no numbers as small as this"),
+        ("current: 200 pA", "current: 1e-40 pA", "float32 has no numbers as small as this"),
         ("tau: 5 ms", "tau: 1e12 s", "these are 1e+16 steps of 0.1 ms, and what changes that slowly stands still in float64"),
         ("monitors:\n", f"{TINY}monitors:\n", "in float32 this weight becomes 0 beside one on the same receptor that is"),
         ("monitors:\n", f"{TINY}monitors:\n".replace("e-10", "e-8"), "in float32 this weight is rounded by"),
