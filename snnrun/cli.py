@@ -19,8 +19,8 @@ from snnrun.signals import Stop, Stopped
 from snnrun.terminal import say
 
 if TYPE_CHECKING:
-    from snnrun import run
     from snnrun.document import Override
+    from snnrun.request import Every
 
 app = typer.Typer(
     name="snnrun",
@@ -359,15 +359,15 @@ def _wall(option: str, text: str) -> float:
     return float(match[1]) * _WALL[match[2]]
 
 
-def _every(text: str) -> "run.Every":
-    from snnrun import run
+def _every(text: str) -> "Every":
+    from snnrun.request import Every
 
     if not text.startswith("model:"):
-        return run.Every(wall=_wall("--checkpoint-every", text))
+        return Every(wall=_wall("--checkpoint-every", text))
     model = _time("--checkpoint-every", text.removeprefix("model:"))
     if model is None or not model > 0:
         _stop(f"--checkpoint-every: {text!r} is no time", "write it like 15m, or model:10 s", False)
-    return run.Every(model=model)
+    return Every(model=model)
 
 
 def _limit(text: str, stop: Stop) -> float:

@@ -8,11 +8,12 @@ import rich.progress
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from snnrun import estimate, run, terminal
+from snnrun import estimate, terminal
+from snnrun.request import Watcher
 from snnrun.spec import Spec
 
 
-class Progress(run.Watcher):
+class Progress(Watcher):
     """A bar on a terminal; elsewhere plain lines: every 5 %, at most one a second, at least one every 30 s."""
 
     def __init__(self, spec: Spec, verbose: bool) -> None:

@@ -3,109 +3,28 @@
 import errno
 import os
 import platform
-import resource
 import shutil
 import sys
 import time
-import zlib
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import snnrun
 from snnrun import check, checkpoint, connect, estimate, kernels, lower, network, results, units
-from snnrun.check import Loaded
-from snnrun.checkpoint import Checkpoint, CheckpointError
+from snnrun.checkpoint import Checkpoint
 from snnrun.document import SpecError, dotted
+from snnrun.machine import available_threads, peak_memory, start_jax
 from snnrun.plan import Plan
+from snnrun.request import Ended, Refused, Request, Summary, Watcher
+from snnrun.resume import Keeper, completed, earlier_checkpoint, first_state, identity_of
 from snnrun.signals import Stop
 from snnrun.terminal import visible
 
-
-class Refused(Exception):
-    """A run that is not begun: what is in the way, and what to do."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
-
-
-class Ended(Exception):
-    """A run that was asked to stop, and goes on from its checkpoint with `resume`: what asked, and how far it is."""
-
-    def __init__(self, reason: str, reached: float, duration: float, path: Path) -> None:
-        at = f"{units.show(reached, 'time')} of {units.show(duration, 'time')}"
-        super().__init__(f"stopped by {reason} at {at}; {path.name} was written")
-
-
-class Every(NamedTuple):
-    """How often a checkpoint is written; one of the two."""
-
-    wall: float | None = None  # seconds
-    model: float | None = None  # ms
-
-
-class Request(NamedTuple):
-    """What a user asks of one run."""
-
-    loaded: Loaded
-    output: Path
-    overrides: list[str]
-    overwrite: bool = False
-    kernel: str = "auto"  # auto, native, xla
-    device: str = "auto"  # auto, cpu, gpu
-    threads: int | None = None
-    plot: bool = True
-    merge: bool = True
-    compress: bool = False
-    resume: bool = False  # go on from a checkpoint, where there is one
-    every: Every | None = None
-
-
-class Summary(NamedTuple):
-    """What came of a run."""
-
-    results: Path
-    picture: Path | None
-    neurons: int
-    synapses: int
-    steps: int
-    spikes: int
-    rate_hz: float  # mean over the recorded neurons and windows; NaN where no spikes were recorded
-    device: str
-    kernel: str
-    threads: int
-    seconds: dict[str, float]  # import, build, lower, compile, run, write
-    peak_memory_bytes: int
-
-
-class Watcher:
-    """What a run tells while it goes on. The methods do nothing; a command line shows them."""
-
-    def stage(self, name: str) -> None: ...
-
-    def begin(self, facts: dict[str, Any]) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def progress(self, step: int, steps: int) -> None: ...
-
-    def close(self) -> None: ...
-
-
-KEPT_PROGRAMS = 400  # files in the cache of compiled programs
 SMALL = 2**16, 2**21  # neurons and synapses: with fewer of both, one thread outruns several
-
-
-def available_threads() -> int:
-    """Processors that this process may use: SLURM_CPUS_PER_TASK, or its affinity."""
-    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    if slurm.isdigit() and int(slurm) > 0:
-        return int(slurm)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def picture_path(output: Path) -> Path:
@@ -119,10 +38,13 @@ def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None
     """
     watcher, stop, clock, created = watcher or Watcher(), stop or Stop(), _Clock(), datetime.now(UTC)
     picture = _accepted(request := _resolved(request))
-    identity = _identity(request)
-    if request.resume and (done := _complete(request, identity, picture, watcher)) is not None:
-        return done
-    earlier = _earlier(request, identity) if request.resume else None
+    identity = identity_of(request)
+    if request.resume and (done := completed(request, identity)) is not None:
+        watcher.note(f"{request.output} is complete already")
+        if picture is not None and not picture.exists():
+            picture = _draw(request.output, picture, watcher)
+        return done._replace(picture=picture)
+    earlier = earlier_checkpoint(request, identity) if request.resume else None
     watcher.stage("starting JAX")
     device, kernel, threads = _machine(request, watcher)
     expected, spare = _expected(request, kernel, threads, watcher)
@@ -141,7 +63,7 @@ def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None
         stop.between_chunks(),
         results.Writer(request.output, plan.structure, meta, request.compress, position, durable) as writer,
     ):
-        _run(plan, writer, watcher, clock, _Keeper(request, plan, writer, identity, earlier, watcher), stop, earlier)
+        _run(plan, writer, watcher, clock, Keeper(request, plan, writer, identity, earlier, watcher), stop, earlier)
         spikes, rate = writer.spikes_and_rate()
         writer.complete(
             {
@@ -272,98 +194,6 @@ def _meta(request: Request, facts: dict[str, Any], created: datetime, identity: 
     return results.Meta(spec.name, document.text, document.tree, request.overrides, monitors, known, identity)
 
 
-# ---- going on after a stop -------------------------------------------------------------------------------------------
-
-
-def _identity(request: Request) -> str:
-    """The fingerprint of what is to be run."""
-    spec, folder = request.loaded.spec, request.loaded.document.folder
-    return checkpoint.fingerprint(spec, map(Path, check.referenced_files(spec)), folder, request.merge)
-
-
-def _steps(request: Request) -> int:
-    return units.steps(request.loaded.spec.duration, request.loaded.spec.dt) or 0
-
-
-def _same(identity: str, other: str, path: Path) -> None:
-    """Raise Refused where a file belongs to another network."""
-    differing = checkpoint.differences(other, identity)
-    if differing:
-        more = f", and {len(differing) - 5} more differences" if len(differing) > 5 else ""
-        hint = "use --output for another name, or --overwrite in place of --resume to begin anew"
-        raise Refused(f"{path} is of another network: {'; '.join(differing[:5])}{more}", hint)
-
-
-def _complete(request: Request, identity: str, picture: Path | None, watcher: Watcher) -> Summary | None:
-    """The summary of results that are complete already; None where there is something left to do."""
-    if not request.output.exists() or results.partial_path(request.output).exists():
-        return None
-    with results.Results(request.output) as found:
-        _same(identity, found.fingerprint, request.output)
-        reached, wanted = round(found.reached / found.dt), _steps(request)
-        if reached > wanted:
-            hint = f"--duration '{units.show(found.duration, 'time')}' or more goes on with it"
-            raise Refused(f"{request.output} is complete, with {units.show(found.duration, 'time')}", hint)
-        if reached < wanted:
-            return None
-        counts, known = found.spike_counts(), found.provenance
-    watcher.note(f"{request.output} is complete already")
-    if picture is not None and not picture.exists():
-        picture = _draw(request.output, picture, watcher)
-    exposure = sum(count.size * (count.stop - count.start) * 1e-3 for count in counts.values())
-    spikes = sum(count.spikes for count in counts.values())
-    return Summary(
-        request.output, picture, int(known["neurons"]), int(known["synapses"]), wanted, spikes,
-        spikes / exposure if exposure else float("nan"), str(known["device"]), str(known["kernel"]), int(known["threads"]), {},
-        peak_memory(),
-    )  # fmt: skip
-
-
-def _earlier(request: Request, identity: str) -> Checkpoint | None:
-    """The checkpoint from which a run goes on; None where it begins. Raises Refused."""
-    output, partial = request.output, results.partial_path(request.output)
-    found, problem = None, None
-    for path in checkpoint.candidates(output):
-        try:
-            found = checkpoint.read(path)
-            break
-        except CheckpointError as error:
-            problem = problem or error.message
-    if found is None:
-        if problem is not None:
-            raise Refused(problem, "use --overwrite in place of --resume to begin anew")
-        if output.exists():
-            raise Refused(f"{output} is complete and has no checkpoint, so the run cannot go on",
-                          "a run with --checkpoint-every or --resume leaves one")  # fmt: skip
-        if partial.exists():
-            _same(identity, _fingerprint_of(partial, identity), partial)
-        return None
-    _same(identity, found.fingerprint, path)
-    if (mine := checkpoint.versions()["snnrun"]) != found.versions["snnrun"]:
-        raise Refused(f"{path} was written by snnrun {found.versions['snnrun']}, and this is {mine}",
-                      "go on with that version, or use --overwrite in place of --resume to begin anew")  # fmt: skip
-    if found.snapshot.step > _steps(request):
-        reached = units.show(found.snapshot.step * request.loaded.spec.dt, "time")
-        raise Refused(f"{path} is from {reached}, beyond the duration", "write a longer --duration")
-    if not partial.exists():
-        if not output.exists():
-            hint = "bring it back, or remove the checkpoint to begin anew"
-            raise Refused(f"{path} is there, but {partial} with what was recorded is not", hint)
-        copied = partial.with_name(partial.name + ".new")  # what is complete stays until all is
-        shutil.copyfile(output, copied)
-        copied.replace(partial)
-    return found
-
-
-def _fingerprint_of(partial: Path, otherwise: str) -> str:
-    """That of a partial file that has no checkpoint; where it was not begun, it may be replaced."""
-    try:
-        with results.Results(partial) as found:
-            return found.fingerprint
-    except results.ResultsError:
-        return otherwise
-
-
 def _say_beginning(request: Request, earlier: Checkpoint | None, expected: estimate.Estimate, watcher: Watcher) -> None:
     dt, duration, done = request.loaded.spec.dt, request.loaded.spec.duration, 0.0
     if earlier is not None:
@@ -383,65 +213,7 @@ def _say_beginning(request: Request, earlier: Checkpoint | None, expected: estim
         )
 
 
-class _Keeper:
-    """Writes the checkpoints of a run."""
-
-    def __init__(self, request: Request, plan: Plan, writer: results.Writer, identity: str, earlier: Checkpoint | None,
-                 watcher: Watcher) -> None:  # fmt: skip
-        self.request, self.plan, self.writer, self.identity, self.watcher = request, plan, writer, identity, watcher
-        self.every = request.every or Every()
-        self.restarts = 0 if earlier is None else earlier.restarts + 1
-        self.last, self.step = time.monotonic(), 0 if earlier is None else earlier.snapshot.step
-        self.now = self.step
-
-    @property
-    def wanted(self) -> bool:
-        """Whether a complete run leaves a checkpoint, from which a longer one can go on."""
-        return self.request.resume or self.request.every is not None
-
-    def due(self) -> bool:
-        """Whether it is time for one, and there is something new to keep."""
-        return self.every.wall is not None and self.now > self.step and time.monotonic() - self.last >= self.every.wall
-
-    def next_step(self, step: int, steps: int) -> int:
-        """Up to where steps are taken before a checkpoint."""
-        if self.every.model is None:
-            return steps
-        length = max(round(self.every.model / self.plan.structure.dt), 1)
-        return min((step // length + 1) * length, steps)
-
-    def write(self, state: Any) -> None:
-        """Raises OSError."""
-        from snnrun import snapshot
-
-        self.writer.sync()
-        kept = Checkpoint(snapshot.take(self.plan, state), self.writer.position(), self.identity, checkpoint.versions(),
-                          self.restarts)  # fmt: skip
-        checkpoint.write(self.request.output, kept)
-        self.last, self.step = time.monotonic(), kept.snapshot.step
-
-    def try_to_write(self, state: Any) -> None:
-        """A run does not fail for want of a checkpoint."""
-        try:
-            self.write(state)
-        except OSError as error:
-            self.watcher.note(f"no checkpoint could be written, and the last one stays: {error.strerror or error}")
-            self.last = time.monotonic()
-
-
-def _state(plan: Plan, earlier: Checkpoint | None) -> Any:
-    """The state that a run begins with."""
-    from snnrun import engine, snapshot
-
-    if earlier is None:
-        return engine.init(plan)
-    try:
-        return snapshot.restore(plan, earlier.snapshot)
-    except snapshot.Mismatch as error:
-        raise Refused(f"the checkpoint does not fit: {error}", "use --overwrite in place of --resume to begin anew") from None
-
-
-def _run(plan: Plan, writer: results.Writer, watcher: Watcher, clock: _Clock, keeper: _Keeper, stop: Stop,
+def _run(plan: Plan, writer: results.Writer, watcher: Watcher, clock: _Clock, keeper: Keeper, stop: Stop,
          earlier: Checkpoint | None) -> None:  # fmt: skip
     """Compile and simulate, with frames going to the writer. Raises Ended where the run was asked to stop."""
     from snnrun import engine  # JAX has been set up by now
@@ -455,14 +227,14 @@ def _run(plan: Plan, writer: results.Writer, watcher: Watcher, clock: _Clock, ke
         keeper.now = step
         watcher.progress(step, steps)
 
-    state = _state(plan, earlier)
+    state = first_state(plan, earlier)
     while True:
         count = keeper.next_step(int(state.step), steps) - int(state.step)
         state = engine.simulate(plan, state, count, sink, progress=on_progress, stop=lambda: stop.requested() or keeper.due())
         if int(state.step) == steps:
             break
         if stop.reason is not None:
-            keeper.write(state)
+            keeper.write_last(state, stop.reason)
             raise Ended(stop.reason, int(state.step) * plan.structure.dt, steps * plan.structure.dt,
                         checkpoint.path_of(keeper.request.output))  # fmt: skip
         keeper.try_to_write(state)
@@ -483,19 +255,6 @@ class _Timed:
         begin = time.perf_counter()
         self.sink.write(frame)
         self.seconds += time.perf_counter() - begin
-
-
-def _draw(output: Path, picture: Path, watcher: Watcher) -> Path | None:
-    """The default figure; None, with a note, where it cannot be drawn: the results are there all the same."""
-    from snnrun import plot
-
-    try:
-        with results.Results(output) as found:
-            plot.save(plot.summary(found), picture)
-    except (plot.PlotError, OSError) as error:
-        watcher.note(f"no picture was drawn: {error}")
-        return None
-    return picture
 
 
 def _refuse(request: Request, picture: Path | None) -> None:
@@ -526,55 +285,17 @@ def _refuse(request: Request, picture: Path | None) -> None:
         raise Refused(f"{request.output} cannot be written: {parent} is no folder that may be written to", "use --output")
 
 
-def start_jax(device: str, threads: int) -> str:
-    """Load JAX for a device; returns the device in words. The number of threads counts from the first use in a process."""
-    if "jax" not in sys.modules:
-        os.environ["NPROC"] = str(threads)  # what XLA sizes its pool by; an affinity would pile up runs on one processor
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    import jax
+def _draw(output: Path, picture: Path, watcher: Watcher) -> Path | None:
+    """The default figure; None, with a note, where it cannot be drawn: the results are there all the same."""
+    from snnrun import plot
 
-    jax.config.update("jax_enable_x64", True)
-    _keep_programs(jax)
-    if device == "cpu":
-        jax.config.update("jax_platforms", "cpu")
     try:
-        found = jax.devices("gpu" if device == "gpu" else None)[0]
-    except (RuntimeError, AssertionError):  # the latter is what JAX raises where JAX_PLATFORMS leaves nothing
-        asked = os.environ.get("JAX_PLATFORMS")
-        hint = f"JAX_PLATFORMS is {asked}; unset it" if asked else "install JAX with CUDA (pip install 'jax[cuda12]')"
-        what = "GPU" if device == "gpu" else "device"
-        raise Refused(f"no {what} was found that JAX can use", f"{hint}, or use --device cpu") from None
-    jax.config.update("jax_default_device", found)
-    return f"{found.platform} ({found.device_kind})" if found.platform != "cpu" else "cpu"
-
-
-def _keep_programs(jax: Any) -> None:
-    """Compiled programs are kept in the user's cache folder, apart for each kind of processor: code is not the same for all."""
-    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        return
-    try:
-        own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-        folder = Path(own) / "snnrun" / f"{version('jaxlib')}-{_processor():08x}"
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
-        for path in kept[:-KEPT_PROGRAMS]:
-            path.unlink(missing_ok=True)
-    except (OSError, RuntimeError):  # also a user without a home
-        return
-    if os.access(folder, os.W_OK):
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def _processor() -> int:
-    """A number that tells processors with different instructions apart."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        described = "".join(dict.fromkeys(line for line in lines if line.startswith(("flags", "model name", "Features"))))
-    except OSError:
-        described = platform.processor()
-    return zlib.crc32(f"{platform.machine()} {described}".encode())
+        with results.Results(output) as found:
+            plot.save(plot.summary(found), picture)
+    except (plot.PlotError, OSError) as error:
+        watcher.note(f"no picture was drawn: {error}")
+        return None
+    return picture
 
 
 def _provenance(request: Request, facts: dict[str, Any], created: datetime) -> dict[str, Any]:
@@ -597,9 +318,3 @@ def _provenance(request: Request, facts: dict[str, Any], created: datetime) -> d
     slurm = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
     known |= {key.lower(): os.environ[key] for key in slurm if key in os.environ}
     return {key: visible(value) if isinstance(value, str) else value for key, value in known.items()}  # bytes that are no text
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

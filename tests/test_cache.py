@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from snnrun import run
+from snnrun import machine
 
 NET = """
 duration: 5 ms
@@ -78,29 +78,29 @@ class Recorder:
 
 def test_a_folder_that_may_not_be_written_to_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    run._keep_programs(writable := Recorder())
+    machine._keep_programs(writable := Recorder())
     assert writable.set["jax_compilation_cache_dir"].startswith(str(tmp_path / "snnrun"))
-    monkeypatch.setattr(run.os, "access", lambda *arguments: False)
-    run._keep_programs(barred := Recorder())
+    monkeypatch.setattr(machine.os, "access", lambda *arguments: False)
+    machine._keep_programs(barred := Recorder())
     assert not barred.set
 
 
 def test_a_folder_that_the_user_has_named_for_jax_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "mine"))
-    run._keep_programs(found := Recorder())
+    machine._keep_programs(found := Recorder())
     assert not found.set and not list(tmp_path.iterdir())
 
 
 def test_of_the_programs_the_latest_are_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(run, "KEPT_PROGRAMS", 3)
-    run._keep_programs(Recorder())
+    monkeypatch.setattr(machine, "KEPT_PROGRAMS", 3)
+    machine._keep_programs(Recorder())
     (folder,) = (tmp_path / "snnrun").iterdir()
     for age in range(6):
         (folder / f"program {age}").write_text("")
         os.utime(folder / f"program {age}", (1e9 - age, 1e9 - age))
-    run._keep_programs(Recorder())
+    machine._keep_programs(Recorder())
     assert sorted(path.name for path in folder.iterdir()) == ["program 0", "program 1", "program 2"]
 
 
@@ -115,6 +115,6 @@ def test_a_user_without_a_home_runs_all_the_same(tmp_path, monkeypatch, cache):
     def nowhere():
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(run.Path, "home", nowhere)
-    run._keep_programs(found := Recorder())
+    monkeypatch.setattr(machine.Path, "home", nowhere)
+    machine._keep_programs(found := Recorder())
     assert bool(found.set) == (cache is not None)

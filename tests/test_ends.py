@@ -19,6 +19,7 @@ import pytest
 from networks import Frames, plan_of
 
 from snnrun import check, checkpoint, engine, results, run, signals, snapshot
+from snnrun.request import Every
 from snnrun.results import writer as writing
 from snnrun.signals import Stop
 
@@ -163,7 +164,7 @@ def test_checkpoints_in_model_time_lie_on_its_grid(tmp_path, short_chunks, monke
         write(results_, made)
 
     monkeypatch.setattr(checkpoint, "write", noted)
-    run.simulate(request(path, every=run.Every(model=13.0)))
+    run.simulate(request(path, every=Every(model=13.0)))
     assert steps == [130, 260, 390, 520, 600]
 
 
@@ -175,7 +176,7 @@ def test_checkpoints_in_wall_time_come_while_the_run_goes_on(tmp_path, short_chu
         write(results_, made)
 
     monkeypatch.setattr(checkpoint, "write", noted)
-    run.simulate(request(path, every=run.Every(wall=1e-9)))
+    run.simulate(request(path, every=Every(wall=1e-9)))
     assert len(steps) > 3 and steps == sorted(set(steps)) and steps[-1] == 600
 
 
@@ -316,7 +317,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_the_run_goes_on(tmp_pat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(checkpoint, "write", full)
-    run.simulate(request(path, every=run.Every(model=20.0)), Watcher())
+    run.simulate(request(path, every=Every(model=20.0)), Watcher())
     assert [text for text in said if "no checkpoint could be written" in text and "No space left" in text]
     assert digests(tmp_path / "r.h5")
 

@@ -23,20 +23,22 @@ ROWS = [
     {"engine", "results"},
     {"checkpoint"},
     {"snapshot"},
-    {"plot", "run"},
+    {"request"},
+    {"machine", "plot"},
+    {"resume"},
+    {"run"},
     {"progress"},
     {"cli"},
 ]
 # within the row of models: drive is what neurons offer to synapses, and inputs are made of synapses
-SAME_ROW = {("synapses", "neurons"), ("outputs", "neurons"), ("inputs", "neurons"), ("inputs", "outputs"), ("inputs", "synapses"),
-            ("run", "plot")}  # fmt: skip
+SAME_ROW = {("synapses", "neurons"), ("outputs", "neurons"), ("inputs", "neurons"), ("inputs", "outputs"), ("inputs", "synapses")}
 LIBRARIES = {
     "h5py": {"results", "tables", "checkpoint"},
     "yaml": {"document"},
     "matplotlib": {"plot"},
     "typer": {"cli"},
     "rich": {"progress"},
-    "jax": {"engine", "run", "lazy"},
+    "jax": {"engine", "machine", "lazy"},
     "pydantic": {"quantities", "spec", "schema", "neurons", "synapses", "outputs", "inputs", "connect", "monitors"},
     "pydantic_core": {"quantities"},
 }
