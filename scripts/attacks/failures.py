@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -174,8 +175,9 @@ def _full(rng: Random, wanted: reference.Reference) -> Iterator[Outcome]:
             subprocess.run(["umount", disk], check=True)
 
 
-def _in_mid_run(name: str, change: Callable[[Random, Path], None]) -> Callable[[Random, reference.Reference], Iterator[Outcome]]:
-    """Something that others do to the folder of a run at some moment."""
+def _in_mid_run(name: str, change: Callable[[Random, Path], None], noticed: bool = True
+                ) -> Callable[[Random, reference.Reference], Iterator[Outcome]]:  # fmt: skip
+    """Something that others do to the folder of a run at some moment, which the run must notice if it matters."""
 
     def disturb(rng: Random, wanted: reference.Reference) -> Iterator[Outcome]:
         with TemporaryDirectory() as scratch:
@@ -184,15 +186,25 @@ def _in_mid_run(name: str, change: Callable[[Random, Path], None]) -> Callable[[
             (place / "net.yaml").write_text(wanted.text)
             run = ["simulate", "net.yaml", "-o", "folder/out.h5", "--no-plot", *reference.CHECKPOINTS]
             child = children.Child(run, place)
-            moment = wanted.seconds["native"] * rng.uniform(0.3, 0.9)
-            if in_time := child.sleep(moment):
+            partial, moment = folder / "out.h5.partial", rng.uniform(0.0, 0.8)
+            while child.running and not partial.exists():
+                time.sleep(0.01)
+            began = time.monotonic() - child.began
+            met = False
+            if child.sleep(began + moment):
                 child.send(signal.SIGSTOP)  # what is done is done between two of its system calls
-                change(rng, folder)
+                if met := partial.exists():
+                    change(rng, folder)
                 child.send(signal.SIGCONT)
             ended = child.end()
             kind, words = children.fault(ended, (0, 1))
-            ending = f"{name}{'' if in_time else ' too late'}: exit code {ended.code}"
-            how = f"{ended.command}  # {name} after {moment:.2f} s"
+            if not kind and ended.code == 0 and noticed:
+                if not (folder / "out.h5").exists():
+                    kind, words = "other", "exit code 0, and no results"
+                elif words := reference.differs(folder / "out.h5", wanted):
+                    kind = "differs"
+            ending = f"{name}{'' if met else ', after the run'}: exit code {ended.code}"
+            how = f"{ended.command}  # {name} {moment:.2f} s after the partial file came"
             yield Outcome(ending, kind, words, how, {"net.yaml": wanted.text})
 
     return disturb
@@ -272,6 +284,6 @@ DISTURBANCES = (
     _in_mid_run("folder removed", lambda rng, folder: shutil.rmtree(folder)),
     _in_mid_run("files removed", _remove),
     _in_mid_run("files truncated", _cut),
-    _in_mid_run("files overwritten", _garbage),
+    _in_mid_run("files overwritten", _garbage, noticed=False),
     _nobody_listens,
 )

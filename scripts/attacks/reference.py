@@ -41,7 +41,12 @@ def reference(name: str, duration: str, kernels: tuple[str, ...]) -> Reference:
 
 def differs(results: Path, wanted: Reference) -> str:
     """What differs between results and those of the undisturbed run; nothing if nothing does."""
-    found = children.differing(children.digests(results), wanted.digests)
+    from snnrun.results import ResultsError
+
+    try:
+        found = children.differing(children.digests(results), wanted.digests)
+    except ResultsError as error:
+        return f"the results cannot be read: {error}"
     return f"{len(found)} of {len(wanted.digests)} datasets differ: {', '.join(found[:5])}" if found else ""
 
 
