@@ -4,17 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from attacks import data, failures, files, interrupts, kills, limits
+from attacks import data, failures, files, interrupts, kills, limits, results
 from attacks.outcomes import Outcome
-
-
-def _results(tries: int, seed: int, folder: Path) -> Iterator[Outcome]:
-    try:
-        from attacks import results
-    except ImportError:
-        yield Outcome("skipped: attacks/results.py is not there")
-        return
-    yield from results.attack(tries, seed, folder)
 
 
 class Part(NamedTuple):
@@ -28,7 +19,7 @@ PARTS = {
     "kills": Part(kills.attack, 8, 120),
     "interrupts": Part(interrupts.attack, 12, 200),
     "failures": Part(failures.attack, 24, 400),
-    "results": Part(_results, 200, 10_000),
+    "results": Part(results.attack, 200, 10_000),
     "data": Part(data.attack, 100, 3000),
     "limits": Part(limits.attack, 24, 200),
 }
