@@ -226,7 +226,7 @@ def test_rows_of_a_group_are_reached_by_their_index(tmp_path):
 
 
 def test_several_groups_and_types_give_each_edge_its_properties(tmp_path):
-    """Those of its group go before those of its type, as libsonata and bmtk read them."""
+    """Those of its group go before those of its type, as bmtk reads them."""
     types = "edge_type_id syn_weight delay nsyns\n7 10 1.5 NULL\n9 20 2.5 4\n"
     path = sonata(tmp_path / "e.h5", {0: {"syn_weight": [1.0]}, 3: {"nsyns": [5, 6]}}, types,
                   edge_group_id=[3, 0, 3], edge_group_index=[1, 0, 0], edge_type_id=[7, 9, 9])  # fmt: skip
