@@ -512,6 +512,19 @@ __attribute__((target("avx512f"))) inline void pack_reached_512(const float* val
                static_cast<uint32_t>(_mm512_mask_cmp_ps_mask(second, high, infinity, _CMP_LT_OQ)) << 16;
   }
 }
+__attribute__((target("avx512f"))) inline void pack_reached_512(const double* value, const double* threshold, int64_t stride,
+                                                                int64_t count, uint32_t* words) {
+  const __m512d one = _mm512_set1_pd(*threshold), infinity = _mm512_set1_pd(std::numeric_limits<double>::infinity());
+  for (int64_t w = 0; w < count / 32; ++w) {
+    uint32_t bits = 0;
+    for (int64_t i = 0; i < 32; i += 8) {
+      const __m512d v = _mm512_loadu_pd(value + 32 * w + i), t = stride ? _mm512_loadu_pd(threshold + 32 * w + i) : one;
+      const __mmask8 there = _mm512_cmp_pd_mask(v, t, _CMP_GE_OQ);
+      bits |= static_cast<uint32_t>(_mm512_mask_cmp_pd_mask(there, v, infinity, _CMP_LT_OQ)) << i;
+    }
+    words[w] = bits;
+  }
+}
 inline void pack_reached_sse(const float* value, const float* threshold, int64_t stride, int64_t count, uint32_t* words) {
   const __m128 infinity = _mm_set1_ps(std::numeric_limits<float>::infinity());
   for (int64_t w = 0; w < count / 32; ++w) {
@@ -524,11 +537,21 @@ inline void pack_reached_sse(const float* value, const float* threshold, int64_t
     words[w] = bits;
   }
 }
-#endif
-inline void pack_reached(const double* value, const double* threshold, int64_t stride, int64_t count, uint32_t* words) {
-  pack_reached_plain(value, threshold, stride, count, words);
+inline void pack_reached_sse(const double* value, const double* threshold, int64_t stride, int64_t count, uint32_t* words) {
+  const __m128d infinity = _mm_set1_pd(std::numeric_limits<double>::infinity());
+  for (int64_t w = 0; w < count / 32; ++w) {
+    uint32_t bits = 0;
+    for (int64_t i = 0; i < 32; i += 2) {
+      const __m128d t = stride ? _mm_loadu_pd(threshold + 32 * w + i) : _mm_set1_pd(*threshold);
+      const __m128d v = _mm_loadu_pd(value + 32 * w + i);
+      bits |= static_cast<uint32_t>(_mm_movemask_pd(_mm_and_pd(_mm_cmpge_pd(v, t), _mm_cmplt_pd(v, infinity)))) << i;
+    }
+    words[w] = bits;
+  }
 }
-inline void pack_reached(const float* value, const float* threshold, int64_t stride, int64_t count, uint32_t* words) {
+#endif
+template <class Float>
+inline void pack_reached(const Float* value, const Float* threshold, int64_t stride, int64_t count, uint32_t* words) {
 #ifdef SNNRUN_X86
   if (vector_bits() == 512) return pack_reached_512(value, threshold, stride, count, words);
   return pack_reached_sse(value, threshold, stride, count, words);

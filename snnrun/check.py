@@ -12,6 +12,7 @@ from snnrun.quantities import Column, Frozen, Quantity, is_literal, law_of, leav
 from snnrun.receptors import ROUGH, WEIGHTS, output_of, receptors, rounding, targets, weight_dimension
 from snnrun.spec import Part, Reading, SelectionError, Spec, parts, read
 
+FLOAT32 = 2.0**128 - 2.0**104  # the largest number
 MAX_STEPS = 2**53  # beyond, a double cannot tell one step from the next
 
 
@@ -119,6 +120,8 @@ class _Checker:
             if table is not None:
                 self.table((*path, "column"), lambda: tables.check_column(table, value.column, dimension))
             return
+        if dimension == "voltage" and self.spec.precision == "float32" and is_literal(value) and abs(plain(value)) > FLOAT32:
+            self.fault(path, f"{units.show(plain(value), 'voltage')} is more than float32 can hold")
         for below, leaf in leaves(value):
             if leaf.dimension == dimension:
                 continue

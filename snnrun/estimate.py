@@ -42,6 +42,7 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
     """
     kernel = kernels.choose().name if kernel is None else kernel
     sizes, synapses, peak, depth = selection_sizes(spec), {}, float(_BASE), 1.0
+    waiting = 0
     for name, projection in spec.projections.items():
         count = projection.connect.expected(connected(parts(projection.pre, sizes), parts(projection.post, sizes)))
         if isinstance(projection.connect, File):
@@ -56,10 +57,12 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
         elif stored:
             rows = sum(part.size for part in parts(projection.pre, sizes)) * threads
             peak += count * _native_bytes(projection, spec) + rows * (8 if delays <= 1 else 4 * delays)
+        elif law_of(projection.delay) is not None:
+            waiting += 8 * sum(part.size for part in parts(projection.post, sizes))  # arrivals of later steps, drawn already
         depth = max(depth, delays)
     neurons = sum(sizes.values())
     # the history: a bit per neuron, and a running count per word of 32; neurons are padded to multiples of 64
-    peak += depth * sum(size + 63 for size in sizes.values()) / 4
+    peak += depth * (sum(size + 63 for size in sizes.values()) / 4 + waiting)
     for population in spec.populations.values():
         if population.model == "spike_times" and not isinstance(population.times, tuple):
             peak += _SPIKE * check.trains_table(population.times, folder).length("neuron")

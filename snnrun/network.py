@@ -243,15 +243,17 @@ def _hold(module: Any, values: dict[str, Any], path: Key, part: Any, folder: Pat
         if bad.any():
             which = "" if bad.ndim == 0 else f" ({np.count_nonzero(bad):,} of {bad.size:,} neurons violate this)"
             given = [name for name in rule.fields if isinstance(getattr(part, name), Column)]
-            varied = [name for name in rule.fields if not is_literal(getattr(part, name))] or list(rule.fields)
             hint = "bound the distribution with redraw: {min: ...}"
             if given:
-                row = int(np.argmax(bad))
-                column = getattr(part, given[0])
-                with _located((*path, given[0], "file")):
-                    place = tables.parameters(folder / column.file).place(row + offset)
-                hint = f"the first is {column.column} {place} of {column.file}"
-            raise _fail((*path, varied[0] if given else rule.fields[0]), rule.message + which, hint)
+                hint = _in_column(getattr(part, given[0]), bad, (*path, given[0]), folder, offset)
+            raise _fail((*path, (given or rule.fields)[0]), rule.message + which, hint)
+
+
+def _in_column(column: Column, bad: Any, path: Key, folder: Path, offset: int) -> str:
+    """Where a column has the first of the values that are bad."""
+    with _located((*path, "file")):
+        place = tables.parameters(folder / column.file).place(int(np.argmax(bad)) + offset)
+    return f"the first is {column.column} {place} of {column.file}"
 
 
 def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Population:
@@ -268,7 +270,7 @@ def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Po
     if entry.model == "spike_times":
         return Population(values, None, _trains(spec, name, folder, warnings))
     if entry.model == "poisson":
-        _sound_rates(np.asarray(values["rate"]) * spec.dt, 1.0, path)
+        _sound_rates(entry, np.asarray(values["rate"]) * spec.dt, 1.0, path, folder)
         return Population(values, None, None)
     start = entry.init.V
     if start is None:
@@ -277,10 +279,13 @@ def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Po
     return Population(values, V, None)
 
 
-def _sound_rates(per_step: Any, limit: float, path: Key) -> None:
-    if np.any(per_step > limit):
-        message = f"a rate makes {np.max(per_step):.3g} spikes per step; the limit is {limit:g}"
-        raise _fail((*path, "rate"), message, f"bound it: it is that of the neuron with index {int(np.argmax(per_step))}")
+def _sound_rates(entry: Any, per_step: Any, limit: float, path: Key, folder: Path, offset: int = 0) -> None:
+    bad = per_step > limit
+    if np.any(bad):
+        hint = "bound the distribution"
+        if isinstance(entry.rate, Column):
+            hint = _in_column(entry.rate, bad, (*path, "rate"), folder, offset)
+        raise _fail((*path, "rate"), f"a rate makes {np.max(per_step):.3g} spikes per step; the limit is {limit:g}", hint)
 
 
 def _trains(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -366,17 +371,26 @@ def _input(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Input:
             of_part[field] = _values(spec, stream, value, entities, (*path, field), folder, total)
         _hold(module, of_part, path, entry, folder, offset)
         if entry.model == "poisson":
-            _sound_rates(np.asarray(of_part["rate"]) * spec.dt, inputs.poisson.MAX_PER_STEP, path)
-            _sound_weight(entry, of_part["weight"], path)
+            per_step = np.asarray(of_part["rate"]) * spec.dt
+            _sound_rates(entry, per_step, inputs.poisson.MAX_PER_STEP, path, folder, offset)
+            _sound_weight(spec, entry, of_part["weight"], path, folder, offset)
         values.append(of_part)
         offset += part.size
     return Input(found, values)
 
 
-def _sound_weight(entry: Any, weight: Any, path: Key) -> None:
-    if weight_dimension(entry) == "conductance" and np.any(np.asarray(weight) < 0):
-        count = np.count_nonzero(np.asarray(weight) < 0)
-        raise _fail((*path, "weight"), f"{count:,} drawn conductances are negative", "add redraw: {min: 0 nS}")
+def _sound_weight(spec: Spec, entry: Any, weight: Any, path: Key, folder: Path, offset: int) -> None:
+    """That weights of an input are such as its receptors can count; bounds of drawn ones have been checked."""
+    path, given = (*path, "weight"), isinstance(entry.weight, Column)
+    negative = np.asarray(weight) < 0
+    if weight_dimension(entry) == "conductance" and negative.any():
+        hint = _in_column(entry.weight, negative, path, folder, offset) if given else "add redraw: {min: 0 nS}"
+        raise _fail(path, f"{np.count_nonzero(negative):,} {'' if given else 'drawn '}conductances are negative", hint)
+    least, most = WEIGHTS[spec.precision]
+    bad = (np.abs(weight) > most) | ((np.abs(weight) < least) & (np.asarray(weight) != 0))
+    if given and bad.any():
+        said = uncountable(float(np.abs(weight)[np.argmax(bad)]), spec.precision)
+        raise _fail(path, f"a weight {said}", _in_column(entry.weight, bad, path, folder, offset))
 
 
 def kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, folder: Path) -> dict[str, Any]:

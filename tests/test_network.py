@@ -461,6 +461,25 @@ def test_weights_of_a_file_that_float32_loses_are_told(tmp_path):
     assert not build(tmp_path, "precision: float64\n" + projection(FILE.format("e.csv"), weight=None)).warnings
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("weight", 5e-324, "a weight is too small"),
+        ("weight", -1.0, "1 conductances are negative"),
+        ("rate", 1e30, "spikes per step"),
+    ],
+)
+def test_a_value_of_an_input_that_it_cannot_have_is_found_in_its_row(tmp_path, column, value, message):
+    columns = {"weight": [1.0] * 12, "rate": [1.0] * 12} | {column: [1.0] * 11 + [value]}
+    write(tmp_path / "i.csv", {"weight_nS": columns["weight"], "rate_Hz": columns["rate"]})
+    text = """inputs:
+  i: {model: poisson, to: ['A[20:]', 'B[:2]'], rate: {file: i.csv, column: rate_Hz}, weight: {file: i.csv, column: weight_nS},
+      synapse: {model: expon, tau: 5 ms}, output: {model: coba, E: 0 mV}}
+"""
+    where, found, hint = refused(tmp_path, NEURONS + text)
+    assert where == f"inputs.i.{column}" and message in found and "in line 13 of i.csv" in hint
+
+
 def test_faults_of_several_files_come_at_once(tmp_path):
     write(tmp_path / "v.csv", {"V_th_mV": [-50.0, np.nan, -50.0]})
     write(tmp_path / "t.csv", {"neuron": [7], "time_ms": [1.0]})

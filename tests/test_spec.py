@@ -321,6 +321,7 @@ WRONG = [
     ("weight: 1 nS", "weight: ▶1,5 nS", "'1,5 nS' has a decimal comma", "write 1.5 nS"),
     ("current: 200 pA", "current: 200,▶5 pA", "unknown key", "if the comma is a decimal one, write a point"),
     # what no cast or quantum can hold
+    ("V_th: -50 mV", "V_th: ▶1e36 V", "1e+36 V is more than float32 can hold", ""),
     ("{rule: fixed_prob, p: 0.1}", "{rule: fixed_indegree, n: ▶9999999999}", "9999999999 is not allowed", "below 2,147,483,648"),
     ("delay: 1.5 ms", "delay: ▶100000 s", "a delay of 1,000,000,000 steps is too long", "16,777,216 steps, which are 1677"),
     ("delay: 1.5 ms", "delay: ▶{exponential: {mean: 100 s}}", "drawn delays may be too long", "add redraw: {max: ...}"),

@@ -226,7 +226,7 @@ def test_rows_of_a_group_are_reached_by_their_index(tmp_path):
 
 
 def test_several_groups_and_types_give_each_edge_its_properties(tmp_path):
-    """Those of its group go before those of its type, as libsonata and bmtk read them."""
+    """Those of its group go before those of its type, as bmtk reads them."""
     types = "edge_type_id syn_weight delay nsyns\n7 10 1.5 NULL\n9 20 2.5 4\n"
     path = sonata(tmp_path / "e.h5", {0: {"syn_weight": [1.0]}, 3: {"nsyns": [5, 6]}}, types,
                   edge_group_id=[3, 0, 3], edge_group_index=[1, 0, 0], edge_type_id=[7, 9, 9])  # fmt: skip
@@ -272,6 +272,7 @@ BAD_SONATA = {
     "types without numbers": (GROUPS, "type delay\n7 1\n", {}, "types.csv has no column 'edge_type_id'"),
     "a function in the types": (GROUPS, "edge_type_id delay weight_function\n7 1 NULL\n9 1 w\n", {}, "weight_function in line 3"),
     "a function in a group": (GROUPS | {1: {"weight_function": [1.0]}}, TYPES, {}, "group 1 of e.h5 has a weight_function"),
+    "far more rows than edges": ({0: {"syn_weight": np.zeros(2**20 + 4)}}, TYPES, {}, "1,048,580 values of syn_weight"),
     "no types of edges": (GROUPS, TYPES, {"edge_type_id": None}, "has no edge_type_id"),
     "weights in two dimensions": (GROUPS | {1: {"syn_weight": [[3.0]]}}, TYPES, {}, "no one-dimensional array of numbers"),
     "groups of one file too short": ({0: {"syn_weight": [1.0]}}, TYPES, {"edge_group_id": None, "edge_group_index": None},

@@ -1,60 +1,81 @@
-"""Results files that are damaged, or made to do harm: everything that is read from them is either there or a ResultsError.
+"""Results files that are damaged, or made to do harm: everything that is read from them is either there or a ResultsError."""
 
-python scripts/attacks/results.py results.h5 2000              so many mutations of a file
-python scripts/attacks/results.py results.h5 2000 --seed 7 --keep DIR
-"""
-
-import argparse
 import json
 import os
 import random
 import resource
 import shutil
 import signal
-import sys
-import tempfile
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from attacks import children
+from attacks.outcomes import Outcome
 
 SECONDS, MEMORY = 20, 4 * 2**30  # that reading a small file may take at most
 
 
-class Outcome(NamedTuple):
-    """One try: how it ended, and what is wrong with that, if anything."""
+DRAWN = 0.1  # part of the files of which the picture is drawn, too
 
-    ending: str  # in words, the same for all that ended alike
-    wrong: str = ""  # nothing, or one of traceback, signal, other
-    detail: str = ""
-    command: str = ""  # repeats it in the folder where `inputs` lie
-    inputs: dict[str, str | bytes | Path] = {}  # name -> a file to copy
+NETWORK = """\
+name: small
+seed: 3
+duration: 40 ms
+populations:
+  A: &lif {size: 40, model: lif, tau: 10 ms, V_rest: -65 mV, V_reset: -65 mV, V_th: -50 mV, C: 250 pF, I_e: 600 pA}
+  B: {<<: *lif, size: 5}
+  C: {size: 20, model: poisson, rate: 50 Hz}
+projections:
+  p: {pre: A, post: B, connect: {rule: fixed_prob, p: 0.3}, weight: 30 pA, delay: 1 ms, synapse: {model: expon, tau: 2 ms}}
+monitors:
+  spikes: {model: spikes, of: [A, B]}
+  late: {model: spikes, of: ["A[:10]", "C[5:10]"], start: 20 ms, stop: 30 ms}
+  V: {model: state, of: ["A[3:5]", "A[:2]"], variables: [V], every: 0.5 ms, start: 1 ms}
+  I: {model: input, of: B}
+  rate: {model: rate, of: [A, "B[:2]"], bin: 3 ms, start: 1 ms}
+"""
 
 
-def attack(source: Path, tries: int, seed: int, folder: Path, draw: bool = False) -> Iterator[Outcome]:
-    """Mutate copies of a results file and read all there is in them, and `draw` the picture, each in a child of its own.
+def attack(tries: int, seed: int, folder: Path) -> Iterator[Outcome]:
+    """Mutate copies of a results file and read all there is in them, each in a child of its own."""
+    sound, path = folder / "sound.h5", folder / "mutated.h5"
+    (folder / "small.yaml").write_text(NETWORK)
+    made = children.ran(["simulate", "small.yaml", "-o", sound.name, "--no-plot", "--overwrite", "-q"], folder)
+    if made.code:
+        yield Outcome("no results to begin with", "other", made.err, made.command)
+        return
+    import h5py  # noqa: F401  once, and not in every child
 
-    A crash of the HDF5 library counts as a `signal`: nothing in Python can prevent it, and the command line survives it.
-    """
-    path = folder / "mutated.h5"
+    from snnrun import check, cli, estimate, results  # noqa: F401
+
     for number in range(tries):
         read, write = os.pipe()
         if (child := os.fork()) == 0:
             os.close(read)
-            os._exit(_in_child(write, source, path, random.Random(f"{seed} {number}"), draw))
+            os._exit(_in_child(write, sound, path, random.Random(f"{seed} {number}")))
         os.close(write)
         with os.fdopen(read, "r", errors="backslashreplace") as said:
             name, _, words = said.read().partition("\n")
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        wrong = {0: "", 1: "traceback", -signal.SIGXCPU: "other", -signal.SIGALRM: "other"}.get(code, "signal")
-        ending = words if not wrong else {"other": "endless", "signal": f"signal {-code}"}.get(wrong, wrong)
-        inputs: dict[str, str | bytes | Path] = {"mutated.h5": path} if wrong and path.exists() else {}
-        yield Outcome(ending, wrong, f"{name}, try {number}\n{words}", "snnrun info mutated.h5", inputs)
+        yield _judged(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), f"{name}, try {number}", words, path)
 
 
-def _in_child(out: int, source: Path, path: Path, rng: random.Random, draw: bool) -> int:
+def _judged(code: int, name: str, words: str, path: Path) -> Outcome:
+    if code == 0:
+        return Outcome(words)
+    detail, command, inputs = f"{name}\n{words}", f"snnrun info {path.name}", {path.name: path}
+    if code == 1:
+        return Outcome("traceback", "traceback", detail, command, inputs)
+    if -code in (signal.SIGXCPU, signal.SIGALRM):
+        return Outcome("endless", "other", detail, command, inputs)
+    ended = children.ran(["info", path.name, "--digest"], path.parent)  # nothing in Python can help it, but the program survives
+    kind, fault = children.fault(ended, (0, 2))
+    return Outcome("HDF5 crashed", kind, f"{detail}\n{fault}", ended.command, inputs if kind else {})
+
+
+def _in_child(out: int, source: Path, path: Path, rng: random.Random) -> int:
     signal.alarm(3 * SECONDS)
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -69,7 +90,7 @@ def _in_child(out: int, source: Path, path: Path, rng: random.Random, draw: bool
         os.write(out, b"not made")
         return 0
     try:
-        os.write(out, read_all(path, draw).encode("utf-8", "backslashreplace"))
+        os.write(out, read_all(path, rng.random() < DRAWN).encode("utf-8", "backslashreplace"))
         return 0
     except BaseException:
         os.write(out, traceback.format_exc()[-3000:].encode("utf-8", "backslashreplace"))
@@ -288,7 +309,7 @@ def _dataset(rng: random.Random, path: Path) -> None:
                 longer = tuple(n + rng.choice((0, 1, -1, 7)) for n in shape)
                 parent.create_dataset(leaf, data=np.full(tuple(max(n, 0) for n in longer), rng.choice((0.0, 1.0, np.nan))))
             elif kind == 6:
-                dims = tuple(2 ** rng.randrange(20, 50) for _ in shape) or (2**40,)
+                dims = tuple(2**rng.randrange(20, 50) for _ in shape) or (2**40,)
                 parent.create_dataset(leaf, dims, "f8", chunks=tuple(1024 if i == 0 else 16 for i in range(len(dims))),
                                       compression=rng.choice((None, "gzip")))  # fmt: skip
             elif kind == 7:
@@ -316,32 +337,3 @@ def _dataset(rng: random.Random, path: Path) -> None:
 
 MUTATIONS = (_flip, _flip, _flip_structure, _flip_structure, _cut, _cut_and_pad, _zero, _zero, _swap, _attribute, _attribute,
              _resolved, _dataset, _dataset, _dataset)  # fmt: skip
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("tries", type=int)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--draw", action="store_true", help="draw each that can be drawn, too")
-    parser.add_argument("--keep", type=Path, help="folder for those that went wrong")
-    a = parser.parse_args()
-    import h5py  # noqa: F401  once, and not in every child
-
-    from snnrun import check, cli, estimate, results  # noqa: F401
-
-    endings: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        for number, outcome in enumerate(attack(a.source, a.tries, a.seed, Path(folder), a.draw)):
-            endings[f"{outcome.wrong or 'right'}: {outcome.ending}"] += 1
-            if outcome.wrong:
-                print(outcome.detail, file=sys.stderr)
-                if a.keep and outcome.inputs:
-                    a.keep.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(outcome.inputs["mutated.h5"], a.keep / f"{outcome.wrong}-{a.seed}-{number}.h5")
-    print(json.dumps(endings))
-    return 1 if any(not ending.startswith(("right", "signal")) for ending in endings) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,6 +18,7 @@ from snnrun.tables.table import Table, TableError, at_index, one_length
 _IDS = {"pre": "source_node_id", "post": "target_node_id"}
 _PROPERTIES = {"syn_weight": "syn_weight", "delay_ms": "delay", "nsyns": "nsyns"}
 _TYPES_SIZE = 16 * 2**20  # bytes of a table of edge types
+_SPARE = 2**20  # rows of a group that no edge needs to refer to
 _NOTHING = ("", "NULL", "NONE", "NaN", "NA", "nan", "null", "None")
 _PLAIN = ("static_synapse", "nest:static_synapse")
 
@@ -98,6 +99,7 @@ class _Edges(NamedTuple):
     root: str
     groups: dict[int, frozenset[str]]  # number of a group -> its properties
     claims: dict[str, tuple[int, int]]  # datasets with a value per edge: (length, bytes)
+    own_bytes: int  # of what is read of the groups
 
 
 def edges(path: Path, population: str | None, types: Path | None) -> Table:
@@ -130,7 +132,7 @@ def edges(path: Path, population: str | None, types: Path | None) -> Table:
         return next(iter(header.claims.values()), (0, 0))[0]
 
     def cost(wanted: list[str]) -> int:  # properties and what leads to them are at hand all at once
-        return sum(nbytes for _, nbytes in header.claims.values()) + 24 * length("") * len(wanted)
+        return sum(nbytes for _, nbytes in header.claims.values()) + header.own_bytes + 24 * length("") * len(wanted)
 
     return Table(path.name, tuple(columns), length, cost, read, at_index, notes=tuple(notes))
 
@@ -149,7 +151,16 @@ def _header(file: Any, population: str, name: str) -> _Edges:
         if "weight_function" in own:
             raise TableError(f"group {number} of {name} has a weight_function, which is not read", "write syn_weight instead")
     per_edge = [*_IDS.values(), "edge_type_id", "edge_group_id", "edge_group_index"]
-    return _Edges(root, groups, {column: hdf5.claim(file, f"{root}/{column}", name) for column in per_edge if column in there})
+    claims = {column: hdf5.claim(file, f"{root}/{column}", name) for column in per_edge if column in there}
+    count, own_bytes = next(iter(claims.values()), (0, 0))[0], 0
+    for number, own in groups.items():
+        for theirs in own.intersection(_PROPERTIES.values()):
+            length, nbytes = hdf5.claim(file, f"{root}/{number}/{theirs}", name)
+            if length > count + _SPARE:
+                message = f"group {number} of {name} has {length:,} values of {theirs}, and there are {count:,} edges"
+                raise TableError(message, "leave out what no edge refers to")
+            own_bytes += nbytes
+    return _Edges(root, groups, claims, own_bytes)
 
 
 def _unread(header: _Edges, owned: dict[str, list[int]], typed: bool, name: str) -> list[tuple[str, str]]:
