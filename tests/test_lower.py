@@ -294,6 +294,19 @@ def test_a_delta_without_delay_is_one_of_one_step(tmp_path):
     assert plan.structure.depth == 20  # as many rows as the longest delay has steps
 
 
+def test_a_network_of_deltas_without_delay_runs(tmp_path, kernel):
+    text = """\
+    duration: 2 ms
+    populations:
+      S: {size: 1, model: spike_times, times: [1 ms]}
+      E: {size: 1, model: lif, tau: 10 ms, V_rest: -65 mV, V_reset: -65 mV, V_th: -50 mV, C: 250 pF}
+    projections: {p: {pre: S, post: E, connect: {rule: all_to_all}, weight: 1 mV, synapse: {model: delta}}}
+    """
+    plan = plan_of(tmp_path, text, kernel=kernel)
+    assert repr(plan.pathways[0].delays) == "(1, 1)" and repr(plan.structure.depth) == "1"
+    run_plan(plan)
+
+
 def test_edges_with_and_without_a_delay_are_delivered_apart(tmp_path):
     plan = plan_of(tmp_path, MIXED.replace("PRECISION", "float64"))
     assert plan.constants.delivery.instant.delays.tolist() == [0]

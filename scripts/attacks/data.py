@@ -108,7 +108,11 @@ def judged(job: Job) -> tuple[str, str, str]:
         try:
             loaded = check.load(path)
             estimate.estimate(loaded.spec, folder)
-            if run:
+            if not run:
+                examined = network.examine(loaded.spec, folder)
+                if examined.faults:
+                    raise document.SpecError(examined.faults, loaded.document)
+            else:
                 try:
                     plan = lower.lower(network.build(loaded.spec, folder), True, "native", 1, False)
                 except document.SpecError as error:

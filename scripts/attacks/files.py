@@ -80,20 +80,25 @@ def _written(job: Job) -> Path:
 
 def checked(job: Job) -> dict[str, Any]:
     """What `validate` and `plan` find in the file of a job."""
-    from snnrun import check, document, estimate, report
+    from snnrun import check, document, estimate, network, report
 
     path = _written(job)
     try:
         began = time.process_time()
         try:
             loaded = check.load(path)
+            examined = network.examine(loaded.spec, path.parent)
+            if examined.faults:
+                raise document.SpecError(examined.faults, loaded.document)
         except document.SpecError as error:
             wrong = unlocated(error) or _unprintable(document.render(error.document, error.faults))
             return {"ending": "located error", "wrong": wrong, "small": False}
-        expected = estimate.estimate(loaded.spec, path.parent)
+        expected = estimate.estimate(loaded.spec, path.parent, longest=examined.delays)
         problem = estimate.too_large(expected)
         described = report.describe(loaded.spec, path.parent)
-        warnings = document.render(loaded.document, [*loaded.warnings, *([problem] if problem else [])], "warning")
+        warnings = document.render(
+            loaded.document, [*loaded.warnings, *examined.warnings, *([problem] if problem else [])], "warning"
+        )
         wrong = _unprintable(warnings) or _unprintable("\n".join(report.lines(described)))
         json.dumps(described)
         if "jax" in sys.modules:

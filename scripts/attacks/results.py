@@ -309,7 +309,7 @@ def _dataset(rng: random.Random, path: Path) -> None:
                 longer = tuple(n + rng.choice((0, 1, -1, 7)) for n in shape)
                 parent.create_dataset(leaf, data=np.full(tuple(max(n, 0) for n in longer), rng.choice((0.0, 1.0, np.nan))))
             elif kind == 6:
-                dims = tuple(2**rng.randrange(20, 50) for _ in shape) or (2**40,)
+                dims = tuple(2 ** rng.randrange(20, 50) for _ in shape) or (2**40,)
                 parent.create_dataset(leaf, dims, "f8", chunks=tuple(1024 if i == 0 else 16 for i in range(len(dims))),
                                       compression=rng.choice((None, "gzip")))  # fmt: skip
             elif kind == 7:

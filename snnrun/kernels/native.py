@@ -475,7 +475,8 @@ def _counted(pathway: Pathway, parts: list[_Found]) -> Found:
     if not edges:
         return Found(0, 0, 0, True)
     shortest, longest = min(part.shortest for part in parts), max(part.longest for part in parts)
-    return Found(edges, max(shortest, pathway.delta), max(longest, pathway.delta), True)
+    least = int(pathway.delta)
+    return Found(edges, max(shortest, least), max(longest, least), True)
 
 
 def _sound(c: Connectivity, parts: list[_Found]) -> None:
