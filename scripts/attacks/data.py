@@ -102,7 +102,7 @@ def judged(job: Job) -> tuple[str, str, str]:
     path = folder / "net.yaml"
     path.write_text(HEAD + PLACES[place][0].replace("FILE", json.dumps(name)))
     make(folder / name)
-    said, seconds = [], []
+    said, seconds, unread = [], [], []
     for run in (False, True):
         began = time.monotonic()
         try:
@@ -110,6 +110,7 @@ def judged(job: Job) -> tuple[str, str, str]:
             estimate.estimate(loaded.spec, folder)
             if not run:
                 examined = network.examine(loaded.spec, folder)
+                unread = examined.unread
                 if examined.faults:
                     raise document.SpecError(examined.faults, loaded.document)
             else:
@@ -131,6 +132,8 @@ def judged(job: Job) -> tuple[str, str, str]:
     before, after = said
     if max(seconds) > SECONDS:
         return "slow", "other", f"validate {seconds[0]:.1f} s, simulate {seconds[1]:.1f} s"
+    if unread and not before:
+        return "too large for validate, which says so", "", ""
     if bool(before) != bool(after):
         return "verdicts differ", "other", f"validate: {before or 'valid'}\nsimulate: {after or 'done'}"
     if not before and any(foreign in how for foreign in FOREIGN):
