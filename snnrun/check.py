@@ -309,11 +309,12 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     post = _receiving(c, (*path, "post"), entry.post)
     _check_synapse(c, path, entry)
     c.drawable((*path, "delay"), entry.delay, "time")
-    _check_longest(c, (*path, "delay"), entry.delay)
     if isinstance(entry.delay, float):
         c.on_grid((*path, "delay"), entry.delay)
         if c.duration is not None and entry.delay >= c.duration:
             c.warn((*path, "delay"), "nothing arrives before the end of the run")
+    if not any(f.path == (*path, "delay") for f, is_warning in c.findings if not is_warning):
+        _check_longest(c, (*path, "delay"), entry.delay)
     rule = entry.connect
     from_file: set[str] = set()
     if rule.rule == "file":

@@ -4,7 +4,6 @@ Each is refused by `validate` as by `simulate`, with the same words, at its plac
 """
 
 import os
-import resource
 import struct
 import subprocess
 import sys
@@ -426,6 +425,14 @@ def test_a_file_that_unpacks_to_more_than_there_is_is_not_unpacked(tmp_path, use
         assert faults is faults_too is None
 
 
+BOUND = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+from snnrun.cli import main
+main()
+"""
+
+
 def test_the_process_needs_no_more_than_it_says(tmp_path):
     """The same with a bound on the memory of a process, which a library cannot evade."""
     gzip_bomb(tmp_path / "t.h5", ["pre", "post"])
@@ -433,10 +440,9 @@ def test_the_process_needs_no_more_than_it_says(tmp_path):
     for file in ("t.h5", "t.npz"):
         path = written(tmp_path, file, "edges")
         found = subprocess.run(
-            [sys.executable, "-m", "snnrun.cli", "validate", str(path)],
+            [sys.executable, "-c", BOUND, "validate", str(path)],
             capture_output=True,
             text=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30)),
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
         )
         assert "Traceback" not in found.stderr

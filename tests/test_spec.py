@@ -396,6 +396,12 @@ def test_a_mistake_is_shown_at_its_place_with_what_to_write(folder, old, new, me
     assert visible(said[0]["message"]) in shown
 
 
+@pytest.mark.parametrize("delay", ["1e300 s", "1e9 s", "100000.00005 s"])
+def test_a_delay_that_is_too_long_is_one_mistake(folder, delay):
+    objects, _ = found_in(folder, replaced("delay: 1.5 ms", f"delay: {delay}"))
+    assert [entry["path"] for entry in objects] == ["projections.exc.delay"]
+
+
 def test_a_misspelled_key_is_not_also_reported_as_missing(folder):
     objects, _ = found_in(folder, replaced("V_th:", "V_treshold:"))
     assert {entry["message"] for entry in objects} == {"unknown key"}

@@ -474,8 +474,7 @@ def _counted(pathway: Pathway, parts: list[_Found]) -> Found:
     edges = sum(part.edges for part in parts)
     if not edges:
         return Found(0, 0, 0, True)
-    shortest, longest = min(part.shortest for part in parts), max(part.longest for part in parts)
-    least = int(pathway.delta)
+    shortest, longest, least = min(part.shortest for part in parts), max(part.longest for part in parts), int(pathway.delta)
     return Found(edges, max(shortest, least), max(longest, least), True)
 
 
