@@ -80,20 +80,24 @@ def _written(job: Job) -> Path:
 
 def checked(job: Job) -> dict[str, Any]:
     """What `validate` and `plan` find in the file of a job."""
-    from snnrun import check, document, estimate, report
+    from snnrun import check, document, estimate, network, report
 
     path = _written(job)
     try:
         began = time.process_time()
         try:
             loaded = check.load(path)
+            found = network.examine(loaded.spec, path.parent)
+            if found.faults:
+                raise document.SpecError(found.faults, loaded.document)
         except document.SpecError as error:
             wrong = unlocated(error) or _unprintable(document.render(error.document, error.faults))
             return {"ending": "located error", "wrong": wrong, "small": False}
         expected = estimate.estimate(loaded.spec, path.parent)
         problem = estimate.too_large(expected)
         described = report.describe(loaded.spec, path.parent)
-        warnings = document.render(loaded.document, [*loaded.warnings, *([problem] if problem else [])], "warning")
+        said = [*loaded.warnings, *found.warnings, *([problem] if problem else [])]
+        warnings = document.render(loaded.document, said, "warning")
         wrong = _unprintable(warnings) or _unprintable("\n".join(report.lines(described)))
         json.dumps(described)
         if "jax" in sys.modules:
