@@ -167,6 +167,14 @@ def test_a_column_of_another_length_is_refused(tmp_path, file, use):
 
 # ---- arrays ----------------------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("file", ["t.npz", "t.h5"])
+def test_a_column_that_is_known_to_have_another_length_is_refused_however_long_it_is(tmp_path, file):
+    table(tmp_path / file, {"tau_ms": [20.0] * 100_000})
+    found = network.examine(check.load(written(tmp_path, file, "tau")).spec, tmp_path, most=4000)
+    assert [fault.message for fault in found.faults] == ["the column 'tau_ms' has 100,000 values, and there are 2 neurons"]
+    assert not found.unread
+
+
 NO_ROWS = {
     "two dimensions": np.zeros((2, 2)),
     "no dimension": np.array(1.0),
