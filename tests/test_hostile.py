@@ -421,8 +421,8 @@ def gzip_bomb(path, names):
 
 @pytest.mark.parametrize("use", ["edges", "trains", "tau"])
 def test_a_file_that_unpacks_to_more_than_there_is_is_not_unpacked(tmp_path, use, little):
-    """Two gigabytes a column in a few megabytes: validate says that it was not read, and simulate does not begin; where the length
-    of a column must be another one, both say that."""
+    """Two gigabytes a column in a few megabytes: validate says that it was not read, and simulate does not begin; where the
+    length of a column must be another one, both say that."""
     gzip_bomb(tmp_path / "t.h5", USES[use][2])
     path = written(tmp_path, "t.h5", use)
     (unread, faults, taken), (too_large, faults_too, taken_too) = (verdict(judge, path) for judge in (validated, simulated))
