@@ -503,7 +503,7 @@ def _print_summary(summary: Any, spec: Any, verbose: bool) -> None:
     if not math.isnan(summary.rate_hz):
         terminal.warn(f"{summary.spikes:,} spikes, {summary.rate_hz:.4g} Hz per recorded neuron")
     timings = "  ".join(f"{name} {seconds:.2f} s" for name, seconds in summary.seconds.items())
-    terminal.warn(f"{timings}  peak memory {estimate.size_text(summary.peak_memory_bytes)}")
+    terminal.warn(f"{timings}  peak memory {estimate.size_text(summary.peak_memory_bytes)}".strip())
     say(str(summary.results))
     if summary.picture is not None:
         say(str(summary.picture))

@@ -151,6 +151,19 @@ _MERGE = "tag:yaml.org,2002:merge"
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the types and scalars of the YAML 1.2 core schema; keys are text, whatever they look like."""
 
+    depth = 0  # of the node that is being read
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """A node, unless it lies too deep: seen while the text is read, since what is deep takes long to read."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark
+            fault = Fault((), "the file is nested too deeply", "", line=mark.line + 1, column=mark.column + 1)
+            raise SpecError([fault])
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         if not isinstance(node, yaml.MappingNode):
             raise yaml.constructor.ConstructorError(None, None, "a mapping is wanted", node.start_mark)

@@ -127,40 +127,42 @@ def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry
     """All parts of a network; building them adds to the warnings."""
     sizes = selection_sizes(spec)
 
-    def entry(section: str, key: tuple[str, ...], part: Any, path: Key, drawn: float, build: Callable[..., Any]) -> _Entry:
+    def entry(section: str, key: tuple[str, ...], part: Any, path: Key, size: int, drawn: float, build: Any) -> _Entry:
         files = list(referenced_files(part))
-        return _Entry(section, key, files, lambda: drawn + _cost(part, path, folder), build)
+        return _Entry(section, key, files, lambda: drawn + _cost(part, path, folder, size), build)
 
     for name, given in spec.populations.items():
         listed = len(given.times) if isinstance(getattr(given, "times", None), tuple) else 0
         drawn = 8.0 * given.size * (1 + len(neurons.MODELS[given.model].DRAWN) + 2 * listed)
         build = partial(population, spec, name, folder, warnings)
-        yield entry("populations", (name,), given, ("populations", name), drawn, build)
+        yield entry("populations", (name,), given, ("populations", name), given.size, drawn, build)
     for name, given in spec.inputs.items():
-        drawn = 8.0 * sum(part.size for part in parts(given.to, sizes)) * len(inputs.MODELS[given.model].DRAWN)
-        yield entry("inputs", (name,), given, ("inputs", name), drawn, partial(_input, spec, name, folder, sizes))
+        size = sum(part.size for part in parts(given.to, sizes))
+        drawn = 8.0 * size * len(inputs.MODELS[given.model].DRAWN)
+        yield entry("inputs", (name,), given, ("inputs", name), size, drawn, partial(_input, spec, name, folder, sizes))
     for section, name, given in spec.feeding:
         for target in dict.fromkeys(part.population for part in parts(targets(given), sizes)):
             build = partial(kinetics, spec, section, name, given, target, folder)
             both, path = {"synapse": given.synapse, "output": given.output}, (section, name)
-            yield entry("kinetics", (section, name, target), both, path, 16.0 * sizes[target], build)
+            yield entry("kinetics", (section, name, target), both, path, sizes[target], 16.0 * sizes[target], build)
     for name, projection in spec.projections.items():
         listed = projection.connect.rule != "file"
         drawn = math.inf if listed else 0.0  # edges that a rule draws are drawn when they are arranged
         build = partial(_projection, spec, name, folder, sizes, warnings)
-        yield entry("projections", (name,), projection.connect, ("projections", name, "connect"), drawn, build)
+        yield entry("projections", (name,), projection.connect, ("projections", name, "connect"), 0, drawn, build)
 
 
-def _cost(part: Any, path: Key, folder: Path) -> int:
-    """About the bytes that reading the files of a part takes."""
+def _cost(part: Any, path: Key, folder: Path, size: int) -> int:
+    """About the bytes that reading the files of a part takes; none for a column that is known not to have `size` values."""
     if isinstance(part, dict):
-        return sum(_cost(value, (*path, key), folder) for key, value in part.items())
+        return sum(_cost(value, (*path, key), folder, size) for key, value in part.items())
     if not isinstance(part, Frozen):
         return 0
     try:
         if isinstance(part, Column):
             table = tables.parameters(folder / part.file)
-            return table.cost([tables.found(table, part.column)])
+            column = tables.found(table, part.column)
+            return 0 if table.exact and table.length(column) != size else table.cost([column])
         if isinstance(part, connect.File):
             table = edges_table(part, folder)
             return table.cost(edges_columns(table)) + 40 * table.length("pre")
@@ -169,7 +171,7 @@ def _cost(part: Any, path: Key, folder: Path) -> int:
             return table.cost(TRAINS) + 40 * table.length("neuron")
     except tables.TableError as error:
         raise _fail((*path, "path" if isinstance(part, connect.File) else "file"), error.message, error.hint) from None
-    return sum(_cost(getattr(part, name), (*path, name), folder) for name in type(part).model_fields)
+    return sum(_cost(getattr(part, name), (*path, name), folder, size) for name in type(part).model_fields)
 
 
 def round_steps(times: Any, dt: float) -> Any:

@@ -165,11 +165,20 @@ class _Law(Frozen):
         return self
 
 
+_FAR, _HUGE = 1e6, 1e100  # shapes, scales and logarithms beyond have no use, and may be beyond a float
+
+
 def _positive_std(law: Any, zero_mean_allowed: bool) -> Any:
     if not plain(law.std) > 0:
         raise fault("std must be positive", "for a value that does not vary, write the value instead", at=("std",))
-    if not zero_mean_allowed and not plain(law.mean) > 0:
-        raise fault("mean must be positive for this distribution", at=("mean",))
+    if not zero_mean_allowed:
+        if not plain(law.mean) > 0:
+            raise fault("mean must be positive for this distribution", at=("mean",))
+        if not 1 / _FAR <= plain(law.std) / plain(law.mean) <= _FAR:
+            message = "std and mean are too far apart for this distribution"
+            raise fault(message, "the one is at most 1e6 times the other", at=("std",))
+        if not all(1 / _HUGE <= plain(value) <= _HUGE for value in (law.mean, law.std)):
+            raise fault("this is too large or too small for this distribution", at=("mean",))
     return law
 
 

@@ -103,7 +103,7 @@ REFUSED = {
     "an alias in itself": ("a: 1\nb: &b [1, *b]\n", 2, 4, "an alias that contains itself", ""),
     "a merge of itself": ("b: &b {<<: *b}\n", 1, 4, "an alias that contains itself", ""),
     "billions of nodes": (LAUGHS, 1, 1, "expand to more than 1,000,000 nodes", "put large arrays into files"),
-    "deep nesting": ("a: " + "[" * 600, 1, 1, "nested too deeply", ""),
+    "deep nesting": ("a: " + "[" * 600, 1, 103, "nested too deeply", ""),
     "deep aliases": (CHAIN, 1, 1, "nested too deeply", ""),
     "a merge of a scalar": ("<<: 3", 1, 5, "expected a mapping or list of mappings for merging", "<<: *lif"),
     "an unknown alias": ("a: *b", 1, 4, "undefined alias 'b'", "&name must stand above"),

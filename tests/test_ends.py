@@ -5,6 +5,7 @@ import gc
 import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -301,6 +302,18 @@ def test_a_snapshot_has_all_that_a_state_has(tmp_path):
         snapshot.restore(plan, taken._replace(variables={k: v for k, v in taken.variables.items() if k != "A/V"}))
     with pytest.raises(snapshot.Mismatch, match="wanted"):
         snapshot.restore(plan, taken._replace(variables=taken.variables | {"A/V": np.zeros(3)}))
+
+
+def test_samples_that_will_not_fit_on_the_disk_are_warned_of_before_the_start(tmp_path, short_chunks, monkeypatch):
+    said, free = [], shutil.disk_usage("/")._replace(free=1000)
+
+    class Watcher(run.Watcher):
+        def note(self, text):
+            said.append(text)
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
+    run.simulate(request(net(tmp_path)), Watcher())
+    assert [text for text in said if "the samples will take" in text and "has 1 kB left" in text]
 
 
 # ---- failures --------------------------------------------------------------------------------------------------------

@@ -548,6 +548,7 @@ def test_a_state_that_is_no_number_stops_the_run_and_says_which_and_when(tmp_pat
     """A frozen conductance that is far too large for the step: V alternates and grows."""
     text = f"""\
 duration: 100 ms
+precision: float64
 populations:
   T: {{size: 1, model: spike_times, times: [1 ms]}}
   N: {{size: 70, {NEST.replace("-55 mV", "1e305 V")}, conductance: frozen}}

@@ -167,6 +167,14 @@ def test_a_column_of_another_length_is_refused(tmp_path, file, use):
 
 # ---- arrays ----------------------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("file", ["t.npz", "t.h5"])
+def test_a_column_that_is_known_to_have_another_length_is_refused_however_long_it_is(tmp_path, file):
+    table(tmp_path / file, {"tau_ms": [20.0] * 100_000})
+    found = network.examine(check.load(written(tmp_path, file, "tau")).spec, tmp_path, most=4000)
+    assert [fault.message for fault in found.faults] == ["the column 'tau_ms' has 100,000 values, and there are 2 neurons"]
+    assert not found.unread
+
+
 NO_ROWS = {
     "two dimensions": np.zeros((2, 2)),
     "no dimension": np.array(1.0),
@@ -413,13 +421,14 @@ def gzip_bomb(path, names):
 
 @pytest.mark.parametrize("use", ["edges", "trains", "tau"])
 def test_a_file_that_unpacks_to_more_than_there_is_is_not_unpacked(tmp_path, use, little):
-    """Two gigabytes a column in a few megabytes: validate says that it was not read, and simulate does not begin."""
+    """Two gigabytes a column in a few megabytes: validate says that it was not read, and simulate does not begin; where the
+    length of a column must be another one, both say that."""
     gzip_bomb(tmp_path / "t.h5", USES[use][2])
     path = written(tmp_path, "t.h5", use)
     (unread, faults, taken), (too_large, faults_too, taken_too) = (verdict(judge, path) for judge in (validated, simulated))
     assert max(taken, taken_too) < MOST
     if use == "tau":
-        assert "268,435,456 values, and there are 2 neurons" in faults_too[0]["message"] and unread == ["t.h5"]
+        assert faults == faults_too and "268,435,456 values, and there are 2 neurons" in faults[0]["message"]
     else:
         assert unread[0] == "t.h5" and "of memory" in unread[1].message and "of memory" in too_large.message
         assert faults is faults_too is None

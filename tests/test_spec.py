@@ -115,6 +115,8 @@ WRONG = [
     ("tau: 20 ms", "tau: {gamma: {mean: ▶-1 ms, std: 1 ms}}", "mean must be positive for this distribution", ""),
     ("tau: 20 ms", "tau: {lognormal: {mean: ▶0 ms, std: 1 ms}}", "mean must be positive for this distribution", ""),
     ("tau: 20 ms", "tau: {exponential: {mean: ▶0 ms}}", "mean must be positive for this distribution", ""),
+    ("tau: 20 ms", "tau: {gamma: {mean: 1 ms, std: ▶1e-300 ms}}", "std and mean are too far apart", "at most 1e6"),
+    ("tau: 20 ms", "tau: {lognormal: {mean: ▶1e200 ms, std: 1e200 ms}}", "too large or too small for this distribution", ""),
     ("tau: 20 ms", "tau: {uniform: {low: ▶2 ms, high: 2 ms}}", "low must lie below high", ""),
     ("std: 2 mV", "std: 2 mV, ▶redraw: {}", "bounds need min or max", "write {min: ..., max: ...}"),
     ("std: 2 mV", "std: 2 mV, clip: {▶mn: 1 mV}", "mn: unknown key", "did you mean min?"),

@@ -107,12 +107,12 @@ def judged(job: Job) -> tuple[str, str, str]:
         began = time.monotonic()
         try:
             loaded = check.load(path)
-            estimate.estimate(loaded.spec, folder)
             if not run:
-                examined = network.examine(loaded.spec, folder)
-                unread = examined.unread
-                if examined.faults:
-                    raise document.SpecError(examined.faults, loaded.document)
+                found = network.examine(loaded.spec, folder)
+                unread = found.unread
+                if found.faults:
+                    raise document.SpecError(found.faults, loaded.document)
+                estimate.estimate(loaded.spec, folder, longest=found.delays)
             else:
                 try:
                     plan = lower.lower(network.build(loaded.spec, folder), True, "native", 1, False)

@@ -87,18 +87,17 @@ def checked(job: Job) -> dict[str, Any]:
         began = time.process_time()
         try:
             loaded = check.load(path)
-            examined = network.examine(loaded.spec, path.parent)
-            if examined.faults:
-                raise document.SpecError(examined.faults, loaded.document)
+            found = network.examine(loaded.spec, path.parent)
+            if found.faults:
+                raise document.SpecError(found.faults, loaded.document)
         except document.SpecError as error:
             wrong = unlocated(error) or _unprintable(document.render(error.document, error.faults))
             return {"ending": "located error", "wrong": wrong, "small": False}
-        expected = estimate.estimate(loaded.spec, path.parent, longest=examined.delays)
+        expected = estimate.estimate(loaded.spec, path.parent, longest=found.delays)
         problem = estimate.too_large(expected)
         described = report.describe(loaded.spec, path.parent)
-        warnings = document.render(
-            loaded.document, [*loaded.warnings, *examined.warnings, *([problem] if problem else [])], "warning"
-        )
+        said = [*loaded.warnings, *found.warnings, *([problem] if problem else [])]
+        warnings = document.render(loaded.document, said, "warning")
         wrong = _unprintable(warnings) or _unprintable("\n".join(report.lines(described)))
         json.dumps(described)
         if "jax" in sys.modules:
