@@ -457,6 +457,8 @@ def _explained(error: Exception) -> _Explained | None:
         return _of_the_system(error)
     if isinstance(error, MemoryError):
         return _sentence("there is not enough memory", "see snnrun plan for an estimate", 1)
+    if isinstance(error, ImportError):  # a library that the system cannot load, as where memory is limited
+        return _sentence(f"{error.name or 'a library'} cannot be loaded: {error}", "", 1)
     return None
 
 

@@ -1,8 +1,8 @@
 """What asks a run to stop: signals, and a limit on its time.
 
-SIGTERM, SIGHUP and SIGUSR1 are what batch systems send before they kill; SIGINT is Ctrl-C. While steps are taken a signal only
-leaves a mark, which is looked at between two chunks of steps. In all other phases, which leave nothing behind that would be worth
-keeping, it raises Stopped at once. A second Ctrl-C ends the process there and then.
+SIGTERM, SIGHUP and SIGUSR1 are what batch systems send before they kill, SIGXCPU comes at a limit on the processor time, and SIGINT
+is Ctrl-C. While steps are taken a signal only leaves a mark, which is looked at between two chunks of steps. In all other phases,
+which leave nothing behind that would be worth keeping, it raises Stopped at once. A second Ctrl-C ends the process there and then.
 """
 
 import os
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU")
 INTERRUPTED, STOPPED = 130, 75  # exit codes: by Ctrl-C; by others, to be begun again (EX_TEMPFAIL)
 MARGIN = 5.0  # seconds that are kept for the end of a run, beside what the last checkpoints took
 
@@ -28,6 +28,12 @@ class Stopped(BaseException):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def _unraisable(found: "sys.UnraisableHookArgs") -> None:
+    """Say nothing of a Stopped that was raised where nothing can be, in a finaliser or a callback: it has left its mark."""
+    if not isinstance(found.exc_value, Stopped):
+        sys.__unraisablehook__(found)
 
 
 class Stop:
@@ -46,6 +52,7 @@ class Stop:
 
     def listen(self) -> None:
         """Take over the signals of this process. What its parent has it ignore, like nohup, stays ignored; but for Ctrl-C."""
+        sys.unraisablehook = _unraisable
         for name in SIGNALS:
             number = getattr(signal, name)
             if name == "SIGINT" or signal.getsignal(number) is not signal.SIG_IGN:

@@ -532,6 +532,30 @@ def test_a_signal_before_the_first_step_ends_a_run_with_its_own_exit_code(tmp_pa
     assert child.returncode == 75 and "stopped by SIGTERM" in said
 
 
+def test_a_signal_that_a_library_swallows_leaves_no_traceback():
+    """Raised in a finaliser or a callback, it is printed and forgotten by Python; the mark that it leaves is not."""
+    program = """if True:
+        import os, signal
+        from snnrun.signals import Stop
+        class Swallows:
+            def __del__(self): os.kill(os.getpid(), signal.SIGTERM)
+        stop = Stop()
+        stop.listen()
+        Swallows()
+        print(stop.requested(), stop.code)
+    """
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("True 75\n", "")
+
+
+def test_a_limit_on_the_processor_time_is_a_signal_like_others(tmp_path):
+    code = "from resource import *; setrlimit(RLIMIT_CPU, (4, 60)); from snnrun.__main__ import main; main()"
+    (tmp_path / "long.yaml").write_text(LONG)
+    command = [sys.executable, "-c", code, "simulate", "long.yaml", "-o", "l.h5", "--no-plot"]
+    child = subprocess.run(command, cwd=tmp_path, timeout=100, capture_output=True, text=True)
+    assert child.returncode == 75 and "stopped by SIGXCPU" in child.stderr
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_after_the_end_comes_too_late(name):
     kill = f"atexit.register(os.kill, os.getpid(), signal.{name})"
@@ -559,7 +583,8 @@ def test_a_limit_on_the_time_ends_a_run_with_a_checkpoint(tmp_path):
     assert child.returncode == 75 and "stopped by time limit" in said
 
 
-def test_a_process_that_ignores_hangups_goes_on_ignoring_them():
+def test_a_process_that_ignores_hangups_goes_on_ignoring_them(monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # put back at the end
     before = {name: signal.getsignal(getattr(signal, name)) for name in signals.SIGNALS}
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -98,10 +98,16 @@ def _limited(limit: Limit, wanted: reference.Reference) -> Iterator[Outcome]:
         if _never_began(ended):
             yield Outcome(f"{limit.name}: Python did not begin")
             return
+        if kind and limit.name in ("RLIMIT_AS", "RLIMIT_DATA") and any(word in ended.err for word in _LIBRARIES):
+            yield Outcome(f"{limit.name}: a library gave up")
+            return
         if not kind and ended.code == 0 and (words := reference.differs(place / "out.h5", wanted)):
             kind = "differs"
         how = f"{ended.command}  # under {limit.name} {limit.value} {limit.environment}"
         yield Outcome(f"{limit.name}: exit code {ended.code}", kind, words, how, {"net.yaml": wanted.text})
+
+
+_LIBRARIES = ("LLVM ERROR: pthread_create failed", "low_level_alloc.cc", "OpenBLAS blas_thread_init: pthread_create failed")
 
 
 def _never_began(ended: children.Ended) -> bool:
