@@ -1,8 +1,9 @@
 """What asks a run to stop: signals, and a limit on its time.
 
-SIGTERM, SIGHUP and SIGUSR1 are what batch systems send before they kill, SIGXCPU comes at a limit on the processor time, and SIGINT
-is Ctrl-C. While steps are taken a signal only leaves a mark, which is looked at between two chunks of steps. In all other phases,
-which leave nothing behind that would be worth keeping, it raises Stopped at once. A second Ctrl-C ends the process there and then.
+SIGTERM, SIGHUP and SIGUSR1 are what batch systems send before they kill, SIGXCPU comes at a limit on the processor time, and
+SIGINT is Ctrl-C. While steps are taken a signal only leaves a mark, which is looked at between two chunks of steps. In all other
+phases, which leave nothing behind that would be worth keeping, it raises Stopped at once. A second Ctrl-C ends the process there
+and then.
 """
 
 import os
