@@ -31,7 +31,7 @@ def attack(tries: int, seed: int, folder: Path) -> Iterator[Outcome]:
     small: list[Job] = []
     with tempfile.TemporaryDirectory() as scratch:
         jobs = [Job(seed, number, scratch) for number in range(tries)]
-        for job, answer in served(checked, jobs, SECONDS, spare=SPARE):
+        for job, answer in served(checked, jobs, 4 * SECONDS, spare=SPARE):
             if isinstance(answer, dict) and answer["small"]:
                 small.append(job)
             yield _outcome(job, answer, "validate")
