@@ -47,6 +47,7 @@ def child(file: Path) -> Iterator[None]:
 
 
 def _limit(file: Path) -> None:
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)  # a library that finds no end never comes to a handler
     size = file.stat().st_size if file.is_file() else 0
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limits = {
