@@ -46,7 +46,9 @@ def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None
         return done._replace(picture=picture)
     earlier = earlier_checkpoint(request, identity) if request.resume else None
     watcher.stage("starting JAX")
-    device, kernel, threads = _machine(request, watcher)
+    with stop.deferred():
+        device, kernel, threads = _machine(request, watcher)
+    stop.check()
     expected, spare = _expected(request, kernel, threads, watcher)
     clock.lap("import")
     watcher.stage("building the network")
@@ -60,7 +62,7 @@ def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None
         checkpoint.remove(request.output)
     durable = request.resume or request.every is not None
     with (
-        stop.between_chunks(),
+        stop.deferred(),
         results.Writer(request.output, plan.structure, meta, request.compress, position, durable) as writer,
     ):
         _run(plan, writer, watcher, clock, Keeper(request, plan, writer, identity, earlier, watcher), stop, earlier)

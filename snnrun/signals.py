@@ -1,9 +1,9 @@
 """What asks a run to stop: signals, and a limit on its time.
 
 SIGTERM, SIGHUP and SIGUSR1 are what batch systems send before they kill, SIGXCPU comes at a limit on the processor time, and
-SIGINT is Ctrl-C. While steps are taken a signal only leaves a mark, which is looked at between two chunks of steps. In all other
-phases, which leave nothing behind that would be worth keeping, it raises Stopped at once. A second Ctrl-C ends the process there
-and then.
+SIGINT is Ctrl-C. While steps are taken a signal only leaves a mark, which is looked at between two chunks of steps; while JAX is
+loaded, too, because the initialisation of a library in C++ may abort the process over an exception. In all other phases, which
+leave nothing behind that would be worth keeping, it raises Stopped at once. A second Ctrl-C ends the process there and then.
 """
 
 import os
@@ -91,8 +91,13 @@ class Stop:
             print(f"snnrun: stopped by {stopped.reason}", file=sys.stderr, flush=True)
         os._exit(self.code)
 
+    def check(self) -> None:
+        """Raise Stopped if a signal has left its mark."""
+        if self.reason is not None:
+            raise Stopped(self.reason)
+
     @contextmanager
-    def between_chunks(self) -> Iterator[None]:
+    def deferred(self) -> Iterator[None]:
         """While this lasts, a signal does no more than leave its mark."""
         self._at_once, self._last_look = False, time.monotonic()
         try:

@@ -583,6 +583,21 @@ def test_a_limit_on_the_time_ends_a_run_with_a_checkpoint(tmp_path):
     assert child.returncode == 75 and "stopped by time limit" in said
 
 
+def test_no_signal_is_raised_into_the_loading_of_jax(tmp_path, short_chunks, monkeypatch):
+    """The initialisation of a library in C++ may abort the process over an exception."""
+    stop, heard = Stop(), []
+
+    def loading(request_, watcher):
+        stop._heard(signal.SIGTERM, None)
+        heard.append(stop.reason)
+        return "cpu", "xla", 1
+
+    monkeypatch.setattr(run, "_machine", loading)
+    with pytest.raises(signals.Stopped):
+        run.simulate(request(net(tmp_path)), stop=stop)
+    assert heard == ["SIGTERM"]
+
+
 def test_a_process_that_ignores_hangups_goes_on_ignoring_them(monkeypatch):
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # put back at the end
     before = {name: signal.getsignal(getattr(signal, name)) for name in signals.SIGNALS}
@@ -591,9 +606,11 @@ def test_a_process_that_ignores_hangups_goes_on_ignoring_them(monkeypatch):
         stop = Stop()
         stop.listen()
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        with stop.between_chunks():
+        with stop.deferred():
             os.kill(os.getpid(), signal.SIGTERM)
             assert stop.requested() and stop.reason == "SIGTERM" and stop.code == 75
+        with pytest.raises(signals.Stopped):
+            stop.check()
         with pytest.raises(signals.Stopped):
             os.kill(os.getpid(), signal.SIGUSR1)
     finally:
