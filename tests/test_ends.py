@@ -199,6 +199,19 @@ def test_a_checkpoint_that_is_damaged_makes_way_for_the_one_before_it(tmp_path, 
     assert digests(tmp_path / "r.h5") == digests(tmp_path / "whole.h5")
 
 
+def test_a_run_does_not_go_on_with_a_recording_that_is_damaged(tmp_path, short_chunks):
+    path, partial = net(tmp_path), tmp_path / "r.h5.partial"
+    with pytest.raises(run.Ended):
+        run.simulate(request(path, resume=True), stop=StopsAt(5))
+    with h5py.File(partial) as file:
+        place = file["spikes/A/timestamps"].id.get_chunk_info(0).byte_offset
+    content = bytearray(partial.read_bytes())
+    content[place + 3] ^= 1
+    partial.write_bytes(content)
+    with pytest.raises(results.WriteError, match="r.h5.partial cannot be written"):
+        run.simulate(request(path, resume=True))
+
+
 def test_two_damaged_checkpoints_are_said_to_be_and_nothing_is_lost(tmp_path, short_chunks):
     path = net(tmp_path)
     with pytest.raises(run.Ended):

@@ -172,6 +172,17 @@ def test_a_file_that_others_tamper_with_is_said_to_be(tmp_path, what):
         assert path.read_bytes() == b"something else"
 
 
+def test_a_file_that_was_cut_short_and_grows_again_is_said_to_be(tmp_path):
+    opened = Store(tmp_path / "file", True)
+    opened.write(b"x" * 10_000)
+    opened.commit()
+    os.truncate(tmp_path / "file", 5)
+    opened.write(b"y" * 20_000)
+    with pytest.raises(OSError, match="cut short"):
+        opened.commit()
+    opened.close()
+
+
 def test_a_ctrl_c_within_a_write_is_raised_by_the_commit(tmp_path, monkeypatch):
     opened = Store(tmp_path / "file", True)
     monkeypatch.setattr(store.os, "pwrite", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))

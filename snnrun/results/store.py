@@ -52,7 +52,7 @@ class Store:
             self._release()
             raise
         self._at = 0
-        self._end = self._committed = os.fstat(self._file).st_size
+        self._end = self._committed = self._length = os.fstat(self._file).st_size  # the last is what has been written so far
         self._pages: dict[int, bytearray] = {}  # what is not in the file yet
         self._error: BaseException | None = None
 
@@ -170,7 +170,9 @@ class Store:
         held = len(data) if self._error is not None else max(0, min(kept - at, len(data)))
         if held < len(data):
             try:
+                self._whole()
                 _written(self._file, data[held:], at + held)
+                self._length = max(self._length, at + len(data))
             except OSError as error:  # HDF5 may want to read it again before it is done
                 self._error, held = error, len(data)
         done = 0
@@ -207,7 +209,11 @@ class Store:
             raise FileNotFoundError(None, "it was removed while the run was going on") from None
         if (mine.st_dev, mine.st_ino) != (found.st_dev, found.st_ino):
             raise FileExistsError(None, "it was replaced while the run was going on")
-        if mine.st_size < self._committed:
+        self._whole()
+
+    def _whole(self) -> None:
+        """That the file is as long as it was made; looked at before it is made longer, which would hide that it was not."""
+        if os.fstat(self._file).st_size < self._length:
             raise OSError(None, "it was cut short by somebody else while the run was going on")
 
 
