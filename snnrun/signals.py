@@ -61,15 +61,16 @@ class Stop:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if name == "SIGINT" and self.reason == "SIGINT" and not self._at_once:
+        if name == "SIGINT" and self.reason == "SIGINT":
             try:
                 restored = b"\x1b[?25h" if os.isatty(2) else b""  # a progress bar hides the cursor
                 os.write(2, restored + b"\nsnnrun: interrupted twice; what was written so far stays in the .partial file\n")
             finally:
                 os._exit(INTERRUPTED)
-        self.reason = self.reason or name
-        if self._at_once:
-            raise Stopped(self.reason)
+        if self.reason is None:
+            self.reason = name
+            if self._at_once:  # once: a second one would meet what the first has set off
+                raise Stopped(name)
 
     def elapsed(self) -> float:
         """Seconds since the start of the process."""

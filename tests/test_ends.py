@@ -624,6 +624,9 @@ def test_a_process_that_ignores_hangups_goes_on_ignoring_them(monkeypatch):
             assert stop.requested() and stop.reason == "SIGTERM" and stop.code == 75
         with pytest.raises(signals.Stopped):
             stop.check()
+        os.kill(os.getpid(), signal.SIGUSR1)  # says nothing new
+        stop = Stop()
+        stop.listen()
         with pytest.raises(signals.Stopped):
             os.kill(os.getpid(), signal.SIGUSR1)
     finally:
