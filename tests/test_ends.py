@@ -157,28 +157,27 @@ def test_a_longer_duration_goes_on_with_a_complete_run(tmp_path, short_chunks):
         run.simulate(request(path, resume=True))
 
 
-def test_checkpoints_in_model_time_lie_on_its_grid(tmp_path, short_chunks, monkeypatch):
-    path, steps, write = net(tmp_path), [], checkpoint.write
+@pytest.fixture
+def written(monkeypatch):
+    """The steps of which checkpoints are written."""
+    steps, write = [], checkpoint.write
 
     def noted(results_, made):
         steps.append(made.snapshot.step)
         write(results_, made)
 
     monkeypatch.setattr(checkpoint, "write", noted)
-    run.simulate(request(path, every=Every(model=13.0)))
-    assert steps == [130, 260, 390, 520, 600]
+    return steps
 
 
-def test_checkpoints_in_wall_time_come_while_the_run_goes_on(tmp_path, short_chunks, monkeypatch):
-    path, steps, write = net(tmp_path), [], checkpoint.write
+def test_checkpoints_in_model_time_lie_on_its_grid(tmp_path, short_chunks, written):
+    run.simulate(request(net(tmp_path), every=Every(model=13.0)))
+    assert written == [130, 260, 390, 520, 600]
 
-    def noted(results_, made):
-        steps.append(made.snapshot.step)
-        write(results_, made)
 
-    monkeypatch.setattr(checkpoint, "write", noted)
-    run.simulate(request(path, every=Every(wall=1e-9)))
-    assert len(steps) > 3 and steps == sorted(set(steps)) and steps[-1] == 600
+def test_checkpoints_in_wall_time_come_while_the_run_goes_on(tmp_path, short_chunks, written):
+    run.simulate(request(net(tmp_path), every=Every(wall=1e-9)))
+    assert len(written) > 3 and written == sorted(set(written)) and written[-1] == 600
 
 
 @pytest.mark.parametrize("damage", ["cut short", "a byte changed", "empty", "gone"])
