@@ -43,6 +43,7 @@ def completed(request: Request, identity: str) -> Summary | None:
             raise Refused(f"{request.output} is complete, with {units.show(found.duration, 'time')}", hint)
         if reached < wanted:
             return None
+        found.verify()
         counts, known = found.spike_counts(), found.provenance
     exposure = sum(count.size * (count.stop - count.start) * 1e-3 for count in counts.values())
     spikes = sum(count.spikes for count in counts.values())

@@ -211,6 +211,18 @@ def test_a_run_does_not_go_on_with_a_recording_that_is_damaged(tmp_path, short_c
         run.simulate(request(path, resume=True))
 
 
+def test_complete_results_that_are_damaged_are_not_said_to_be_complete(tmp_path, short_chunks):
+    path, output = net(tmp_path), tmp_path / "r.h5"
+    run.simulate(request(path, resume=True))
+    with h5py.File(output) as file:
+        place = file["report/A/data"].id.get_chunk_info(0).byte_offset
+    content = bytearray(output.read_bytes())
+    content[place + 3] ^= 1
+    output.write_bytes(content)
+    with pytest.raises(results.ResultsError, match="r.h5 is damaged"):
+        run.simulate(request(path, resume=True))
+
+
 def test_two_damaged_checkpoints_are_said_to_be_and_nothing_is_lost(tmp_path, short_chunks):
     path = net(tmp_path)
     with pytest.raises(run.Ended):

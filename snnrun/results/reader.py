@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snnrun.results.layout import SCHEMA, partial_path
+from snnrun.results.layout import SCHEMA, partial_path, read_through
 from snnrun.results.store import recover
 
 
@@ -329,6 +329,11 @@ class Results:
 
         _group(self._file, "snnrun", "monitors").visititems(visit)
         return found
+
+    @_readable
+    def verify(self) -> None:
+        """Read all of it against its checksums. Raises ResultsError where something is damaged."""
+        read_through(self._file)
 
     @property
     def _config(self) -> Any:

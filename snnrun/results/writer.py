@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snnrun.results.layout import SCHEMA, partial_path
+from snnrun.results.layout import SCHEMA, partial_path, read_through
 from snnrun.results.store import Busy, Store, remove
 
 _MAGIC, _VERSION = np.uint32(0x0A7A), np.array([0, 1], np.uint32)
@@ -198,8 +198,7 @@ class Writer:
             if data.shape[0] < position.lengths.get(name, 0):
                 raise WriteError(f"{partial_path(self.path)} has lost a part of {name}, and the run cannot go on from there")
             data.resize(position.lengths.get(name, 0), axis=0)
-            for begin in range(0, data.shape[0], data.chunks[0]):  # checksums tell what others have done to the file meanwhile
-                _ = data[begin : begin + data.chunks[0]]
+        read_through(self._file)  # checksums tell what others have done to the file meanwhile
         for rate in self._rates:
             rate.count, rate.steps = position.bins[rate.data.name]
             rate.data.attrs.pop("last_bin", None)
