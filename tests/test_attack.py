@@ -9,7 +9,11 @@ from attacks import data, failures, files, interrupts, kills, limits, mutations,
 from attacks.outcomes import Outcome
 from attacks.served import Died, Hung, Raised, served
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits, signals and pipes as Linux has them")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="limits, signals and pipes as Linux has them"),
+    # children become other programs at once, so that a JAX that other tests have loaded does not matter to them
+    pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning"),
+]
 
 SMALL = ("native",), ("drawn",), "400 ms"  # kernels, networks, duration: those of failures and limits
 
