@@ -38,7 +38,7 @@ def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None
     """
     watcher, stop, clock, created = watcher or Watcher(), stop or Stop(), _Clock(), datetime.now(UTC)
     picture = _accepted(request := _resolved(request))
-    identity = identity_of(request)
+    identity = identity_of(request) if request.resume else ""  # it takes reading all files
     if request.resume and (done := completed(request, identity)) is not None:
         watcher.note(f"{request.output} is complete already")
         if picture is not None and not picture.exists():
@@ -53,6 +53,7 @@ def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None
     clock.lap("import")
     watcher.stage("building the network")
     plan = _plan(request, expected, kernel, threads, spare, watcher, clock)
+    identity = identity or identity_of(request)
     facts = _facts(request, plan, device, threads, expected)
     watcher.begin(facts)
     _say_beginning(request, earlier, expected, watcher)

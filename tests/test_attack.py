@@ -26,7 +26,7 @@ def tally(tmp_path, found):
     return counted
 
 
-def test_mutated_network_files_are_valid_or_show_where_they_are_wrong(tmp_path):
+def test_mutated_network_files_are_valid_or_show_where_they_are_wrong(tmp_path, native):
     counted = tally(tmp_path, files.attack(300, 1, tmp_path))
     assert counted.endings["validate: located error"] > 100
     assert counted.endings["validate: valid"] > 10

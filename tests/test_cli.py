@@ -216,7 +216,7 @@ def test_a_long_network_file_fits_into_the_results(folder, size):
     assert call("info", "results.h5", "--yaml").stdout == text
 
 
-@pytest.mark.parametrize(("asked", "device"), [("nonsense", "auto"), ("cuda", "auto"), ("cpu", "gpu")])
+@pytest.mark.parametrize(("asked", "device"), [("nonsense", "auto"), ("rocm", "auto"), ("cpu", "gpu")])
 def test_a_device_that_is_not_there_is_said_with_what_hides_it(asked, device):
     program = "import sys; from snnrun import run\ntry: run.start_jax(sys.argv[1], 1)\n"
     program += "except run.Refused as error: print(error.message, error.hint, sep='; ')"

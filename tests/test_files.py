@@ -77,7 +77,7 @@ def test_validate_reads_values_and_says_which_it_has_not_read(folder, monkeypatc
     (folder / "net.yaml").write_text(text)
     result = call("validate", "net.yaml")
     assert result.exit_code == 2 and "neuron is 7 in line 2 of t.csv" in result.stderr
-    assert call("simulate", "net.yaml", "--no-plot").stderr == result.stderr
+    assert call("simulate", "net.yaml", "--no-plot", "--kernel", "xla").stderr == result.stderr
     monkeypatch.setattr(network.examine, "__defaults__", (0,))
     result = call("validate", "net.yaml")
     assert result.exit_code == 0 and "the values of t.csv were not checked" in result.stderr

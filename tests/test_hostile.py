@@ -13,8 +13,10 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from snnrun import check, document, estimate, lower, network
+from snnrun.cli import app
 from snnrun.document import SpecError
 
 MOST = 64 * 2**20  # bytes that a refusal may take
@@ -391,6 +393,17 @@ def test_what_is_no_file_is_not_opened(tmp_path, file, use):
             (tmp_path / file).unlink()
         make()
         assert "there is no file" in refusal(path, USES[use][1])
+
+
+def test_a_terabyte_of_nothing_is_not_gone_through(tmp_path, monkeypatch):
+    (tmp_path / "t.csv").write_text("pre,post\n")
+    path = written(tmp_path, "t.csv", "edges")
+    os.truncate(tmp_path / "t.csv", 2**40)
+    unread, faults, taken = verdict(validated, path)
+    assert unread[0] == "t.csv" and faults is None and taken < MOST
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["simulate", "net.yaml", "--no-plot"])
+    assert done.exit_code == 2 and "line 2 of t.csv is too long" in done.stderr
 
 
 # ---- bombs: little in the file, much when it is read -------------------------------------------------------------------

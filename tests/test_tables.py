@@ -146,6 +146,7 @@ BROKEN = {
     "nothing": ("", "t.csv has no column 'pre': it is empty"),
     "comments alone": ("# nothing\n", "t.csv has no column 'pre'"),
     "a long line": ("x" * (1 << 24), "line 1 of t.csv is too long"),
+    "a long third line": (f"pre,post,weight_mV\n0,1,2\n{' ' * (1 << 24)}\n", "line 3 of t.csv is too long"),
     "a long cell": (f"pre,post,weight_mV\n0,1,{'x' * 200_000}\n", "t.csv cannot be read: field larger than field limit"),
     "no text": ("pre\0,post,weight_mV\n0,1,\0\n", "t.csv"),
 }
@@ -164,6 +165,12 @@ def test_other_encodings_are_named(tmp_path, encoding):
 
 def test_a_table_without_rows_is_one(tmp_path):
     assert read(text(tmp_path / "t.csv", "x_ms,y_mV\n"), "x_ms", "y_mV") == {"x_ms": [], "y_mV": []}
+
+
+def test_the_lines_of_a_huge_table_are_estimated(tmp_path, monkeypatch):
+    monkeypatch.setattr("snnrun.tables.csv._COUNTED", 1 << 20)
+    found = tables.edges(text(tmp_path / "t.csv", "pre,post\n" + "1,2\n" * (1 << 20)))
+    assert found.length("pre") == pytest.approx(1 << 20, rel=1e-4) and found.read(["pre"])["pre"].size == 1 << 20
 
 
 def test_many_rows_are_read_as_few_are(tmp_path):

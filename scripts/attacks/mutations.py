@@ -5,6 +5,7 @@ Everything is drawn from a random.Random that the caller gives, so that a file f
 
 import copy
 import json
+import math
 import re
 import re._constants as sre
 import re._parser as regex
@@ -210,13 +211,21 @@ def _rename(rng: Random, root: Tree, parent: Any, key: Any, places: list[Any]) -
         parent[rng.choice((*odd, *keys))] = parent.pop(key)
 
 
+def _as_float(value: int | float) -> tuple[float, float]:
+    """A number 10^30 times as large, and the same as a float; an integer may be too large for either."""
+    try:
+        return value * 1e30, float(value)
+    except OverflowError:
+        return math.inf, math.inf
+
+
 def _number(rng: Random, root: Tree, parent: Any, key: Any, places: list[Any]) -> None:
     """Another number before the same unit, or another unit behind the same number."""
     value = parent[key]
     if isinstance(value, bool) or value is None:
         parent[key] = not value
     elif isinstance(value, int | float):
-        parent[key] = rng.choice((-value, value * 10, value + 1, value - 1, value * 1e30, float(value), str(value), 0, 10**12))
+        parent[key] = rng.choice((-value, value * 10, value + 1, value - 1, *_as_float(value), str(value), 0, 10**12))
     elif isinstance(value, str) and (found := re.fullmatch(r"([-+.\deE]+)\s*(\w+)", value)):
         number, unit = found.groups()
         if rng.random() < 0.6:

@@ -22,6 +22,7 @@ _CERTAIN = (",", ";", "\t")
 _SEPARATORS = (*_CERTAIN, " ")  # blanks stand around names as well: they count where nothing else does
 _SPOKEN = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "blanks"}
 _LINE = 1 << 24  # characters of a line
+_COUNTED = 1 << 26  # bytes whose lines are counted; a longer file has as many lines per byte as its beginning
 _BLOCK = 1 << 10  # rows at a time: more are slower, for the sake of Python's collector
 _COST = 8  # bytes of numbers that are read in the time of one byte of text
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
@@ -43,8 +44,8 @@ def open(path: Path, only: Only | None = None) -> Table:
 
     def length(column: str) -> int:
         with path.open("rb") as stream:
-            lines = sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
-        return max(lines - layout.skipped, 0)
+            lines = sum(block.count(b"\n") for block in islice(iter(lambda: stream.read(1 << 20), b""), _COUNTED >> 20))
+        return max(lines * max(path.stat().st_size // _COUNTED, 1) - layout.skipped, 0)
 
     def read(wanted: list[str]) -> dict[str, NDArray[Any]]:
         with reading(path), _text(path) as stream:
@@ -52,7 +53,7 @@ def open(path: Path, only: Only | None = None) -> Table:
 
     def place(row: int) -> str:
         with reading(path), _text(path) as stream:
-            found = next(islice(_kept(_numbered(stream, layout), layout, path.name, only), row, None), None)
+            found = next(islice(_kept(_numbered(stream, layout, path.name), layout, path.name, only), row, None), None)
         return "at its end" if found is None else f"in line {found[0]}"
 
     return Table(path.name, layout.columns, length, lambda wanted: _COST * path.stat().st_size, read, place, exact=False)
@@ -63,7 +64,7 @@ def texts(path: Path, wanted: list[str]) -> Iterator[tuple[int, list[str | None]
     with reading(path), _text(path) as stream:
         layout = _layout(stream, path.name)
         places = [layout.columns.index(column) if column in layout.columns else None for column in wanted]
-        for line, row in _numbered(stream, layout):
+        for line, row in _numbered(stream, layout, path.name):
             _sound(row, layout, path.name, line)
             yield line, [None if place is None else row[place].strip() for place in places]
 
@@ -78,9 +79,7 @@ def _text(path: Path) -> TextIO:
 def _layout(stream: TextIO, name: str) -> _Layout:
     """How a table is written, by its first lines."""
     first, comment, skipped = "", "", 0
-    while line := stream.readline(_LINE):
-        if len(line) == _LINE:
-            raise TableError(f"line {skipped + 1} of {name} is too long", "write one line per row")
+    for line in _bounded(stream, name):
         if _counts(line):
             first = line
             break
@@ -124,22 +123,30 @@ def _all_numbers(line: str) -> bool:
     return any(all(map(_NUMBER.fullmatch, cells)) for s in _SEPARATORS if len(cells := _cells(line, s)) > 1)
 
 
+def _bounded(stream: TextIO, name: str) -> Iterator[str]:
+    """The lines of a table, none of them so long that it fills the memory."""
+    for number, line in enumerate(iter(lambda: stream.readline(_LINE), ""), 1):
+        if len(line) == _LINE:
+            raise TableError(f"line {number} of {name} is too long", "write one line per row")
+        yield line
+
+
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
 
-def _lines(stream: TextIO, layout: _Layout) -> Iterator[str]:
+def _lines(stream: TextIO, layout: _Layout, name: str) -> Iterator[str]:
     """The lines that are of rows."""
-    lines = (line for line in islice(stream, layout.skipped, None) if _counts(line))
+    lines = (line for line in islice(_bounded(stream, name), layout.skipped, None) if _counts(line))
     return (line.strip(" \r\n") for line in lines) if layout.separator == " " else lines
 
 
-def _numbered(stream: TextIO, layout: _Layout) -> Iterator[tuple[int, Row]]:
+def _numbered(stream: TextIO, layout: _Layout, name: str) -> Iterator[tuple[int, Row]]:
     """The same with the line in which a row ends, as an editor counts: slower."""
     number = layout.skipped
 
     def lines() -> Iterator[str]:
         nonlocal number
-        for line in islice(stream, layout.skipped, None):
+        for line in islice(_bounded(stream, name), layout.skipped, None):
             number += 1
             if _counts(line):
                 yield line.strip(" \r\n") if layout.separator == " " else line
@@ -169,10 +176,10 @@ def _numbers(stream: TextIO, layout: _Layout, wanted: list[str], name: str, only
     places = [layout.columns.index(column) for column in wanted]
     if only is None:
         try:
-            return dict(zip(wanted, _plain(stream, layout)[:, places].T.copy(), strict=True))
+            return dict(zip(wanted, _plain(stream, layout, name)[:, places].T.copy(), strict=True))
         except ValueError:
             stream.seek(0)
-    width, rows = len(layout.columns), _reader(_lines(stream, layout), layout.separator)
+    width, rows = len(layout.columns), _reader(_lines(stream, layout, name), layout.separator)
     found: list[list[NDArray[np.float64]]] = [[] for _ in wanted]
     filtered = None if only is None else layout.columns.index(only[0])
     texts: dict[str, None] = {}
@@ -202,12 +209,12 @@ def _numbers(stream: TextIO, layout: _Layout, wanted: list[str], name: str, only
     return {column: np.concatenate([*values, np.empty(0)]) for column, values in zip(wanted, found, strict=True)}
 
 
-def _plain(stream: TextIO, layout: _Layout) -> NDArray[np.float64]:
+def _plain(stream: TextIO, layout: _Layout, name: str) -> NDArray[np.float64]:
     """A table that is nothing but numbers, as most large ones are: NumPy reads it several times faster. Raises ValueError."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "loadtxt: input contained no data")  # a table without rows is one, too
         delimiter = None if layout.separator == " " else layout.separator
-        found = np.loadtxt(_lines(stream, layout), delimiter=delimiter, quotechar='"', comments=None, ndmin=2)
+        found = np.loadtxt(_lines(stream, layout, name), delimiter=delimiter, quotechar='"', comments=None, ndmin=2)
     if found.size and found.shape[1] != len(layout.columns):
         raise ValueError
     return found if found.size else found.reshape(0, len(layout.columns))
@@ -247,7 +254,7 @@ def _explained(stream: TextIO, layout: _Layout, wanted: list[str], name: str, er
     """Which row cannot be read, and why: the table is gone through again, row by row."""
     line = 0
     try:
-        for line, row in _numbered(stream, layout):
+        for line, row in _numbered(stream, layout, name):
             _sound(row, layout, name, line)
             for column in wanted:
                 cell = row[layout.columns.index(column)].strip()
