@@ -47,7 +47,7 @@ ffi::Error jumps(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi:
   return deliver_into(results, 0, network_at(network), 0, history_of(bits, digests), *step.typed_data());
 }
 
-// A population's part of a row of bits.
+// A group's part of a row of bits.
 struct Part {
   ffi::AnyBuffer fired;  // a mask, or a threshold
   ffi::AnyBuffer value;  // what reaches the threshold
@@ -75,7 +75,7 @@ struct Part {
 
 constexpr int64_t PIECE = 1 << 14;  // neurons that one thread looks at, at a time
 
-// A variable of a population that is set where a neuron fires.
+// A variable of a group that is set where a neuron fires.
 struct Reset {
   ffi::AnyBuffer variable, value;  // one value per neuron; one for all, or one per neuron
 
@@ -98,15 +98,15 @@ struct Reset {
 };
 
 // Who fired becomes the row of this step, which is written into the history and, as far as it is tapped, into row `step - first`
-// of the frames; what a spike sets is set; then receptors are handed what arrives. The steps until `end` follow. For each population there is a mask or, where
-// `reached` names an operand that is passed through, the threshold for it. `then` holds, for each operand after those, the
-// population whose spikes set it and the operand that is set.
-ffi::Error arrive(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::S64> first,
+// of the frames; what a spike sets is set; then receptors are handed what arrives. The steps until `end` follow. For each group there is a mask or, where `reached`
+// names one of the leaves of their states, the threshold for it. `then` holds, for each operand after the leaves, the group whose
+// spikes set it and the leaf that is set.
+ffi::Error close_step(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::S64> first,
                   ffi::Buffer<ffi::S64> end, ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>,
                   ffi::RemainingArgs operands,
                   ffi::Result<ffi::Buffer<ffi::U32>> frames, ffi::Result<ffi::Buffer<ffi::U32>> bits,
                   ffi::Result<ffi::Buffer<ffi::U32>> digests, ffi::RemainingRets results, ffi::Span<const int64_t> taps,
-                  ffi::Span<const int64_t> reached, ffi::Span<const int64_t> sizes, ffi::Span<const int64_t> then, int64_t passed) {
+                  ffi::Span<const int64_t> reached, ffi::Span<const int64_t> sizes, ffi::Span<const int64_t> then, int64_t leaves) {
   const Network& net = network_at(network);
   const int64_t k = *step.typed_data();
   const History history = history_of(*bits, *digests);
@@ -116,7 +116,7 @@ ffi::Error arrive(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi
   pieces.clear(), resets.clear();
   for (size_t i = 0; i + 1 < then.size(); i += 2) {
     auto variable = operands.get<ffi::AnyBuffer>(sizes.size() + static_cast<size_t>(then[i + 1]));
-    auto value = operands.get<ffi::AnyBuffer>(sizes.size() + static_cast<size_t>(passed) + i / 2);
+    auto value = operands.get<ffi::AnyBuffer>(sizes.size() + static_cast<size_t>(leaves) + i / 2);
     if (!variable) return variable.error();
     if (!value) return value.error();
     resets.push_back({*variable, *value});
@@ -149,15 +149,19 @@ ffi::Error arrive(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi
     std::memcpy(out, row + taps[i], sizeof(uint32_t) * static_cast<size_t>(taps[i + 1] - taps[i]));
     out += taps[i + 1] - taps[i];
   }
-  const ffi::Error error = deliver_into(results, static_cast<size_t>(passed), net, 1, history, k);
+  const ffi::Error error = deliver_into(results, static_cast<size_t>(leaves), net, 1, history, k);
   if (error.success() && k + 1 < *end.typed_data()) look_ahead(net, history, k + 1);
   return error;
 }
 
-ffi::Error step_words_of(ffi::Buffer<ffi::U32> key, ffi::Buffer<ffi::S64> step, ffi::Result<ffi::Buffer<ffi::U32>> out,
-                         int64_t first) {
-  step_words(Key{key.typed_data()[0], key.typed_data()[1]}, static_cast<uint64_t>(*step.typed_data()), first,
-             static_cast<int64_t>(out->element_count()), out->typed_data());
+// One word per neuron of some populations, which lie side by side and have a stream each.
+ffi::Error words_of(ffi::Buffer<ffi::U32> keys, ffi::Buffer<ffi::S64> sizes, ffi::Buffer<ffi::S64> step,
+                    ffi::Result<ffi::Buffer<ffi::U32>> out) {
+  uint32_t* to = out->typed_data();
+  for (size_t i = 0; i < sizes.element_count(); to += sizes.typed_data()[i++]) {
+    const Key key{keys.typed_data()[2 * i], keys.typed_data()[2 * i + 1]};
+    step_words(key, static_cast<uint64_t>(*step.typed_data()), 0, sizes.typed_data()[i], to);
+  }
   return ffi::Error::Success();
 }
 
@@ -173,7 +177,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_jumps, jumps,
                                   .Arg<ffi::Buffer<ffi::U32>>()
                                   .RemainingArgs()
                                   .RemainingRets());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_arrive, arrive,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_close, close_step,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::Buffer<ffi::S64>>()
                                   .Arg<ffi::Buffer<ffi::S64>>()
@@ -191,13 +195,13 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_arrive, arrive,
                                   .Attr<ffi::Span<const int64_t>>("reached")
                                   .Attr<ffi::Span<const int64_t>>("sizes")
                                   .Attr<ffi::Span<const int64_t>>("then")
-                                  .Attr<int64_t>("passed"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_words, step_words_of,
+                                  .Attr<int64_t>("leaves"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_words, words_of,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::Buffer<ffi::U32>>()
                                   .Arg<ffi::Buffer<ffi::S64>>()
-                                  .Ret<ffi::Buffer<ffi::U32>>()
-                                  .Attr<int64_t>("first"));
+                                  .Arg<ffi::Buffer<ffi::S64>>()
+                                  .Ret<ffi::Buffer<ffi::U32>>());
 
 extern "C" {
 

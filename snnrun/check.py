@@ -1,15 +1,27 @@
 """Checks across the parts of a network file, without building anything: references, times, dimensions, sizes, files."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnrun import connect, document, inputs, neurons, outputs, precision, random, synapses, tables, units
-from snnrun.connect import Sizes
+from snnrun import document, random, tables, units
+from snnrun.receptors import (
+    ROUGH,
+    WEIGHTS,
+    Receptor,
+    output_of,
+    receptors,
+    rounding,
+    targets,
+    variables,
+    weight_dimension,
+)
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
-from snnrun.quantities import Column, Frozen, Quantity, is_literal, law_of, leaves, plain
-from snnrun.receptors import ROUGH, WEIGHTS, output_of, receptors, rounding, targets, weight_dimension
+from snnrun.models import connect, inputs, interface, monitors, neurons, outputs, precision, synapses
+from snnrun.models.connect import Sizes
+from snnrun.quantities import Column, Frozen, Quantity, TrainsFile, Windowed, fields, is_literal, law_of, leaves, plain
 from snnrun.spec import Part, Reading, SelectionError, Spec, parts, read
 
 FLOAT32 = 2.0**128 - 2.0**104  # the largest number
@@ -141,11 +153,9 @@ class _Checker:
             self.fault(path, error.message, error.hint)
             return None
 
-    def rules(self, path: Key, module: Any, part: Any) -> None:
-        """What the model demands of its parameters, where all that it concerns are literals; and their dimensions."""
-        for name, dimension in module.DRAWN.items():
-            self.drawable((*path, name), getattr(part, name), dimension)
-        for rule in getattr(module, "RULES", ()):
+    def rules(self, path: Key, model: interface.Part, part: Any) -> None:
+        """What the model demands of its parameters, where all that it concerns are literals."""
+        for rule in model.rules:
             values = [getattr(part, name) for name in rule.fields]
             known = all(
                 isinstance(value, float) and self.sound((*path, name)) for name, value in zip(rule.fields, values, strict=True)
@@ -153,13 +163,31 @@ class _Checker:
             if known and not rule.holds(*values):
                 given = [name for name in rule.fields if name in part.model_fields_set]
                 self.fault((*path, (given or list(rule.fields))[0]), rule.message)
+        model.check(part, self, path)
+
+    def types(self, path: Key, part: Any, bounded: frozenset[str] = frozenset()) -> None:
+        """What the types of the fields of a part say: of which dimension a distribution is, and that a time is a whole number of
+        steps. Of those that are `bounded`, a rule says whether they may be negative."""
+        for field in fields(type(part)):
+            value, where = getattr(part, field.name), (*path, field.name)
+            if field.drawable and field.dimension is not None:
+                self.drawable(where, value, field.dimension)
+            if field.least is None:
+                continue
+            for below, time in enumerate(value) if isinstance(value, tuple) else ((None, value),):
+                if isinstance(time, float) and (time >= 0 or field.name not in bounded):
+                    self.on_grid(where if below is None else (*where, below), time, field.least)
+        for name, value in part:
+            if isinstance(value, TrainsFile):
+                self.table((*path, name, "file"), lambda file=value: trains_table(file, self.folder))
+            elif isinstance(value, Frozen) and name == "init":
+                self.types((*path, name), value)
+        if isinstance(part, Windowed):
+            self.window(path, part.start, part.stop)
 
     def window(self, path: Key, start: float, stop: float | None) -> None:
-        self.on_grid((*path, "start"), start)
-        if stop is not None:
-            self.on_grid((*path, "stop"), stop)
-            if stop <= start:
-                self.fault((*path, "stop"), "stop must lie after start")
+        if stop is not None and stop <= start:
+            self.fault((*path, "stop"), "stop must lie after start")
         if self.duration is not None and start >= self.duration:
             self.warn((*path, "start"), "this begins after the end of the run")
 
@@ -178,8 +206,12 @@ def _findings(reading: Reading, folder: Path) -> list[tuple[Fault, bool]]:
     _check_names(checker)
     _check_solvers(checker)
     _warn_of_rounding(checker)
+    try:
+        every_receptor = receptors(spec)
+    except SelectionError:
+        every_receptor = None  # reported where it stands
     for name, monitor in spec.monitors.items():
-        _check_monitor(checker, ("monitors", name), monitor)
+        _check_monitor(checker, ("monitors", name), monitor, every_receptor)
     return checker.findings
 
 
@@ -193,39 +225,9 @@ def _check_run(c: _Checker) -> None:
 
 
 def _check_population(c: _Checker, path: Key, population: Any) -> None:
-    module = neurons.MODELS[population.model]
-    c.rules(path, module, population)
-    if population.model == "lif":
-        if is_literal(population.tau_ref) and population.tau_ref >= 0:
-            c.on_grid((*path, "tau_ref"), population.tau_ref)
-        if population.init.V is not None:
-            c.drawable((*path, "init", "V"), population.init.V, "voltage")
-    elif population.model == "poisson":
-        c.window(path, population.start, population.stop)
-        if isinstance(population.rate, float) and c.dt is not None:
-            p = population.rate * c.dt
-            if p > 1:
-                c.fault((*path, "rate"), f"rate * dt is {p:.3g}, and a source spikes at most once in a step",
-                        "use several sources, or an input of model poisson")  # fmt: skip
-            elif p > 0.1:
-                c.warn((*path, "rate"), f"rate * dt is {p:.2g}: spikes that would share a step are lost")
-    elif population.model == "spike_times":
-        _check_spike_times(c, path, population)
-
-
-def _check_spike_times(c: _Checker, path: Key, population: Any) -> None:
-    if not isinstance(population.times, tuple):
-        c.table((*path, "times", "file"), lambda: trains_table(population.times, c.folder))
-        return
-    seen: dict[int, int] = {}
-    for i, time in enumerate(population.times):
-        where = (*path, "times", i)
-        c.on_grid(where, time, least=1)
-        step = units.steps(time, c.dt) if c.dt is not None else None
-        if step is not None:
-            if step in seen:
-                c.fault(where, "two spikes in one step", "a neuron spikes at most once in a step")
-            seen[step] = i
+    model = neurons.MODELS[population.model]
+    c.types(path, population, frozenset(rule.fields[0] for rule in model.rules if len(rule.fields) == 1))
+    c.rules(path, model, population)
 
 
 def trains_table(times: Any, folder: Path) -> tables.Table:
@@ -251,7 +253,7 @@ def _receiving(c: _Checker, path: Key, selection: tuple[str, ...]) -> list[Part]
     found = c.parts(path, selection)
     for part in found or []:
         model = c.spec.populations[part.population].model
-        if model in neurons.SOURCES:
+        if neurons.MODELS[model].source:
             c.fault(path, f"{part.population} is a source ({model}): nothing acts on it")
             return None
     return found
@@ -259,18 +261,21 @@ def _receiving(c: _Checker, path: Key, selection: tuple[str, ...]) -> list[Part]
 
 def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
     """Synapse, output and the dimension of the weight."""
-    c.rules((*path, "synapse"), synapses.MODELS[entry.synapse.model], entry.synapse)
+    synapse = synapses.MODELS[entry.synapse.model]
+    c.types((*path, "synapse"), entry.synapse)
+    c.rules((*path, "synapse"), synapse, entry.synapse)
     if entry.output is not None:
+        c.types((*path, "output"), entry.output)
         c.rules((*path, "output"), outputs.MODELS[entry.output.model], entry.output)
-        if entry.synapse.model == "delta" and c.sound((*path, "synapse")):
-            c.fault((*path, "output"), "a delta synapse moves V itself and has no output", "remove the output",
-                    at_key=True)  # fmt: skip
+        if synapse.jumps and c.sound((*path, "synapse")):
+            message = f"a {entry.synapse.model} synapse moves V itself and has no output"
+            c.fault((*path, "output"), message, "remove the output", at_key=True)
             return
     if entry.weight is None or not (c.sound((*path, "synapse")) and c.sound((*path, "output"))):
         return
     dimension = weight_dimension(entry)
     output = output_of(entry)
-    kind = "delta" if output is None else output.model
+    kind = (entry.synapse if output is None else output).model
     usual = units.USUAL[dimension]
     if isinstance(entry.weight, Column):
         c.drawable((*path, "weight"), entry.weight, dimension)
@@ -285,34 +290,25 @@ def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
                 f"the weight of a {kind} synapse is {units.article(dimension)}, and this is {units.article(leaf.dimension)}",
                 units.written_in(dimension),
             )
-        elif kind == "coba" and below[-1:] not in (("std",), ("min",), ("max",)) and leaf.value < 0:
+        elif dimension == "conductance" and below[-1:] not in (("std",), ("min",), ("max",)) and leaf.value < 0:
             c.fault(where, "a conductance must not be negative", "for inhibition lower the reversal potential E")
 
 
 def _check_input(c: _Checker, path: Key, entry: Any) -> None:
     _receiving(c, (*path, "to"), entry.to)
-    c.window(path, entry.start, entry.stop)
+    c.types(path, entry)
     c.rules(path, inputs.MODELS[entry.model], entry)
-    if entry.model == "steps":
-        for i, time in enumerate(entry.times):
-            c.on_grid((*path, "times", i), time)
-    if entry.model == "poisson":
-        c.on_grid((*path, "delay"), entry.delay)
+    if hasattr(entry, "synapse"):
         _check_synapse(c, path, entry)
-        if isinstance(entry.rate, float) and c.dt is not None and entry.rate * c.dt > inputs.poisson.MAX_PER_STEP:
-            c.fault((*path, "rate"), f"{entry.rate * c.dt:.3g} spikes per step are more than the limit of "
-                    f"{inputs.poisson.MAX_PER_STEP:.0f}", "split it into several inputs")  # fmt: skip
 
 
 def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     pre = c.parts((*path, "pre"), entry.pre)
     post = _receiving(c, (*path, "post"), entry.post)
     _check_synapse(c, path, entry)
-    c.drawable((*path, "delay"), entry.delay, "time")
-    if isinstance(entry.delay, float):
-        c.on_grid((*path, "delay"), entry.delay)
-        if c.duration is not None and entry.delay >= c.duration:
-            c.warn((*path, "delay"), "nothing arrives before the end of the run")
+    c.types(path, entry)
+    if isinstance(entry.delay, float) and c.duration is not None and entry.delay >= c.duration:
+        c.warn((*path, "delay"), "nothing arrives before the end of the run")
     if not any(f.path == (*path, "delay") for f, is_warning in c.findings if not is_warning):
         _check_longest(c, (*path, "delay"), entry.delay)
     rule = entry.connect
@@ -464,7 +460,7 @@ def _check_solvers(c: _Checker) -> None:
     """solver: exact is for populations without conductances."""
     for entry in (entry for _, _, entry in c.spec.feeding):
         output = output_of(entry)
-        if output is None or output.model != "coba":
+        if output is None or not outputs.MODELS[output.model].conductance:
             continue
         for name in dict.fromkeys(text.partition("[")[0].strip() for text in targets(entry)):
             if getattr(c.spec.populations.get(name), "solver", None) == "exact":
@@ -487,12 +483,19 @@ def _warn_of_rounding(c: _Checker) -> None:
     for section, name, entry in c.spec.feeding:
         jump = plain(entry.weight) if output_of(entry) is None and is_literal(entry.weight) else 0.0
         for target in dict.fromkeys(text.partition("[")[0].strip() for text in targets(entry)) if jump else ():
-            p = {field: getattr(c.spec.populations.get(target), field, None) for field in ("tau", "V_rest", "V_reset", "V_th")}
-            if not all(is_literal(value) for value in p.values()):
-                continue
-            if precision.of_membrane(c.spec.precision, p, c.dt) == "float32" and abs(jump) < 8 * (step := precision.finest(p)):
+            population = c.spec.populations.get(target)
+            step = None if population is None else _finest(population, c.spec.precision, c.dt)
+            if step is not None and abs(jump) < 8 * step:
                 message = f"float32 may hold V of {target} in steps of no less than {step:.1g} mV, in which these jumps are lost"
                 c.warn((section, name, "weight"), message, "write precision: float64")
+
+
+def _finest(population: Any, run: str, dt: float) -> float | None:
+    """The coarsest spacing of V in float32, in mV; None where V is held in float64, no number where it is not known."""
+    model = neurons.MODELS[population.model]
+    every = {field.name: getattr(population, field.name) for field in fields(type(population))}
+    values = {name: value if value is None or is_literal(value) else math.nan for name, value in every.items()}
+    return None if model.precision(run, values, dt) == "float64" else model.finest(values)
 
 
 def _numbers(path: Key, part: Any) -> Iterator[tuple[Key, float]]:
@@ -507,66 +510,43 @@ def _numbers(path: Key, part: Any) -> Iterator[tuple[Key, float]]:
             yield from _numbers((*path, i), value)
 
 
-def _check_monitor(c: _Checker, path: Key, monitor: Any) -> None:
+def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Receptor] | None) -> None:
     found = c.parts((*path, "of"), monitor.of)
-    c.window(path, monitor.start, monitor.stop)
-    for name in ("every", "bin"):
-        if getattr(monitor, name, None) is not None:
-            c.on_grid((*path, name), getattr(monitor, name), least=1)
-    for field in ("variables", "receptors"):
-        names = getattr(monitor, field, None) or ()
-        for i, name in enumerate(names):
-            if name in names[:i]:
-                c.fault((*path, field, i), f"{name!r} is named twice", "remove one of the two")
-    if found is None or monitor.model not in ("state", "input"):
+    c.types(path, monitor)
+    kind = monitors.MODELS[monitor.model]
+    names = getattr(monitor, kind.names, None) or ()
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            c.fault((*path, kind.names, i), f"{name!r} is named twice", "remove one of the two")
+    if found is None or kind.spiking or every_receptor is None:
         return
     complete = not any(key[0] in ("projections", "inputs") for key in c.unsound)
-    try:
-        every_receptor = receptors(c.spec)
-    except SelectionError:
-        return  # reported where it stands
     for part in found:
-        population = c.spec.populations[part.population]
-        if population.model in neurons.SOURCES:
-            c.fault((*path, "of"), f"{part.population} is a source ({population.model}) and has no state to record",
-                    "monitor its spikes")  # fmt: skip
+        model = c.spec.populations[part.population].model
+        if neurons.MODELS[model].source:
+            c.fault((*path, "of"), f"{part.population} is a source ({model}) and has no state to record", "monitor its spikes")
             continue
-        known = variables(part.population, population.model, every_receptor)
-        _warn_of_sums(c, path, monitor, [r for r in every_receptor if r.population == part.population])
-        if monitor.model == "state":
-            for i, name in enumerate(monitor.variables):
-                if name not in known and complete:
-                    message = f"{part.population} has no state variable {name!r}"
-                    c.fault((*path, "variables", i), message, nearest(name, known))
-        elif monitor.receptors is not None:
-            feeding = [s.name for r in every_receptor if r.population == part.population for s in r.sources]
-            for i, name in enumerate(monitor.receptors):
-                if name not in feeding and complete:
-                    message = f"{part.population} has no receptor {name!r}"
-                    c.fault((*path, "receptors", i), message, nearest(name, feeding))
+        own = [receptor for receptor in every_receptor if receptor.population == part.population]
+        _warn_of_sums(c, path, monitor, own)
+        known = variables(model, own) if kind.own else dict.fromkeys(s.name for r in own for s in r.sources)
+        what = "state variable" if kind.own else "receptor"
+        for i, name in enumerate(names):
+            if name not in known and complete:
+                c.fault((*path, kind.names, i), f"{part.population} has no {what} {name!r}", nearest(name, known))
 
 
 def _warn_of_sums(c: _Checker, path: Key, monitor: Any, own: list[Any]) -> None:
     """A receptor that several projections share shows their sum, whichever of them it is asked for by."""
-    key = "variables" if monitor.model == "state" else "receptors"
+    kind = monitors.MODELS[monitor.model]
+    key = kind.names
     for i, label in enumerate(getattr(monitor, key) or ()):
         name = label.partition(".")[0]
         for receptor in own:
             names = [source.name for source in receptor.sources]
-            if name in names and len(names) > 1 and (key == "receptors" or "." in label):
+            if name in names and len(names) > 1 and (not kind.own or "." in label):
                 others = ", ".join(other for other in names if other != name)
                 c.warn((*path, key, i), f"{name} shares its receptor with {others}: what is recorded is their sum",
                        "simulate --no-merge keeps them apart")  # fmt: skip
-
-
-def variables(population: str, model: str, every_receptor: list[Any]) -> dict[str, str]:
-    """Names and units of a population's state variables: the model's, and `<projection>.<variable>` of its receptors."""
-    known = dict(neurons.MODELS[model].VARIABLES)
-    for receptor in every_receptor:
-        if receptor.population == population:
-            for source in receptor.sources:
-                known |= {f"{source.name}.{name}": unit for name, unit in receptor.variables.items()}
-    return known
 
 
 def referenced_files(part: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ What a frame shows at t is the state before step k: the right limit at that inst
 """
 
 import functools
+import operator
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
@@ -21,10 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from snnrun import kernels, neurons, synapses
-from snnrun.kernels import History, Reached
-from snnrun.neurons.drive import Crossing, Drive
-from snnrun.plan import Constants, Plan, PopulationPlan, Sample, Structure
+from snnrun import kernels
+from snnrun.kernels import Transit
+from snnrun.models.interface import Drive
+from snnrun.models.interface import State as Variables
+from snnrun.plan import Constants, Group, Plan, PopulationPlace, Program, Stack, Take
 
 MAX_CHUNK = 2_000  # steps
 FRAME_BYTES = 16 * 2**20  # what the frames of a chunk may take; memory of a few MiB is used again, more is new every time
@@ -38,9 +40,9 @@ class State(NamedTuple):
     """Everything that a run remembers between two steps."""
 
     step: Any  # int64
-    neurons: tuple[Any, ...]  # one per population
-    receptors: tuple[Any, ...]
-    history: History
+    neurons: tuple[Variables, ...]  # per group
+    receptors: tuple[Variables, ...]  # per stack
+    transit: Transit
 
 
 class Frame(NamedTuple):
@@ -49,7 +51,7 @@ class Frame(NamedTuple):
     first_step: int
     steps: int
     rows: np.ndarray  # uint32 [steps, words]: bits of the neurons that fired
-    samples: tuple[np.ndarray, ...]  # per Sample: [frames, neurons]
+    samples: tuple[np.ndarray, ...]  # per Take: [frames, neurons]
     failed: bool  # a value that is no number
 
 
@@ -65,113 +67,120 @@ class NumericalError(RuntimeError):
 
 def init(plan: Plan) -> State:
     """The state at t = 0."""
-    s, c = plan.structure, plan.constants
-    population_states = []
-    for population, const, V in zip(s.populations, c.neurons, c.V, strict=True):
-        if population.model == "poisson":
-            population_states.append(neurons.poisson.State())
-        elif population.model == "spike_times":
-            population_states.append(neurons.spike_times.init(population.padded))
-        else:
-            population_states.append(neurons.MODELS[population.model].init(const, V))
-    receptor_states = [synapses.MODELS[r.synapse].init(np.zeros(r.padded, r.precision)) for r in s.receptors]
-    history = kernels.module(s.kernel).history(s, plan.arranged, c.delivery, kernels.nobody(s), 0)
-    return State(np.int64(0), tuple(population_states), tuple(receptor_states), history)
+    p, c = plan.program, plan.constants
+    neurons = [g.model.init(const, initial, g.padded) for g, const, initial in zip(p.groups, c.neurons, plan.initial, strict=True)]
+    receptors = [
+        {name: np.zeros((stack.rows, stack.padded), stack.precision) for name in stack.synapse.variables} for stack in p.stacks
+    ]
+    transit = kernels.module(p.kernel).transit(p, plan.arranged, c.delivery, kernels.nobody(p), 0)
+    return State(np.int64(0), tuple(neurons), tuple(receptors), transit)
 
 
-def step(s: Structure, c: Constants, state: State, frames: Any, first: Any, end: Any) -> tuple[State, Any]:
+def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: Any) -> tuple[State, Any]:
     """One step of those from `first` to `end`: the state after it. Who fired in it is written into the frames."""
-    k, kernel = state.step, kernels.module(s.kernel)
-    history, jumps, waiting = kernel.jumps(s, c.delivery, state.history, k)
-    advanced = []
-    for plan, const, receptor, jump in zip(s.receptors, c.synapses, state.receptors, jumps, strict=True):
-        module = synapses.MODELS[plan.synapse]
-        after = module.advance(const, receptor)
-        advanced.append(after if jump is None else module.arrive(const, after, jump))
-    population_states, fired = [], []
-    for i, plan in enumerate(s.populations):
-        if plan.model == "poisson":
-            after, who = state.neurons[i], neurons.poisson.step(c.neurons[i], k, plan.padded, kernel.words)
-        elif plan.model == "spike_times":
-            after, who = neurons.spike_times.step(c.neurons[i], state.neurons[i], k)
-        else:
-            drive = _drive(s, c, plan, i, state, advanced)
-            after, who = neurons.MODELS[plan.model].step(c.neurons[i], state.neurons[i], drive, plan.method, k)
-        population_states.append(after)
+    k, kernel = state.step, kernels.module(p.kernel)
+    transit, jumps, waiting = kernel.jumps(p, c.delivery, state.transit, k)
+    decayed = [
+        _arrived(stack, const, stack.synapse.advance(const, own), jump)
+        for stack, const, own, jump in zip(p.stacks, c.synapses, state.receptors, jumps, strict=True)
+    ]
+    neurons, fired = [], []
+    for i, (group, const, own) in enumerate(zip(p.groups, c.neurons, state.neurons, strict=True)):
+        drive = Drive() if group.model.source else _drive(p, c, group, c.currents[i], state, decayed)
+        after, who = group.model.step(const, own, drive, group.method, k, kernel.words)
+        neurons.append(after)
         fired.append(who)
-    leaves, tree = jax.tree.flatten(population_states)
-    fired = [
-        _reached(leaves, after, who) if isinstance(who, Crossing) else who
-        for after, who in zip(population_states, fired, strict=True)
+    transit, arrivals, neurons, frames = kernel.close(
+        p, c.delivery, transit, waiting, k, fired, neurons, frames, first, end
+    )  # fmt: skip
+    receptors = [
+        _arrived(stack, const, own, arrived)
+        for stack, const, own, arrived in zip(p.stacks, c.synapses, decayed, arrivals, strict=True)
     ]
-    history, arrivals, leaves, frames = kernel.arrive(s, c.delivery, history, waiting, k, fired, leaves, frames, first, end)
-    population_states = jax.tree.unflatten(tree, leaves)
-    receptor_states = [
-        after if arrived is None else synapses.MODELS[plan.synapse].arrive(const, after, arrived)
-        for plan, const, after, arrived in zip(s.receptors, c.synapses, advanced, arrivals, strict=True)
-    ]
-    return State(k + 1, tuple(population_states), tuple(receptor_states), history), frames
+    return State(k + 1, tuple(neurons), tuple(receptors), transit), frames
 
 
-def _reached(leaves: list[Any], after: Any, who: Crossing) -> Reached:
-    """A crossing in terms of the leaves of all states."""
-    then = tuple((_index(leaves, old), new) for old, new in zip(after, who.then, strict=True) if new is not None)
-    return Reached(_index(leaves, who.value), who.threshold, then)
+def _arrived(stack: Stack, const: Any, own: Variables, arrivals: Any) -> Variables:
+    return own if arrivals is None else stack.synapse.arrive(const, own, arrivals)
 
 
-def _index(leaves: list[Any], value: Any) -> int:
-    return next(i for i, leaf in enumerate(leaves) if leaf is value)
-
-
-def _drive(s: Structure, c: Constants, plan: PopulationPlan, i: int, state: State, after: list[Any]) -> Drive:
-    """What a population receives in a step, in its precision: receptor variables of its beginning, and jumps of its end."""
-    total: dict[str, Any] = dict.fromkeys(Drive._fields)
-    dtype = jnp.dtype(plan.precision)
-
-    def add(field: str, value: Any) -> None:
-        total[field] = value if total[field] is None else total[field] + value
-
-    for changes, factors, profile in c.currents[i]:
-        add("current", factors[jnp.sum(changes <= state.step)] * profile)
-    for r in plan.receptors:
-        receptor, module = s.receptors[r], synapses.MODELS[s.receptors[r].synapse]
-        if receptor.output is None:
-            add("jump", after[r].x.astype(dtype))
-            continue
-        variables = type(state.receptors[r])(*(variable.astype(dtype) for variable in state.receptors[r]))
-        if receptor.output == "coba":
-            add("conductance", variables.x)
-            add("reversal", variables.x * c.reversal[r])
-        elif c.gains[r] is not None:
-            add("increment", module.increment(c.gains[r], variables))
+def _drive(p: Program, c: Constants, group: Group, currents: Any, state: State, after: list[Variables]) -> Drive:
+    """What a group receives in a step, in its precision: receptor variables of its beginning, and jumps of its end. The receptors
+    of a neuron are summed one by one, in their order."""
+    total = Drive()
+    for layer in currents:
+        total = _plus(total, current=_current(layer, state.step))
+    for i in group.stacks:
+        stack = p.stacks[i]
+        if stack.output is None:
+            brought = Drive(jump=after[i]["x"].astype(group.precision))
+        elif c.gains[i] is not None:
+            gained = [gain * state.receptors[i][name].astype(group.precision) for gain, name in zip(
+                c.gains[i], stack.synapse.variables, strict=True)]  # fmt: skip
+            brought = Drive(increment=functools.reduce(operator.add, gained))
         else:
-            add("current", variables.x)
-    return Drive(**total)
+            brought = stack.output.drive(c.outputs[i], state.receptors[i]["x"].astype(group.precision))
+        total = _rows_added(total, brought, stack.rows)
+    return total
+
+
+def _current(layer: Any, step: Any) -> Any:
+    """The present values of a lower.constants.Layer."""
+    past = jnp.sum(layer.changes <= step, axis=1)
+    factors = jnp.take_along_axis(layer.factors, past[:, None], axis=1)[:, 0]
+    return (factors[0] if layer.which is None else factors[layer.which]) * layer.amplitude
+
+
+def _plus(total: Drive, **more: Any) -> Drive:
+    own = {name: value for name, value in more.items() if value is not None}
+    return total._replace(**{n: v if getattr(total, n) is None else getattr(total, n) + v for n, v in own.items()})
+
+
+UNROLLED = 8  # rows that are added one by one in the program; more in a loop, which keeps their order and compiles as fast as one
+
+
+def _rows_added(total: Drive, brought: Drive, rows: int) -> Drive:
+    if rows <= UNROLLED:
+        for row in range(rows):
+            total = _plus(total, **{name: None if value is None else value[row] for name, value in brought._asdict().items()})
+        return total
+    first = _plus(total, **{name: None if value is None else value[0] for name, value in brought._asdict().items()})
+
+    def add(row: Any, total: Drive) -> Drive:
+        return _plus(total, **{name: None if value is None else value[row] for name, value in brought._asdict().items()})
+
+    return lax.fori_loop(1, rows, add, first)
 
 
 # ---- chunks ----------------------------------------------------------------------------------------------------------
 
 
-def _take(s: Structure, c: Constants, sample: Sample, state: State) -> Any:
-    """The values of a sample in the present state, floats in the run's precision."""
-    if sample.kind == "neuron":
-        model, const = neurons.MODELS[s.populations[sample.place].model], c.neurons[sample.place]
-        values = model.observed(const, state.neurons[sample.place], sample.field, state.step)
+def _take(p: Program, c: Constants, i: int, state: State) -> Any:
+    """The values of a take in the present state, floats in the run's precision."""
+    take, taken = p.takes[i], c.taken[i]
+    if take.kind == "neuron":
+        values = _observed(p, c, take.place, take.field, state)
     else:
-        values, receptor = getattr(state.receptors[sample.place], sample.field), s.receptors[sample.place]
-        if sample.kind == "input" and receptor.output == "coba":
-            values = values * (c.reversal[sample.place] - state.neurons[receptor.population].V)
-    values = values[sample.start : sample.stop]
-    return values.astype(s.precision) if jnp.issubdtype(values.dtype, jnp.floating) else values
+        values, stack = state.receptors[take.place][take.field], p.stacks[take.place]
+        if take.kind == "input" and stack.output is not None:
+            V = state.neurons[stack.group]["V"] if stack.output.conductance else None
+            values = stack.output.current(c.outputs[take.place], values, V)
+        values = values.reshape(-1)
+    values = values[taken] if take.runs is None else jnp.concatenate([values[low:high] for low, high in take.runs])
+    return values.astype(p.precision) if jnp.issubdtype(values.dtype, jnp.floating) else values
 
 
-def _frames(sample: Sample, step: Any) -> Any:
-    """How many frames of a sample lie before a step."""
-    return (jnp.maximum(step - sample.first_step, 0) + sample.every - 1) // sample.every
+def _observed(p: Program, c: Constants, group: int, name: str, state: State) -> Any:
+    return p.groups[group].model.observed(c.neurons[group], state.neurons[group], name, state.step)
+
+
+def _frames(take: Take, step: Any) -> Any:
+    """How many frames of a take lie before a step."""
+    return (jnp.maximum(step - take.first_step, 0) + take.every - 1) // take.every
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4), compiler_options=COMPILER)
-def run_chunk(s: Structure, c: Constants, state: State, steps: Any, capacity: int) -> tuple[State, Any, tuple[Any, ...], Any]:
+def run_chunk(p: Program, c: Constants, state: State, steps: Any, capacity: int) -> tuple[State, Any, tuple[Any, ...], Any]:
     """`steps` steps (traced, at most `capacity`): the state after them, rows of fired bits, samples, and a flag for NaN.
 
     The state before them is left as it is, so that a chunk that went wrong can be looked at again.
@@ -181,35 +190,32 @@ def run_chunk(s: Structure, c: Constants, state: State, steps: Any, capacity: in
     def body(carry: Any) -> Any:
         state, rows, samples = carry
         taken = []
-        for sample, buffer in zip(s.samples, samples, strict=True):
+        for i, (take, buffer) in enumerate(zip(p.takes, samples, strict=True)):
             k = state.step
-            due = (k >= sample.first_step) & (k < sample.last_step) & ((k - sample.first_step) % sample.every == 0)
-            slot = jnp.where(due, _frames(sample, k) - _frames(sample, begin), buffer.shape[0] - 1)
-            taken.append(buffer.at[slot].set(_take(s, c, sample, state)))
-        state, rows = step(s, c, state, rows, begin, end)
+            due = (k >= take.first_step) & (k < take.last_step) & ((k - take.first_step) % take.every == 0)
+            slot = jnp.where(due, _frames(take, k) - _frames(take, begin), buffer.shape[0] - 1)
+            taken.append(buffer.at[slot].set(_take(p, c, i, state)))
+        state, rows = step(p, c, state, rows, begin, end)
         return state, rows, tuple(taken)
 
-    rows = jnp.zeros((capacity, sum(b - a for a, b in s.tapped)), jnp.uint32)
+    rows = jnp.zeros((capacity, sum(b - a for a, b in p.tapped)), jnp.uint32)
     # the last row of a buffer takes what is not due
+    kinds = [jax.eval_shape(lambda i=i: _take(p, c, i, state)) for i in range(len(p.takes))]
     samples = tuple(
-        jnp.zeros((-(-capacity // sample.every) + 2, sample.stop - sample.start), jax.eval_shape(
-            lambda sample=sample: _take(s, c, sample, state)).dtype)
-        for sample in s.samples
-    )  # fmt: skip
+        jnp.zeros((-(-capacity // take.every) + 2, *kind.shape), kind.dtype) for take, kind in zip(p.takes, kinds, strict=True)
+    )
     state, rows, samples = lax.while_loop(lambda carry: carry[0].step < end, body, (state, rows, samples))
-    state = state._replace(neurons=tuple(
-        own if plan.model in neurons.SOURCES else neurons.MODELS[plan.model].settled(const, own, end)
-        for plan, const, own in zip(s.populations, c.neurons, state.neurons, strict=True)
-    ))  # fmt: skip
+    settled = [g.model.settled(const, own, end) for g, const, own in zip(p.groups, c.neurons, state.neurons, strict=True)]
+    state = state._replace(neurons=tuple(settled))
     floats = [leaf for leaf in jax.tree.leaves((state.neurons, state.receptors)) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     failed = jnp.any(jnp.array([jnp.any(~jnp.isfinite(leaf)) for leaf in floats])) if floats else jnp.array(False)
     return state, rows, samples, failed
 
 
-def capacity_of(s: Structure) -> int:
+def capacity_of(plan: Plan) -> int:
     """Steps per chunk that the frames' memory allows."""
-    per_step = 4 * sum(b - a for a, b in s.tapped)
-    per_step += sum(8 * (sample.stop - sample.start) / sample.every for sample in s.samples)
+    per_step = 4 * sum(b - a for a, b in plan.program.tapped)
+    per_step += sum(8 * (sample.stop - sample.start) / sample.every for sample in plan.structure.samples)
     return int(max(1, min(MAX_CHUNK, FRAME_BYTES // max(per_step, 1))))
 
 
@@ -220,31 +226,31 @@ def simulate(plan: Plan, state: State, steps: int, sink: Sink, capacity: int | N
     The device works on the next chunk while the sink writes the last one. Whatever ends the run, no chunk is being worked on when
     this returns or raises. Raises NumericalError where a variable is no finite number any more.
     """
-    s = plan.structure
-    capacity = capacity_of(s) if capacity is None else capacity
+    p = plan.program
+    capacity = capacity_of(plan) if capacity is None else capacity
     constants = jax.device_put(plan.constants)
     state = jax.device_put(state)
     first = int(state.step)
     done, length = 0, min(FIRST_CHUNK, capacity)
     chunk = None
     try:
-        state, *_ = run_chunk(s, constants, state, np.int64(0), capacity)  # compiles, and does nothing
+        state, *_ = run_chunk(p, constants, state, np.int64(0), capacity)  # compiles, and does nothing
         if progress is not None:
             progress(first)
         began = time.perf_counter()
         while done < steps and not stop():
             before, count = state, min(length, steps - done)
-            state, rows, samples, failed = run_chunk(s, constants, before, np.int64(count), capacity)
+            state, rows, samples, failed = run_chunk(p, constants, before, np.int64(count), capacity)
             chunk, last = _Chunk(first + done, count, before, rows, samples, failed), chunk
             if last is not None:
-                _hand_over(s, constants, capacity, last, sink, progress)
+                _hand_over(plan, constants, capacity, last, sink, progress)
             done += count
             now = time.perf_counter()
             if now - began < CHUNK_SECONDS:
                 length = min(GROWTH * length, capacity)
             began = now
         if chunk is not None:
-            _hand_over(s, constants, capacity, chunk, sink, progress)
+            _hand_over(plan, constants, capacity, chunk, sink, progress)
     finally:
         jax.block_until_ready(state)
     return state
@@ -261,51 +267,58 @@ class _Chunk(NamedTuple):
     failed: Any
 
 
-def _hand_over(s: Structure, c: Constants, capacity: int, chunk: _Chunk, sink: Sink,
+def _hand_over(plan: Plan, c: Constants, capacity: int, chunk: _Chunk, sink: Sink,
                progress: Callable[[int], None] | None) -> None:  # fmt: skip
     first, count, host = chunk.first_step, chunk.steps, []
-    for sample, buffer in zip(s.samples, chunk.samples, strict=True):
-        frames = [int(np.clip(-(-(k - sample.first_step) // sample.every), 0, None)) for k in (first, first + count)]
-        last = int(np.clip(-(-(sample.last_step - sample.first_step) // sample.every), 0, None))
+    for take, buffer in zip(plan.program.takes, chunk.samples, strict=True):
+        frames = [int(np.clip(-(-(k - take.first_step) // take.every), 0, None)) for k in (first, first + count)]
+        last = int(np.clip(-(-(take.last_step - take.first_step) // take.every), 0, None))
         host.append(np.asarray(buffer)[: max(min(frames[1], last) - frames[0], 0)])
     frame = Frame(first, count, np.asarray(chunk.rows)[:count], tuple(host), bool(chunk.failed))
     sink.write(frame)
     if frame.failed:
-        raise NumericalError(_first_failure(s, c, capacity, chunk))
+        raise NumericalError(_first_failure(plan, c, capacity, chunk))
     if progress is not None:
         progress(first + count)
 
 
-def _first_failure(s: Structure, c: Constants, capacity: int, chunk: _Chunk) -> str:
+def _first_failure(plan: Plan, c: Constants, capacity: int, chunk: _Chunk) -> str:
     """Which variable of which neuron a chunk has left without a finite value, and in which of its steps that began.
 
     A variable that is no finite number stays so, and the fewest steps after which one is not are found by bisection.
     """
-    sound, failed = 0, chunk.steps
+    p, sound, failed = plan.program, 0, chunk.steps
     while failed - sound > 1:
         middle = (sound + failed) // 2
-        if bool(run_chunk(s, c, chunk.before, np.int64(middle), capacity)[3]):
+        if bool(run_chunk(p, c, chunk.before, np.int64(middle), capacity)[3]):
             failed = middle
         else:
             sound = middle
-    after = run_chunk(s, c, chunk.before, np.int64(failed), capacity)[0]
-    for name, population, values in variables(s, after):
+    after = run_chunk(p, c, chunk.before, np.int64(failed), capacity)[0]
+    for name, population, values in variables(plan, after):
         bad = np.flatnonzero(~np.isfinite(values)) if values.dtype.kind == "f" else ()
-        if len(bad):  # beyond the last neuron lie copies of it
-            neuron, step = min(int(bad[0]), population.size - 1), chunk.first_step + failed
+        if len(bad):
+            step = chunk.first_step + failed
             return (
-                f"{name} of neuron {neuron} of population {population.name} is no finite number any more ({values[bad[0]]:g}) "
-                f"after step {step:,}, at t = {step * s.dt:.12g} ms"
+                f"{name} of neuron {bad[0]} of population {population.name} is no finite number any more ({values[bad[0]]:g}) "
+                f"after step {step:,}, at t = {step * plan.structure.dt:.12g} ms"
             )
     raise AssertionError("a chunk failed, and nothing in it")
 
 
-def variables(s: Structure, state: State) -> Iterator[tuple[str, PopulationPlan, np.ndarray]]:
-    """All variables of the neurons and receptors of a state: name, population and values, [padded]."""
-    for population, values in zip(s.populations, state.neurons, strict=True):
-        for field, value in values._asdict().items():
-            if value is not None:
-                yield field, population, np.asarray(value)
-    for receptor, values in zip(s.receptors, state.receptors, strict=True):
-        for field, value in values._asdict().items():
-            yield f"{receptor.name}.{field}", s.populations[receptor.population], np.asarray(value)
+def variables(plan: Plan, state: State) -> Iterator[tuple[str, PopulationPlace, np.ndarray]]:
+    """All variables of the neurons and receptors of a state: name, population, and a value for each of its neurons."""
+    for values, place, first, name in _places(plan, state):
+        yield name, place, values.reshape(-1)[first : first + place.size]
+
+
+def _places(plan: Plan, state: State) -> Iterator[tuple[np.ndarray, PopulationPlace, int, str]]:
+    """Every variable with the array that it is in, its population, and where in the array that begins."""
+    neurons = [{name: np.asarray(values) for name, values in own.items()} for own in state.neurons]
+    receptors = [{name: np.asarray(values) for name, values in own.items()} for own in state.receptors]
+    for place in plan.structure.populations:
+        for name, values in neurons[place.group].items():
+            yield values, place, place.first, name
+    for receptor in plan.structure.receptors:
+        for name, values in receptors[receptor.stack].items():
+            yield values, plan.structure.populations[receptor.population], receptor.first, f"{receptor.name}.{name}"

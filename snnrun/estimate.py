@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnrun import check, connect, kernels, units
+from snnrun import check, kernels, units
 from snnrun.check import connected, selection_sizes
-from snnrun.connect import File
 from snnrun.document import Fault
-from snnrun.quantities import is_literal, law_of, plain
+from snnrun.models import connect, monitors
+from snnrun.models.connect import File
+from snnrun.quantities import TrainsFile, is_literal, law_of, plain
 from snnrun.spec import Spec, parts
 
 # Bytes per synapse while a network is built and arranged, measured on networks of 10 to 20 million synapses. The native kernel:
@@ -51,7 +52,7 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
         delays = max(_delays(projection, spec.dt), (longest or {}).get(name, 0))
         stored = not (connect.may_be_procedural(projection.connect) and (
             projection.connect.storage == "procedural" or (procedural and projection.connect.storage == "auto")))  # fmt: skip
-        if kernel == "xla":
+        if not kernels.KERNELS[kernel].can_redraw:
             uniform = projection.weight is not None and is_literal(projection.weight) and is_literal(projection.delay)
             peak += count * (_XLA_UNIFORM if uniform else _XLA_DRAWN)
         elif stored:
@@ -64,8 +65,9 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
     # the history: a bit per neuron, and a running count per word of 32; neurons are padded to multiples of 64
     peak += depth * (sum(size + 63 for size in sizes.values()) / 4 + waiting)
     for population in spec.populations.values():
-        if population.model == "spike_times" and not isinstance(population.times, tuple):
-            peak += _SPIKE * check.trains_table(population.times, folder).length("neuron")
+        for _, value in population:
+            if isinstance(value, TrainsFile):
+                peak += _SPIKE * check.trains_table(value, folder).length("neuron")
     return Estimate(
         neurons,
         synapses,
@@ -92,14 +94,9 @@ def _native_bytes(projection: Any, spec: Spec) -> float:
 def _output(spec: Spec, sizes: dict[str, int]) -> float:
     """Bytes per second of the sampled monitors; spikes take 16 bytes each, as many as there are."""
     total, itemsize = 0.0, 8 if spec.precision == "float64" else 4
-    monitor: Any
     for monitor in spec.monitors.values():
         size = sum(part.size for part in parts(monitor.of, sizes))
-        if monitor.model in ("state", "input"):
-            labels = getattr(monitor, "variables", None) or getattr(monitor, "receptors", None) or spec.feeding
-            total += size * len(labels) * itemsize * 1e3 / (monitor.every or spec.dt)
-        elif monitor.model == "rate":
-            total += 8 * 1e3 / monitor.bin
+        total += monitors.MODELS[monitor.model].bytes_per_second(monitor, size, len(spec.feeding), itemsize, spec.dt)
     return total
 
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnrun import connect, inputs, neurons, outputs, random, synapses, tables, units
+from snnrun import random, tables, units
+from snnrun.receptors import WEIGHTS, Receptor, output_of, rounding, targets, weight_dimension
 from snnrun.check import (
     MAX_STEPS,
     TRAINS,
@@ -27,20 +28,27 @@ from snnrun.check import (
     uncountable,
 )
 from snnrun.document import Fault, Key, SpecError
-from snnrun.quantities import Column, Frozen, is_literal, law_of, plain
-from snnrun.receptors import WEIGHTS, output_of, rounding, targets, weight_dimension
+from snnrun.models import connect, inputs, interface, neurons, outputs, precision, synapses
+from snnrun.plan import END
+from snnrun.quantities import Column, Frozen, TrainsFile, fields, is_literal, law_of, plain
 from snnrun.spec import Part, Spec, parts
 
 Values = float | NDArray[np.float64]
 EXAMINED = 256 * 2**20  # bytes of values that are read and drawn to check a network: a second or two
 
 
-class Population(NamedTuple):
-    """Neurons with their parameters; each a number or one value per neuron."""
+class Trains(NamedTuple):
+    """Given spikes, one by one."""
 
-    parameters: dict[str, Any]
-    V: Values | None  # initial potential; None for sources
-    trains: tuple[NDArray[np.int64], NDArray[np.int64]] | None  # (neuron, stamp) of spike_times
+    neuron: NDArray[np.int64]
+    stamp: NDArray[np.int64]  # steps
+
+
+class Population(NamedTuple):
+    """Neurons with their parameters and initial values; each a number or one value per neuron."""
+
+    parameters: dict[str, Any]  # by field; times that are whole steps as numbers of steps
+    initial: dict[str, Any]
 
 
 class Projection(NamedTuple):
@@ -64,6 +72,25 @@ class Network(NamedTuple):
     # drawn parameters of synapses and outputs: (section, name, population) -> field -> values
     kinetics: dict[tuple[str, str, str], dict[str, Any]]
     warnings: list[Fault]
+
+    @property
+    def noise(self) -> dict[str, Input]:
+        """Inputs that act through receptors."""
+        return {name: values for name, values in self.inputs.items() if hasattr(self.spec.inputs[name], "synapse")}
+
+    def kinetics_of(self, receptor: Receptor) -> dict[str, Any]:
+        """Parameters of a receptor's synapse and output, which are those of any of its sources."""
+        section, source = receptor.sources[0]
+        return self.kinetics[section, source, receptor.population]
+
+    def precision_of(self, receptor: Receptor) -> str:
+        """Precision of a receptor's variables."""
+        return precision_of(self.spec, receptor, self.kinetics_of(receptor))
+
+
+def precision_of(spec: Spec, receptor: Receptor, kinetics: dict[str, Any]) -> str:
+    slowest = synapses.MODELS[receptor.synapse.model].slowest(kinetics)
+    return precision.of(spec.precision, slowest, spec.dt)
 
 
 def build(spec: Spec, folder: Path) -> Network:
@@ -132,13 +159,13 @@ def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry
         return _Entry(section, key, files, lambda: drawn + _cost(part, path, folder, size), build)
 
     for name, given in spec.populations.items():
-        listed = len(given.times) if isinstance(getattr(given, "times", None), tuple) else 0
-        drawn = 8.0 * given.size * (1 + len(neurons.MODELS[given.model].DRAWN) + 2 * listed)
+        listed = sum(len(value) for _, value in given if isinstance(value, tuple))
+        drawn = 8.0 * given.size * (1 + len(fields(type(given))) + 2 * listed)
         build = partial(population, spec, name, folder, warnings)
         yield entry("populations", (name,), given, ("populations", name), given.size, drawn, build)
     for name, given in spec.inputs.items():
         size = sum(part.size for part in parts(given.to, sizes))
-        drawn = 8.0 * size * len(inputs.MODELS[given.model].DRAWN)
+        drawn = 8.0 * size * sum(field.drawable for field in fields(type(given)))
         yield entry("inputs", (name,), given, ("inputs", name), size, drawn, partial(_input, spec, name, folder, sizes))
     for section, name, given in spec.feeding:
         for target in dict.fromkeys(part.population for part in parts(targets(given), sizes)):
@@ -166,7 +193,7 @@ def _cost(part: Any, path: Key, folder: Path, size: int) -> int:
         if isinstance(part, connect.File):
             table = edges_table(part, folder)
             return table.cost(edges_columns(table)) + 40 * table.length("pre")
-        if isinstance(part, neurons.spike_times.TrainsFile):
+        if isinstance(part, TrainsFile):
             table = trains_table(part, folder)
             return table.cost(TRAINS) + 40 * table.length("neuron")
     except tables.TableError as error:
@@ -235,9 +262,9 @@ def _draw(spec: Spec, stream: str, value: Any, entity: Any, number: Any, path: K
         raise _fail((*path, law.kind), str(error), "widen the bounds") from None
 
 
-def _hold(module: Any, values: dict[str, Any], path: Key, part: Any, folder: Path, offset: int = 0) -> None:
+def _hold(model: interface.Part, values: dict[str, Any], path: Key, part: Any, folder: Path, offset: int = 0) -> None:
     """What a model demands of its parameters, now that they are drawn; `offset` is that of the values in their columns."""
-    for rule in getattr(module, "RULES", ()):
+    for rule in model.rules:
         concerned = [values.get(name) for name in rule.fields]
         if any(value is None for value in concerned):
             continue
@@ -261,46 +288,55 @@ def _in_column(column: Column, bad: Any, path: Key, folder: Path, offset: int) -
 def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Population:
     """Neurons with their parameters drawn, and no more of the network. Raises SpecError."""
     entry, path = spec.populations[name], ("populations", name)
-    module, everyone = neurons.MODELS[entry.model], np.arange(entry.size)
-    values = {
-        field: _values(
-            spec, f"population/{name}/{field}", getattr(entry, field), everyone, (*path, field), folder, entry.size
-        )  # fmt: skip
-        for field in module.DRAWN
-    }
-    _hold(module, values, path, entry, folder)
-    if entry.model == "spike_times":
-        return Population(values, None, _trains(spec, name, folder, warnings))
-    if entry.model == "poisson":
-        _sound_rates(entry, np.asarray(values["rate"]) * spec.dt, 1.0, path, folder)
-        return Population(values, None, None)
-    start = entry.init.V
-    if start is None:
-        return Population(values, values["V_rest"], None)
-    V = _values(spec, f"population/{name}/init/V", start, everyone, (*path, "init", "V"), folder, entry.size)
-    return Population(values, V, None)
+    model, everyone = neurons.MODELS[entry.model], np.arange(entry.size)
+
+    def values(stream: str, value: Any, *below: str) -> Any:
+        return _values(spec, f"population/{name}/{stream}", value, everyone, (*path, *below), folder, entry.size)
+
+    skipped, quantities = ("model", "size", "init"), {field.name: field for field in fields(type(entry))}
+    found = {}
+    for field, value in entry:
+        if field in skipped:
+            continue
+        if isinstance(value, TrainsFile | tuple):
+            found[field] = _trains(spec, value, entry.size, (*path, field), folder, warnings)
+        else:
+            found[field] = values(field, value, field)
+    _hold(model, found, path, entry, folder)
+    if (problem := model.sound(entry, found, spec.dt)) is not None:
+        field, message, bad = problem
+        raise _fail((*path, field), message, _bound(getattr(entry, field), bad, (*path, field), folder))
+    for field, of in quantities.items():
+        if of.least is not None and not isinstance(found[field], Trains):
+            found[field] = _steps(found[field], spec.dt)
+    given = dict(entry.init) if hasattr(entry, "init") else {}
+    initial = model.initial(found)
+    for variable, value in given.items():
+        if value is not None:
+            initial[variable] = values(f"init/{variable}", value, "init", variable)
+    return Population(found, initial)
 
 
-def _sound_rates(entry: Any, per_step: Any, limit: float, path: Key, folder: Path, offset: int = 0) -> None:
-    bad = per_step > limit
-    if np.any(bad):
-        hint = "bound the distribution"
-        if isinstance(entry.rate, Column):
-            hint = _in_column(entry.rate, bad, (*path, "rate"), folder, offset)
-        raise _fail((*path, "rate"), f"a rate makes {np.max(per_step):.3g} spikes per step; the limit is {limit:g}", hint)
+def _steps(time: Any, dt: float) -> Any:
+    """Times in whole steps: drawn ones are rounded, and one that is left out is the end of the run."""
+    return END if time is None else round_steps(time, dt)
 
 
-def _trains(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    population: Any = spec.populations[name]
-    path = ("populations", name, "times")
-    if isinstance(population.times, tuple):
-        stamps = np.array([units.steps(time, spec.dt) for time in population.times], np.int64)
-        return np.repeat(np.arange(population.size), len(stamps)), np.tile(stamps, population.size)
-    rounded = population.times.off_grid == "round"
+def _bound(given: Any, bad: Any, path: Key, folder: Path, offset: int = 0) -> str:
+    """What to do about values that are too large."""
+    return _in_column(given, bad, path, folder, offset) if isinstance(given, Column) else "bound the distribution"
+
+
+def _trains(spec: Spec, given: Any, size: int, path: Key, folder: Path, warnings: list[Fault]) -> Trains:
+    """Times at which all neurons spike, or those of a file."""
+    if isinstance(given, tuple):
+        stamps = np.array([units.steps(time, spec.dt) for time in given], np.int64)
+        return Trains(np.repeat(np.arange(size), len(stamps)), np.tile(stamps, size))
+    rounded = given.off_grid == "round"
     with _located((*path, "file")):
-        table = trains_table(population.times, folder)
+        table = trains_table(given, folder)
         values = table.read(TRAINS)
-        neuron = _indices(values["neuron"], population.size, "neuron", table)
+        neuron = _indices(values["neuron"], size, "neuron", table)
         stamps = _grid(values["time_ms"], spec.dt, "time_ms", table, rounded, MAX_STEPS, least=1)
         order = np.lexsort((stamps, neuron))
         neuron, stamps = neuron[order], stamps[order]
@@ -314,7 +350,7 @@ def _trains(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> tuple
                 raise tables.TableError(message, "a neuron spikes at most once in a step; off_grid: round merges them")
             merged = f"{np.count_nonzero(again):,} of {len(order):,} spikes are left out"
             warnings.append(Fault((*path, "file"), f"{merged}: their neuron has another one in the same step", message))
-    return neuron[~again], stamps[~again]
+    return Trains(neuron[~again], stamps[~again])
 
 
 def _first(bad: NDArray[Any], values: NDArray[Any], column: str, table: tables.Table, hint: str) -> None:
@@ -359,22 +395,23 @@ def _grid(times: NDArray[Any], dt: float, column: str, table: tables.Table, roun
 def _input(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Input:
     """Drawn values per target; a neuron's are those of its index in its population, whatever slice is addressed."""
     entry, path = spec.inputs[name], ("inputs", name)
-    module, found = inputs.MODELS[entry.model], parts(entry.to, sizes)
-    fields = [*module.DRAWN, *(["weight"] if hasattr(entry, "weight") else [])]
+    model, found = inputs.MODELS[entry.model], parts(entry.to, sizes)
+    drawn = [field.name for field in fields(type(entry)) if field.drawable]
     total, values, offset = sum(part.size for part in found), [], 0
     for part in found:
         of_part = {}
-        for field in fields:
+        for field in drawn:
             value = getattr(entry, field)
             # a file lists the targets in their order; a draw belongs to the neuron
             listed = isinstance(value, Column)
             entities = np.arange(offset, offset + part.size) if listed else np.arange(part.start, part.stop)
             stream = f"input/{name}/{field}/{part.population}"
             of_part[field] = _values(spec, stream, value, entities, (*path, field), folder, total)
-        _hold(module, of_part, path, entry, folder, offset)
-        if entry.model == "poisson":
-            per_step = np.asarray(of_part["rate"]) * spec.dt
-            _sound_rates(entry, per_step, inputs.poisson.MAX_PER_STEP, path, folder, offset)
+        _hold(model, of_part, path, entry, folder, offset)
+        if (problem := model.sound(entry, of_part, spec.dt)) is not None:
+            field, message, bad = problem
+            raise _fail((*path, field), message, _bound(getattr(entry, field), bad, (*path, field), folder, offset))
+        if "weight" in of_part:
             _sound_weight(spec, entry, of_part["weight"], path, folder, offset)
         values.append(of_part)
         offset += part.size

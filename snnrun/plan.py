@@ -1,44 +1,119 @@
 """The Plan: a network as the engine runs it. Time is in steps, names are places in memory.
 
-A Plan has two halves: a Structure, which is hashable and decides the compiled program, and Constants, which are arrays. On the
-axis of sources stand all neurons, population by population, each padded to a multiple of 64; on the axis of targets all
-receptors, with one place for each neuron of their population.
+Populations that are propagated alike lie side by side on one axis: they are a *group*. So do receptors of one kind on a group:
+a *stack* has one row for each that a neuron has, with a place in it for each neuron of the group. What there is to compile, and
+what a step takes, follows from the number of groups and stacks, not from that of populations.
+
+A Plan has a Program, which is hashable and decides what is compiled; Constants, which are arrays; and a Structure, which says for
+those who read what comes out where populations and receptors have gone. On the axis of sources stand all neurons, group by group, each padded
+to a multiple of 64; on the axis of targets all stacks, row by row.
 """
 
 from typing import Any, NamedTuple
 
+END = 2**63 - 1  # a step that is never reached
 
-class PopulationPlan(NamedTuple):
-    """A population's place and what its step has to do."""
 
-    name: str
-    model: str
-    size: int
+class Group(NamedTuple):
+    """Populations of one model that are propagated alike."""
+
+    model: Any  # models.interface.Population
+    method: str
+    size: int  # neurons
     padded: int
-    first: int  # place of neuron 0 on the axis of sources
-    method: str | None  # how a lif is propagated
-    receptors: tuple[int, ...]
+    first: int  # place of its first neuron on the axis of sources
+    stacks: tuple[int, ...]  # of its receptors, in the order in which they act
     precision: str  # of its state; float64 also in a run of float32 where that would not do
 
 
-class ReceptorPlan(NamedTuple):
-    name: str
-    population: int
-    synapse: str
-    output: str | None
-    first: int  # place of neuron 0 on the axis of targets
-    padded: int
+class Stack(NamedTuple):
+    """Receptors of one kind on a group: [rows, neurons], on the axis of targets."""
+
+    group: int
+    synapse: Any  # models.interface.Synapse
+    output: Any  # models.interface.Output; None where arrivals move V themselves
+    rows: int
+    padded: int  # length of a row
+    first: int  # place of its first row on the axis of targets
     noise: tuple[int, ...]  # Poisson inputs that it receives
     due: bool  # whether edges with a delay reach it
     instant: bool  # and without
-    precision: str  # of its variables, like that of a population
+    precision: str  # of its variables, like that of a group
+
+    @property
+    def places(self) -> int:
+        return self.rows * self.padded
+
+    @property
+    def reached(self) -> bool:
+        """Whether anything may arrive."""
+        return bool(self.due or self.instant or self.noise)
 
 
-class NoisePlan(NamedTuple):
+class Noise(NamedTuple):
     """A Poisson input on one part of a population."""
 
-    start: int
+    first: int  # place of neuron 0 of the population within the stack
+    start: int  # neurons of the population
     stop: int
+
+
+class Take(NamedTuple):
+    """A variable that is sampled of a group or a stack."""
+
+    kind: str  # "neuron", "receptor" or "input"
+    place: int  # of the group, or of the stack
+    field: str
+    runs: tuple[tuple[int, int], ...] | None  # places that are taken; None where Constants.taken lists them
+    every: int  # steps
+    first_step: int
+    last_step: int  # the first step that is not sampled any more
+
+
+class Program(NamedTuple):
+    """All that decides what is compiled. Hashable."""
+
+    precision: str
+    groups: tuple[Group, ...]
+    stacks: tuple[Stack, ...]
+    noise: tuple[Noise, ...]
+    sources: int
+    targets: int
+    depth: int  # rows of the history: the longest delay in steps
+    kernel: str
+    takes: tuple[Take, ...]
+    tapped: tuple[tuple[int, int], ...]  # runs of words that a frame takes from the row of a step
+
+
+class Constants(NamedTuple):
+    """Arrays that the compiled program is given."""
+
+    neurons: tuple[Any, ...]  # per group
+    currents: tuple[tuple[Any, ...], ...]  # per group: currents that change in time
+    synapses: tuple[Any, ...]  # per stack
+    outputs: tuple[Any, ...]
+    gains: tuple[Any, ...]
+    taken: tuple[Any, ...]  # per Take: int32 places, or None
+    delivery: Any  # a kernel's Layout
+
+
+# ---- for those who read what comes out -------------------------------------------------------------------------------
+
+
+class PopulationPlace(NamedTuple):
+    name: str
+    model: str
+    size: int
+    precision: str  # of its state
+    group: int
+    first: int  # within the group
+
+
+class ReceptorPlace(NamedTuple):
+    name: str
+    population: int
+    stack: int
+    first: int  # place of the population's neuron 0 within the stack
 
 
 class Sample(NamedTuple):
@@ -48,14 +123,14 @@ class Sample(NamedTuple):
     population: str
     label: str  # name of the variable or receptor, as the user wrote it
     unit: str
-    kind: str  # "neuron", "receptor" or "input"
-    place: int  # of the population, or of the receptor
-    field: str
+    own: bool  # whether it is a variable of the neurons
     start: int
     stop: int
-    every: int  # steps
+    every: int
     first_step: int
-    last_step: int  # the first step that is not sampled any more
+    last_step: int
+    take: int
+    column: int  # of its first neuron
 
 
 class SpikeTap(NamedTuple):
@@ -67,38 +142,8 @@ class SpikeTap(NamedTuple):
     stop: int
     first_step: int
     last_step: int
-    words: tuple[int, int]  # where the population's words lie in a frame's row
+    bit: int  # of the population's neuron 0 in the row of a frame
     bin: int | None  # steps, for a rate
-
-
-class Structure(NamedTuple):
-    """All that decides the compiled program, and what the frames mean. Hashable."""
-
-    dt: float
-    precision: str
-    steps: int
-    populations: tuple[PopulationPlan, ...]
-    receptors: tuple[ReceptorPlan, ...]
-    noise: tuple[NoisePlan, ...]
-    sources: int
-    targets: int
-    depth: int  # rows of the history: the longest delay in steps
-    kernel: str
-    samples: tuple[Sample, ...]
-    taps: tuple[SpikeTap, ...]
-    tapped: tuple[tuple[int, int], ...]  # runs of words that a frame takes from the row of a step
-
-
-class Constants(NamedTuple):
-    """Arrays that the compiled program is given."""
-
-    neurons: tuple[Any, ...]
-    currents: tuple[tuple[Any, ...], ...]  # per population: (steps of change, values, profile)
-    synapses: tuple[Any, ...]
-    gains: tuple[Any, ...]
-    reversal: tuple[Any, ...]
-    delivery: Any  # a kernel's Layout
-    V: tuple[Any, ...]  # initial potentials
 
 
 class PathwayReport(NamedTuple):
@@ -110,9 +155,23 @@ class PathwayReport(NamedTuple):
     stored: bool
 
 
+class Structure(NamedTuple):
+    """What the arrays mean. Names, and places in groups, stacks, takes and frames."""
+
+    dt: float
+    precision: str
+    steps: int
+    populations: tuple[PopulationPlace, ...]
+    receptors: tuple[ReceptorPlace, ...]
+    samples: tuple[Sample, ...]
+    taps: tuple[SpikeTap, ...]
+
+
 class Plan(NamedTuple):
     structure: Structure
+    program: Program
     constants: Constants
+    initial: tuple[dict[str, Any], ...]  # per group
     pathways: tuple[PathwayReport, ...]
     arranged: Any  # what a kernel keeps of the edges beside its constants
 

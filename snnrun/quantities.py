@@ -7,7 +7,8 @@ A field's type names its dimension (`tau: Drawable[Time]`); after loading, its v
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
 from pydantic_core import PydanticCustomError, core_schema
@@ -121,7 +122,16 @@ class _Selecting:
         return parts
 
 
+@dataclass(frozen=True)
+class Whole:
+    """Annotation of a time that is a whole number of steps: where it is drawn it is rounded to one, a literal must be one."""
+
+    least: int = 0
+
+
 Time = Annotated[float, Unit("time")]
+Steps = Annotated[float, Unit("time"), Whole()]
+FewSteps = Annotated[float, Unit("time"), Whole(1)]  # one at least
 Voltage = Annotated[float, Unit("voltage")]
 Current = Annotated[float, Unit("current")]
 Conductance = Annotated[float, Unit("conductance")]
@@ -257,11 +267,25 @@ class ExponentialOf(Frozen):
     exponential: Exponential
 
 
+OffGrid = Literal["error", "round"]  # what becomes of times of a file that are no whole number of steps
+
+
 class Column(Frozen):
     """One value per neuron from a file: a CSV column, an NPZ array or an HDF5 dataset, named `<name>_<unit>`."""
 
     file: str
     column: str
+
+
+class TrainsFile(Frozen):
+    """A file with the columns `neuron` (0-based) and `time_ms`, or a file of spikes of SONATA's."""
+
+    file: str
+    population: str | None = None
+    """Whose spikes of a SONATA file; may be left out where there is one population."""
+    off_grid: OffGrid = "error"
+    """What becomes of times that are no whole number of steps: an error, or the nearest step. Spikes of a neuron that then
+    share a step are one spike."""
 
 
 LAWS = ("normal", "lognormal", "gamma", "uniform", "exponential")
@@ -300,11 +324,51 @@ else:
             ]
 
 
+class Windowed(Frozen):
+    """What happens from one time to another."""
+
+    start: Steps = 0.0
+    """The first step is the one that begins here."""
+    stop: Steps | None = None
+    """No step that begins here or later; the end of the run where it is not given."""
+
+
+class FieldOf(NamedTuple):
+    """What the type of a field says of it."""
+
+    name: str
+    dimension: str | None  # None also where it depends on what stands beside it, as that of a weight does
+    drawable: bool
+    least: int | None  # of a whole number of steps
+
+
+@cache
+def fields(spec: type[Frozen]) -> tuple[FieldOf, ...]:
+    """The fields of a Spec that hold quantities, in their order."""
+    found = []
+    for name, info in spec.model_fields.items():
+        every = [*info.metadata, *_within(info.annotation)]
+        unit = next((part for part in every if isinstance(part, Unit | AnyUnit)), None)
+        if unit is not None:
+            whole = next((part for part in every if isinstance(part, Whole)), None)
+            dimension = unit.dimension if isinstance(unit, Unit) else None
+            found.append(FieldOf(name, dimension, Column in every, None if whole is None else whole.least))
+    return tuple(found)
+
+
+def _within(annotation: Any) -> list[Any]:
+    """A type and all that it is made of, outside in; not what its models have as fields."""
+    found = [annotation, *getattr(annotation, "__metadata__", ())]
+    for part in get_args(annotation):
+        if part not in found:
+            found += _within(part)
+    return found
+
+
 Name = Annotated[str, Field(pattern=NAME)]
 Selection = Annotated[tuple[str, ...], _Selecting()]
 Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 Precision = Literal["float32", "float64"]
-OffGrid = Literal["error", "round"]  # what becomes of times of a file that are no whole number of steps
 
 
 class Law(NamedTuple):

@@ -11,7 +11,7 @@ machine. Words for noise inside a step are compared with integers, so that NumPy
 import math
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -335,14 +335,41 @@ _LAWS: dict[str, Callable[[Law, Key, Words, Words], Attempt]] = {
 # ---- noise inside the step -------------------------------------------------------------------------------------------
 
 
-def step_words(stream: Any, step: Any, first: int, size: int) -> Any:
-    """One 32-bit word for each of the neurons first ... first + size - 1 of a population in one step: a JAX array.
+class Streams(NamedTuple):
+    """Streams of the words of populations that lie side by side, arrays."""
 
-    Depends on (stream, neuron, step) only; `stream` is a pair of uint32, `step` may be traced. Tiles of 256 neurons share
-    the four planes of words of 64 Philox blocks: neuron i takes word i % 256 // 64 of block i // 256 * 64 + i % 64. Native
-    code draws each block once and writes runs of 64 words; XLA does better to repeat a block than to move words about.
+    keys: Any  # uint32 [populations, 2]
+    sizes: Any  # int64 [populations]
+    neuron: Any  # uint32 [places]: index of each neuron within its population
+    which: Any  # int32 [places]: the population; None where there is one
+
+
+def side_by_side(keys: tuple[Key, ...], sizes: tuple[int, ...], padded: int) -> Streams:
+    """The last population takes what is left of `padded` places."""
+    lengths = np.array([*sizes[:-1], padded - sum(sizes[:-1])], np.int64)
+    which = np.repeat(np.arange(len(keys), dtype=np.int32), lengths)
+    neuron = np.arange(padded, dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return Streams(np.array(keys, np.uint32), lengths, neuron.astype(np.uint32), which if len(keys) > 1 else None)
+
+
+def words(streams: Streams, step: Any) -> Any:
+    """One 32-bit word for each neuron of some populations in one step: a JAX array."""
+    which = 0 if streams.which is None else streams.which
+    return _words((streams.keys[which, 0], streams.keys[which, 1]), step, streams.neuron)
+
+
+def step_words(stream: Any, step: Any, first: int, size: int) -> Any:
+    """One 32-bit word for each of the neurons first ... first + size - 1 of a population in one step: a JAX array."""
+    return _words(stream, step, jnp.arange(first, first + size, dtype=jnp.uint32))
+
+
+def _words(stream: Any, step: Any, neuron: Any) -> Any:
+    """A word for each neuron, which depends on (stream, neuron, step) only; `stream` is a pair of uint32, `step` may be traced.
+
+    Tiles of 256 neurons share the four planes of words of 64 Philox blocks: neuron i takes word i % 256 // 64 of block
+    i // 256 * 64 + i % 64. Native code draws each block once and writes runs of 64 words; XLA does better to repeat a block
+    than to move words about.
     """
-    neuron = jnp.arange(first, first + size, dtype=jnp.uint32)
     block, plane = neuron // 256 * 64 + neuron % 64, neuron % 256 // 64
     step = jnp.asarray(step).astype(jnp.uint64)
     counter = (step.astype(jnp.uint32), (step >> jnp.uint64(32)).astype(jnp.uint32))

@@ -6,11 +6,13 @@ their arrivals is all it needs. A synapse or output with drawn parameters belong
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from snnrun import outputs, synapses
+from snnrun import units
+from snnrun.models import neurons, outputs, synapses
 from snnrun.quantities import Frozen, is_literal
 from snnrun.spec import Part, Spec, parts
 
@@ -33,8 +35,17 @@ class Receptor(NamedTuple):
     @property
     def variables(self) -> dict[str, str]:
         """State variables and their units."""
-        unit = "nS" if self.output is not None and self.output.model == "coba" else "pA"
-        return {name: unit + suffix for name, suffix in synapses.MODELS[self.synapse.model].VARIABLES.items()}
+        dimension = _weight(self.synapse, self.output)
+        return {name: units.USUAL[dimension] + more for name, more in synapses.MODELS[self.synapse.model].variables.items()}
+
+
+def variables(model: str, own: Iterable[Receptor]) -> dict[str, str]:
+    """Names and units of a population's state variables: the model's, and `<projection>.<variable>` of its receptors."""
+    known = dict(neurons.MODELS[model].variables)
+    for receptor in own:
+        for source in receptor.sources:
+            known |= {f"{source.name}.{name}": unit for name, unit in receptor.variables.items()}
+    return known
 
 
 def targets(entry: Any) -> tuple[str, ...]:
@@ -43,16 +54,20 @@ def targets(entry: Any) -> tuple[str, ...]:
 
 
 def output_of(entry: Any) -> Any:
-    """The output of a projection or input: None for delta, cuba where none is given."""
-    if synapses.MODELS[entry.synapse.model].WEIGHT is not None:
+    """The output of a projection or input; None where arrivals move V themselves."""
+    if synapses.MODELS[entry.synapse.model].jumps:
         return None
-    return entry.output if entry.output is not None else outputs.cuba.Spec()
+    return outputs.USUAL if entry.output is None else entry.output
 
 
 def weight_dimension(entry: Any) -> str:
-    """What a weight is: a voltage for delta, a current for cuba, a conductance for coba."""
-    output = output_of(entry)
-    return synapses.MODELS[entry.synapse.model].WEIGHT if output is None else outputs.MODELS[output.model].WEIGHT
+    """What a weight is: a voltage where it moves V itself, else a current or a conductance as the output has it."""
+    return _weight(entry.synapse, output_of(entry))
+
+
+def _weight(synapse: Any, output: Any) -> str:
+    own = synapses.MODELS[synapse.model].weight
+    return outputs.MODELS[output.model].weight if own is None else own
 
 
 def receptors(spec: Spec, merge: bool = True) -> list[Receptor]:
@@ -121,12 +136,23 @@ class Feed(NamedTuple):
     offset: int  # of the piece's first neuron within the whole target axis
 
 
-def feeds(entry: Any, source: Source, found: list[Receptor], spec: Spec) -> list[Feed]:
-    """Through which receptors a projection or input acts, in the order of its targets."""
-    sizes = {name: population.size for name, population in spec.populations.items()}
-    result, offset = [], 0
-    for part in parts(targets(entry), sizes):
-        receptor = next(i for i, r in enumerate(found) if r.population == part.population and source in r.sources)
-        result.append(Feed(receptor, part, offset))
-        offset += part.size
-    return result
+class Feeds:
+    """Through which receptors projections and inputs act."""
+
+    def __init__(self, spec: Spec, found: list[Receptor]) -> None:
+        self._spec = spec
+        self._sizes = {name: population.size for name, population in spec.populations.items()}
+        self._of = {(r.population, source): i for i, r in enumerate(found) for source in r.sources}
+        self._known: dict[Source, list[Feed]] = {}
+        self.index = {name: i for i, name in enumerate(spec.populations)}  # of the populations
+
+    def of(self, section: str, name: str) -> list[Feed]:
+        """The pieces, in the order of the targets."""
+        source = Source(section, name)
+        if source not in self._known:
+            result, offset = [], 0
+            for part in parts(targets(getattr(self._spec, section)[name]), self._sizes):
+                result.append(Feed(self._of[part.population, source], part, offset))
+                offset += part.size
+            self._known[source] = result
+        return self._known[source]

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from snnrun import check, connect, estimate, kernels, network, neurons, outputs, precision, synapses, units
-from snnrun.quantities import Column, Frozen, is_literal, law_of, plain
+from snnrun import check, kernels, units
+from snnrun import estimate, network
+from snnrun.models import connect, monitors, neurons, outputs
+from snnrun.quantities import Column, Frozen, fields, is_literal, law_of, plain
 from snnrun.receptors import Receptor, receptors, weight_dimension
 from snnrun.spec import Spec
 from snnrun.terminal import visible
@@ -22,8 +24,8 @@ def describe(spec: Spec, folder: Path, merge: bool = True, kernel: str = "auto")
             {
                 "number": i,
                 "population": receptor.population,
-                "synapse": _model(receptor.synapse, synapses.MODELS),
-                "output": "" if receptor.output is None else _model(receptor.output, outputs.MODELS),
+                "synapse": _model(receptor.synapse),
+                "output": "" if receptor.output is None else _model(receptor.output),
                 "from": [source.name for source in receptor.sources],
                 "precision": _receptor_precision(receptor, spec, folder),
             }
@@ -117,31 +119,32 @@ def value_text(value: Any, dimension: str) -> str:
     return f"{law.kind}({', '.join(units.show(number, dimension) for number in numbers)})"
 
 
-def _model(part: Frozen, table: dict[str, Any]) -> str:
+def _model(part: Frozen) -> str:
     """`expon(5 ms)`, `coba(0 mV)`, `delta`."""
-    model = part.model  # type: ignore[attr-defined]
-    values = [value_text(getattr(part, name), dimension) for name, dimension in table[model].DRAWN.items()]
-    values += [str(getattr(part, name)) for name in type(part).model_fields if name not in (*table[model].DRAWN, "model")]
-    return f"{model}({', '.join(values)})" if values else model
+    quantities = {field.name: field.dimension for field in fields(type(part))}
+    values = [value_text(getattr(part, name), dimension) for name, dimension in quantities.items() if dimension is not None]
+    values += [str(value) for name, value in part if name not in quantities and name != "model"]
+    return f"{part.model}({', '.join(values)})" if values else part.model  # type: ignore[attr-defined]
 
 
 def _population(name: str, spec: Spec, folder: Path, found: list[Receptor]) -> dict[str, Any]:
-    entry, method, kept = spec.populations[name], "source", spec.precision
-    if entry.model not in neurons.SOURCES:
-        own = [r for r in found if r.population == name]
-        conductances = any(r.output is not None and r.output.model == "coba" for r in own)
-        method = neurons.MODELS[entry.model].method(entry, conductances)
-        method = {"exact": "exact", "linear": "exp_euler, linear", "frozen": "exp_euler, frozen"}[method]
-        kept = precision.of_membrane(spec.precision, network.population(spec, name, folder, []).parameters, spec.dt)
-    return {"name": name, "model": entry.model, "size": entry.size, "method": method, "precision": kept}
+    entry = spec.populations[name]
+    model = neurons.MODELS[entry.model]
+    received = [r.output for r in found if r.population == name and r.output is not None]
+    method = model.methods(entry, any(outputs.MODELS[output.model].conductance for output in received))
+    kept = spec.precision
+    if not model.source:
+        kept = model.precision(spec.precision, network.population(spec, name, folder, []).parameters, spec.dt)
+    return {
+        "name": name, "model": entry.model, "size": entry.size, "method": model.method_text(method), "precision": kept
+    }  # fmt: skip
 
 
 def _receptor_precision(receptor: Receptor, spec: Spec, folder: Path) -> str:
     section, name = receptor.sources[0]
     entry = getattr(spec, section)[name]
-    return precision.of_synapse(
-        spec.precision, network.kinetics(spec, section, name, entry, receptor.population, folder), spec.dt
-    )  # fmt: skip
+    kinetics = network.kinetics(spec, section, name, entry, receptor.population, folder)
+    return network.precision_of(spec, receptor, kinetics)
 
 
 def _selection(selection: tuple[str, ...]) -> str:
@@ -149,13 +152,10 @@ def _selection(selection: tuple[str, ...]) -> str:
 
 
 def _input(name: str, entry: Any) -> dict[str, Any]:
-    if entry.model == "poisson":
-        text = f"{value_text(entry.rate, 'rate')}, weight {value_text(entry.weight, weight_dimension(entry))}"
-    elif entry.model == "constant":
-        text = value_text(entry.current, "current")
-    else:
-        text = f"{len(entry.times)} values"
-    return {"name": name, "model": entry.model, "to": _selection(entry.to), "text": text}
+    quantities = {field.name: field.dimension or weight_dimension(entry) for field in fields(type(entry)) if field.drawable}
+    told = [(field, value_text(getattr(entry, field), dimension)) for field, dimension in quantities.items()]
+    text = ", ".join(text if i == 0 else f"{field} {text}" for i, (field, text) in enumerate(told))
+    return {"name": name, "model": entry.model, "to": _selection(entry.to), "text": text or f"{len(entry.times)} values"}
 
 
 def _pathway(
@@ -167,8 +167,9 @@ def _pathway(
     from_file = {"delay" if column == "delay_ms" else "weight" for column in columns if column not in ("pre", "post", "nsyns")}
     uniform = entry.weight is not None and is_literal(entry.weight) and not {"weight", "nsyns"} & {*from_file, *columns}
     wide = 8 if spec.precision == "float64" else 4
-    per_synapse = (2 if kernel == "native" else 4) + (0 if uniform else wide)
-    if kernel == "native" and connect.may_be_procedural(entry.connect) and entry.connect.storage == "procedural":
+    can = kernels.KERNELS[kernel]
+    per_synapse = can.target_bytes + (0 if uniform else wide)
+    if can.can_redraw and connect.may_be_procedural(entry.connect) and entry.connect.storage == "procedural":
         per_synapse = 0
     return {
         "name": name,
@@ -186,11 +187,5 @@ def _pathway(
 
 
 def _monitor(name: str, entry: Any, spec: Spec) -> dict[str, Any]:
-    if entry.model == "spikes":
-        text = "16 B per spike"
-    elif entry.model == "rate":
-        text = f"bins of {units.show(entry.bin, 'time')}"
-    else:
-        labels = getattr(entry, "variables", None) or getattr(entry, "receptors", None) or ("all receptors",)
-        text = f"{', '.join(labels)} every {units.show(entry.every or spec.dt, 'time')}"
+    text = monitors.MODELS[entry.model].text(entry, spec.dt)
     return {"name": name, "model": entry.model, "of": _selection(entry.of), "text": text}

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 import snnrun
-from snnrun import check, checkpoint, connect, estimate, kernels, lower, network, results, units
+from snnrun import check, checkpoint, estimate, kernels, lower, network, results, units
+from snnrun.models import connect
 from snnrun.checkpoint import Checkpoint
 from snnrun.document import SpecError, dotted
 from snnrun.machine import available_threads, peak_memory, start_jax
@@ -82,7 +83,7 @@ def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None
         picture = _draw(request.output, picture, watcher)
     seconds = {name: clock.seconds[name] for name in ("import", "build", "lower", "compile", "run", "write")}
     return Summary(request.output, picture, facts["neurons"], facts["synapses"], plan.structure.steps, spikes, rate, device,
-                   plan.structure.kernel, threads, seconds, peak_memory())  # fmt: skip
+                   plan.program.kernel, threads, seconds, peak_memory())  # fmt: skip
 
 
 class _Clock:
@@ -179,7 +180,7 @@ def _facts(request: Request, plan: Plan, device: str, threads: int, expected: es
     return {
         "device": device,
         "threads": threads,
-        "kernel": plan.structure.kernel,
+        "kernel": plan.program.kernel,
         "precision": request.loaded.spec.precision,
         "neurons": sum(population.size for population in plan.structure.populations),
         "synapses": sum(pathway.synapses for pathway in plan.pathways),

@@ -12,7 +12,7 @@ import numpy as np
 from snnrun import engine, kernels
 from snnrun.checkpoint import Snapshot
 from snnrun.engine import State
-from snnrun.plan import Plan, PopulationPlan
+from snnrun.plan import Plan, PopulationPlace
 
 
 class Mismatch(ValueError):
@@ -21,44 +21,63 @@ class Mismatch(ValueError):
 
 def take(plan: Plan, state: State) -> Snapshot:
     """The snapshot of a state that no call is working on."""
-    s, step = plan.structure, int(state.step)
-    variables = {_name(name, population): values[: population.size] for name, population, values in engine.variables(s, state)}
-    rows = kernels.module(s.kernel).rows(s, state.history, step)
-    return Snapshot(step, variables, {p.name: rows[:, p.first // 32 : (p.first + p.padded) // 32] for p in s.populations})
+    program, step = plan.program, int(state.step)
+    variables = {_name(name, population): values.copy() for name, population, values in engine.variables(plan, state)}
+    bits = _bits(kernels.module(program.kernel).rows(program, state.transit, step))
+    fired = {}
+    for p in plan.structure.populations:
+        first = program.groups[p.group].first + p.first
+        own = np.zeros((program.depth, -(-p.size // 64) * 64), np.uint8)
+        own[:, : p.size] = bits[:, first : first + p.size]
+        fired[p.name] = _rows(own)
+    return Snapshot(step, variables, fired)
 
 
 def restore(plan: Plan, snapshot: Snapshot) -> State:
     """The state of a snapshot, for whatever kernel and threads the plan is for. Raises Mismatch."""
-    s, start = plan.structure, engine.init(plan)
-    wanted = {_name(name, population): values for name, population, values in engine.variables(s, start)}
+    program, start = plan.program, engine.init(plan)
+    neurons, receptors = (
+        tuple({name: np.array(values) for name, values in own.items()} for own in states)
+        for states in (start.neurons, start.receptors)
+    )
+    wanted = {
+        _name(name, population): (population, values)
+        for name, population, values in engine.variables(plan, start._replace(neurons=neurons, receptors=receptors))
+    }
     if wanted.keys() != snapshot.variables.keys():
         raise Mismatch(f"the variables are not the same: {', '.join(sorted(wanted.keys() ^ snapshot.variables.keys()))}")
-    sizes = {population.name: population.size for population in s.populations}
-    found = {}
-    for name, values in snapshot.variables.items():
-        size, dtype = sizes[name.partition("/")[0]], wanted[name].dtype
-        if values.shape != (size,) or values.dtype != dtype:
-            raise Mismatch(f"{name} is {values.dtype} {list(values.shape)}, and {dtype} [{size}] is wanted")
-        found[name] = np.concatenate([values, np.repeat(values[-1:], len(wanted[name]) - size)])
-    rows = kernels.nobody(s)
-    for p in s.populations:
+    for name, (population, place) in wanted.items():
+        values, size = snapshot.variables[name], population.size
+        if values.shape != (size,) or values.dtype != place.dtype:
+            raise Mismatch(f"{name} is {values.dtype} {list(values.shape)}, and {place.dtype} [{size}] is wanted")
+        place[:] = values  # a view of the state
+    _fill(plan, neurons, receptors)
+    bits = np.zeros((program.depth, program.sources), np.uint8)
+    for p in plan.structure.populations:
         fired = snapshot.fired.get(p.name)
-        if fired is None or fired.shape != (s.depth, p.padded // 32) or fired.dtype != np.uint32:
-            raise Mismatch(f"the last spikes of {p.name} are not those of {s.depth} steps of {p.size} neurons")
-        rows[:, p.first // 32 : (p.first + p.padded) // 32] = fired
-
-    def filled(values: Any, of: PopulationPlan, prefix: str = "") -> Any:
-        return type(values)(*(
-            None if value is None else found[_name(prefix + field, of)] for field, value in values._asdict().items()
-        ))  # fmt: skip
-
-    neurons = tuple(filled(values, p) for p, values in zip(s.populations, start.neurons, strict=True))
-    receptors = tuple(
-        filled(values, s.populations[r.population], f"{r.name}.") for r, values in zip(s.receptors, start.receptors, strict=True)
-    )
-    history = kernels.module(s.kernel).history(s, plan.arranged, plan.constants.delivery, rows, snapshot.step)
-    return State(np.int64(snapshot.step), neurons, receptors, history)
+        if fired is None or fired.shape != (program.depth, -(-p.size // 64) * 2) or fired.dtype != np.uint32:
+            raise Mismatch(f"the last spikes of {p.name} are not those of {program.depth} steps of {p.size} neurons")
+        first = program.groups[p.group].first + p.first
+        bits[:, first : first + p.size] = _bits(fired)[:, : p.size]
+    transit = kernels.module(program.kernel).transit(program, plan.arranged, plan.constants.delivery, _rows(bits), snapshot.step)
+    return State(np.int64(snapshot.step), neurons, receptors, transit)
 
 
-def _name(variable: str, population: PopulationPlan) -> str:
+def _fill(plan: Plan, neurons: Any, receptors: Any) -> None:
+    """What lies beyond the last neuron of a group is a copy of it."""
+    program = plan.program
+    for group, own in (*zip(program.groups, neurons, strict=True), *((program.groups[x.group], y) for x, y in zip(program.stacks, receptors, strict=True))):
+        for values in own.values():
+            values[..., group.size :] = values[..., group.size - 1 : group.size]
+
+
+def _bits(rows: Any) -> Any:
+    return np.unpackbits(np.ascontiguousarray(rows).view(np.uint8), axis=1, bitorder="little")
+
+
+def _rows(bits: Any) -> Any:
+    return np.packbits(bits, axis=1, bitorder="little").view(np.uint32)
+
+
+def _name(variable: str, population: PopulationPlace) -> str:
     return f"{population.name}/{variable}"

@@ -11,14 +11,14 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import AfterValidator, Field, PrivateAttr, Tag, ValidationError, model_validator
 
-from snnrun.connect import Rule
 from snnrun.document import Fault, Key, nearest
-from snnrun.inputs import Input
-from snnrun.monitors import Monitor
-from snnrun.neurons import Population
-from snnrun.outputs import Output
-from snnrun.quantities import LAWS, Drawable, Frozen, Name, Precision, Selection, Time, WeightQuantity, fault
-from snnrun.synapses import Synapse
+from snnrun.models.connect import Rule
+from snnrun.models.inputs import Input
+from snnrun.models.monitors import Monitor
+from snnrun.models.neurons import Population
+from snnrun.models.outputs import Output
+from snnrun.models.synapses import Synapse
+from snnrun.quantities import LAWS, Drawable, Frozen, Name, Precision, Selection, Steps, Time, WeightQuantity, fault
 from snnrun.terminal import hidden, visible
 
 
@@ -33,7 +33,7 @@ class Projection(Frozen):
     """Which neuron reaches which."""
     weight: Drawable[WeightQuantity] | None = None
     """mV for delta, pA for cuba, nS for coba; left out only where a file of edges has weights."""
-    delay: Drawable[Time] = 0.0
+    delay: Drawable[Steps] = 0.0
     """From the spike to its arrival, in whole steps."""
     synapse: Synapse
     """How the effect of a spike unfolds in time."""

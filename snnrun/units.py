@@ -183,6 +183,13 @@ def steps(time: float, dt: float) -> int | None:
     return nearest if abs(quotient - nearest) <= max(GRID_TOLERANCE, 1e-12 * abs(quotient)) else None
 
 
+def whole(time: float, dt: float) -> int:
+    """Whole steps of a literal time that has been checked."""
+    found = steps(time, dt)
+    assert found is not None, f"{time} ms is off the grid of {dt} ms"
+    return found
+
+
 def off_grid(time: float, dt: float, least: int = 0) -> tuple[str, str]:
     """Message and hint for a literal time that is no whole number of steps, of which it takes at least some."""
     below = math.floor(time / dt)

@@ -31,7 +31,7 @@ def load(tmp_path: Path, text: str, name: str = "net.yaml"):
 
 
 def plan_of(tmp_path: Path, text: str, merge: bool = True, **options):
-    """The plan of a network; `options` are those of `lower`: kernel, threads, spare."""
+    """The plan of a network; `options` are those of `lower`: kernel, threads, procedural_if_needed."""
     spec = load(tmp_path, text).spec
     return lower.lower(network.build(spec, tmp_path), merge, **options)
 
@@ -47,13 +47,13 @@ def run_plan(plan, capacity: int | None = None, lengths: list[int] | None = None
             continue
         found = spikes.setdefault(tap.population, [])
         for frame in sink:
-            bits = np.unpackbits(frame.rows[:, tap.words[0] : tap.words[1]].copy().view(np.uint8), axis=1, bitorder="little")
+            bits = np.unpackbits(frame.rows.copy().view(np.uint8), axis=1, bitorder="little")[:, tap.bit :]
             for step, neuron in zip(*np.nonzero(bits[:, tap.start : tap.stop]), strict=True):
                 found.append((frame.first_step + int(step) + 1, tap.start + int(neuron)))
-    samples = {
-        (sample.monitor, sample.population, sample.label): np.concatenate([frame.samples[i] for frame in sink])
-        for i, sample in enumerate(plan.structure.samples)
-    }
+    samples = {}
+    for sample in plan.structure.samples:
+        own = slice(sample.column, sample.column + sample.stop - sample.start)
+        samples[sample.monitor, sample.population, sample.label] = np.concatenate([f.samples[sample.take][:, own] for f in sink])
     return Recording(spikes, samples, state, plan)
 
 
@@ -63,14 +63,8 @@ def run(tmp_path: Path, text: str, **options) -> Recording:
 
 def states(recorded: Recording, without: str = "") -> dict[str, np.ndarray]:
     """All that a run has left, by name, but for a population and what is on it."""
-    s, state, found = recorded.plan.structure, recorded.state, {}
-    names = [population.name for population in s.populations]
-    for name, values in zip(names, state.neurons, strict=True):
-        found |= {f"{name}.{field}": (name, value) for field, value in values._asdict().items()}
-    for receptor, values in zip(s.receptors, state.receptors, strict=True):
-        on = names[receptor.population]
-        found |= {f"{on}/{receptor.name}.{field}": (on, value) for field, value in values._asdict().items()}
-    return {name: np.asarray(value) for name, (on, value) in found.items() if on != without and value is not None}
+    found = {f"{p.name}/{name}": (p.name, values) for name, p, values in engine.variables(recorded.plan, recorded.state)}
+    return {name: values for name, (on, values) in found.items() if on != without}
 
 
 def records(recorded: Recording, without: str = "") -> dict[str, np.ndarray]:

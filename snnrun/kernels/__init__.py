@@ -1,31 +1,30 @@
-"""The delivery primitive and its implementations.
+"""The tail of a step, which delivers spikes, and its implementations.
 
 **deliver**: for every edge e whose source fired `delay_e` steps ago, sums[target_e] += weight_e, in integers; and for every
 Poisson input, sums[target] += weight times the number of its spikes.
 
-Sources and targets are places on merged axes. A source is a neuron's place on the axis of all populations; a target is a
-place on the axis of all receptors, one for each neuron of the receptor's population. Weights are whole multiples of the
-receptor's quantum, so a sum has no order and every implementation gives the same bits.
+Sources and targets are places on merged axes: see plan. Weights are whole multiples of the receptor's quantum, so a sum has no
+order and every implementation gives the same bits.
 
 A kernel is a module with
 
-    arrange(pathways, sources, receptors, threads) -> Arranged     on the host, once: its own arrangement of the edges
-    bind(arranged, structure, noise, quanta) -> Layout              what its calls in a step need; a tree of arrays
-    history(structure, arranged, layout, rows, step) -> History     of those who fired in the steps before `step`
-    rows(structure, history, step) -> rows                          the same the other way round, free of the kernel
-    jumps(structure, layout, history, step) -> (history, jumps, waiting)
-    arrive(structure, layout, history, waiting, step, fired, passed, frames, first, end)
-        -> (history, arrivals, passed, frames)
-    words(key, step, first, size) -> words                          one random word per neuron
+    arrange(pathways, sources, axis, threads) -> Arranged           on the host, once: its own arrangement of the edges
+    bind(arranged, program, noise, axis, quanta) -> Layout        what its calls in a step need; a tree of arrays
+    transit(program, arranged, layout, rows, step) -> Transit     of those who fired in the steps before `step`
+    rows(program, transit, step) -> rows                          the same the other way round, free of the kernel
+    jumps(program, layout, transit, step) -> (transit, jumps, waiting)
+    close(program, layout, transit, waiting, step, fired, states, frames, first, end)
+        -> (transit, arrivals, states, frames)
+    words(streams, step) -> words                                   one random word per neuron: random.words
 
-`rows` are uint32 [depth, words], of the steps from step - depth to step - 1, one bit per source: all that a history follows from.
+`rows` are uint32 [depth, words], of the steps from step - depth to step - 1, one bit per source: all that a transit follows from.
 
-`jumps` says what moves V through delta synapses at the end of a step, before the threshold is tested. `arrive` takes who fired
-then (for each population a mask, or what has reached its threshold), writes it into the history and into row `step - first` of
-the frames, and says what reaches the other receptors. Both are one array per receptor, in the unit of its weights, or None where
-nothing can arrive. `waiting` is handed from one to the other. `passed` are the arrays of the populations' states, which come out
-with the values set that a spike sets: a compiler must have them ready by then, and does not compute them again for every later
-use. All steps from `first` to `end` follow each other with one history, so that a kernel may work ahead.
+`jumps` says what moves V through delta synapses at the end of a step, before the threshold is tested. `close` takes who fired
+then (for each group a mask, or the Crossing of a variable), writes it into the transit and into row `step - first` of the
+frames, and says what reaches the other receptors. Both are one array [rows, neurons] per stack, in the unit of its weights, or
+None where nothing can arrive. `waiting` is handed from one to the other. `states` are those of the groups, which come out with
+the values set that a spike sets: a compiler must have them ready by then, and does not compute them again for every later use.
+All steps from `first` to `end` follow each other with one transit, so that a kernel may work ahead.
 """
 
 from types import ModuleType
@@ -33,9 +32,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snnrun.connect import Connectivity, collect
+from snnrun.models.connect import Connectivity, collect
 
-KERNELS = ("native", "xla")
+
+class Kernel(NamedTuple):
+    """What a kernel can do, without loading it."""
+
+    name: str
+    devices: tuple[str, ...]
+    can_redraw: bool  # whether it draws procedural edges again instead of storing them
+    target_bytes: int  # of a stored edge, beside its weight
+
+
+KERNELS = {kernel.name: kernel for kernel in (Kernel("native", ("cpu",), True, 2), Kernel("xla", ("cpu", "gpu"), False, 4))}
 
 
 class Unavailable(RuntimeError):
@@ -80,21 +89,24 @@ class Arranged(NamedTuple):
     nbytes: int
 
 
-class History(NamedTuple):
-    """Who fired in the last steps: row k % depth holds step k, one bit per source in words of 32. What else there is of it, and
-    how many rows there are, is a kernel's own."""
+class Axis(NamedTuple):
+    """The axis of targets: its rows, and where the receptors begin. Each reaches as far as the next one begins, or its row."""
+
+    rows: tuple[tuple[int, int], ...]  # first place and length of each, one after the other
+    starts: Any  # int64 [receptors], ascending
+
+    @property
+    def places(self) -> int:
+        return sum(length for _, length in self.rows)
+
+
+class Transit(NamedTuple):
+    """What is on its way: who fired in the last steps. Row k % depth holds step k, one bit per source in words of 32. What else
+    there is of it, and how many rows there are, is a kernel's own."""
 
     words: Any  # uint32 [depth, words]
     count: Any  # what a kernel derives from each row, to read it faster
     pending: Any  # what is not in the rows: arrivals of later steps that were drawn already, the row of the last step; or None
-
-
-class Reached(NamedTuple):
-    """Who fires: neurons whose value has reached a threshold, threshold <= value < infinity. Their values are then set anew."""
-
-    leaf: int  # the value: which of the arrays that are passed through
-    threshold: Any  # one, or one per neuron
-    then: tuple[tuple[int, Any], ...] = ()  # which of these arrays becomes what: one value, or one per neuron
 
 
 class Choice(NamedTuple):
@@ -108,7 +120,7 @@ def choose(wanted: str = "auto", device: str = "cpu") -> Choice:
 
     if wanted == "xla":
         return Choice("xla", None)
-    reason = native.available() if device == "cpu" else "runs on CPUs only"
+    reason = native.available() if device in KERNELS["native"].devices else "runs on CPUs only"
     if reason is None:
         return Choice("native", None)
     if wanted == "native":
@@ -123,9 +135,9 @@ def module(name: str) -> ModuleType:
     return {"native": native, "xla": xla}[name]
 
 
-def nobody(structure: Any) -> Any:
+def nobody(program: Any) -> Any:
     """The rows of a history in which nobody has fired."""
-    return np.zeros((structure.depth, structure.sources // 32), np.uint32)
+    return np.zeros((program.depth, program.sources // 32), np.uint32)
 
 
 def quantised(weight: Any, quantum: float, wide: bool) -> Any:

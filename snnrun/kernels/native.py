@@ -7,7 +7,7 @@ whose address is all that the compiled program is given.
 import ctypes
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import POINTER, Structure, byref, c_double, c_int32, c_int64, c_uint32, c_void_p
 from pathlib import Path
@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnrun import connect, kernels, random
-from snnrun.connect import Connectivity, Drawn
-from snnrun.kernels import Arranged, Found, History, Pathway, Reached, Unavailable, quantised
+from snnrun import kernels, random
+from snnrun.kernels import Arranged, Axis, Found, Pathway, Transit, Unavailable, quantised
 from snnrun.lazy import ffi, jax, jnp
-from snnrun.plan import Structure as PlanStructure
+from snnrun.models import connect
+from snnrun.models.connect import Connectivity, Drawn
+from snnrun.models.interface import Crossing, State
+from snnrun.plan import Program
 from snnrun.quantities import Law
 
 LIBRARY = "_native.so"
@@ -218,7 +220,7 @@ def _self_test(lib: Any) -> None:
 def _registered() -> None:
     """Make the handlers known to XLA."""
     lib = library()
-    for name in ("jumps", "arrive", "words"):
+    for name in ("jumps", "close", "words"):
         ffi.register_ffi_target(f"snnrun_{name}", ffi.pycapsule(getattr(lib, f"snnrun_{name}")), platform="cpu")
 
 
@@ -238,12 +240,11 @@ JUMPS, ARRIVALS = 0, 1  # stages of a step
 
 
 class Slice(NamedTuple):
-    """Neurons of a receptor that lie together."""
+    """A piece of a row that lies together."""
 
-    receptor: int
-    neuron: int  # the first
+    first: int  # on the axis of targets
     size: int
-    place: int
+    place: int  # among the shards
 
 
 class Kept(NamedTuple):
@@ -254,21 +255,20 @@ class Kept(NamedTuple):
     procedural: tuple[list[_Procedural], list[_Procedural]]
     shards: _Shards
     slices: list[Slice]
-    weights: list[set[int]]  # per receptor: the weights of its edges, in quanta, where none has one of its own
+    weights: list[set[int]]  # per receptor of the axis: the weights of its edges, in quanta, where none has one of its own
     threads: int
     edges_per_segment: float
 
 
-def arrange(pathways: list[Pathway], sources: int, receptors: list[tuple[int, int]], threads: int) -> Arranged:
+def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> Arranged:
     """Count all edges, and put each where it belongs: native/layout.hpp."""
     kept = _Kept()
-    slices, first = cut(receptors, threads, SHARD if any(not pathway.procedural for pathway in pathways) else None)
+    slices, first = cut(axis.rows, threads, SHARD if any(not pathway.procedural for pathway in pathways) else None)
     shards = _Shards(len(first) - 1, kept.array(first, np.int64))
-    place = np.arange(sum(size for _, size in receptors), dtype=np.int32)
+    place = np.arange(axis.places, dtype=np.int32)
     for part in slices:
-        begin = receptors[part.receptor][0] + part.neuron
-        place[begin : begin + part.size] = np.arange(part.place, part.place + part.size)
-    weights = _weights(pathways, receptors)
+        place[part.first : part.first + part.size] = np.arange(part.place, part.place + part.size)
+    weights = _weights(pathways, axis)
     pathways = [pathway._replace(target=place[pathway.target]) for pathway in pathways]
     found: list[Found] = [Found(0, 0, 0, True)] * len(pathways)
     native = [_pathway(pathway, kept) for pathway in pathways]
@@ -291,15 +291,15 @@ def arrange(pathways: list[Pathway], sources: int, receptors: list[tuple[int, in
     return Arranged(layout, tuple(found), nbytes)
 
 
-def _weights(pathways: list[Pathway], receptors: list[tuple[int, int]]) -> list[set[int]]:
+def _weights(pathways: list[Pathway], axis: Axis) -> list[set[int]]:
     """The different weights of the edges onto each receptor, in quanta, without those of edges that have their own."""
-    found: list[set[int]] = [set() for _ in receptors]
-    ends = np.cumsum([size for _, size in receptors])
+    found: list[set[int]] = [set() for _ in axis.starts]
     for pathway in pathways:
         c = pathway.connectivity
         if not _individual(c.weight):
-            for r in np.unique(np.searchsorted(ends, pathway.target, side="right")):
-                found[r].add(int(quantised(c.weight, pathway.quantum, pathway.wide)))
+            weight = int(quantised(c.weight, pathway.quantum, pathway.wide))
+            for r in np.unique(np.searchsorted(axis.starts, pathway.target, side="right") - 1):
+                found[r].add(weight)
     return found
 
 
@@ -322,26 +322,26 @@ def _individual(value: Any) -> bool:
     return isinstance(value, Drawn) or np.ndim(value) > 0
 
 
-def cut(receptors: list[tuple[int, int]], threads: int, most: int | None) -> tuple[list[Slice], list[int]]:
-    """Cut the axis of targets, on which receptors lie with a first place and a size, into shards of at most `most` places.
+def cut(rows: Sequence[tuple[int, int]], threads: int, most: int | None) -> tuple[list[Slice], list[int]]:
+    """Cut the axis of targets, whose rows have a first place and a length, into shards of at most `most` places.
 
-    There are as many as threads, or a multiple. Each has its share of every receptor, so that they have about the same to do
+    There are as many as threads, or a multiple. Each has its share of every row, so that they have about the same to do
     whoever fires. Returns the slices in the order of their new places, and the first place of each shard and the end.
     """
     count = threads
-    words = np.array([-(-size // WORD) for _, size in receptors], np.int64)
+    words = np.array([-(-size // WORD) for _, size in rows], np.int64)
     while most is not None and -(-words.sum() // count) * WORD > most:
         count += threads
-    # what is left after a receptor has been divided evenly goes to the shards in turn
+    # what is left after a row has been divided evenly goes to the shards in turn
     turn = (np.cumsum(words) - words)[:, None]
     share = words[:, None] // count + ((np.arange(count) - turn) % count < words[:, None] % count)
-    end = np.minimum(np.cumsum(share, axis=1) * WORD, [[size] for _, size in receptors] or 0)
+    end = np.minimum(np.cumsum(share, axis=1) * WORD, [[size] for _, size in rows] or 0)
     slices, first, place = [], [0], 0
     for shard in range(count):
-        for r in range(len(receptors)):
+        for r, (begin, _) in enumerate(rows):
             low, high = int(end[r, shard - 1]) if shard else 0, int(end[r, shard])
             if high > low:
-                slices.append(Slice(r, low, high - low, place))
+                slices.append(Slice(begin + low, high - low, place))
                 place += high - low
         if place > first[-1]:
             first.append(place)
@@ -507,65 +507,86 @@ class Layout(NamedTuple):
     network: Any  # int64 [1]: address of the structure that describes everything, and owner of all that it points to
 
 
-def bind(arranged: Arranged, structure: PlanStructure, noise: tuple[Any, ...], quanta: tuple[float, ...]) -> Layout:
+def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axis, quanta: tuple[float, ...]) -> Layout:
     kept, blocks, procedural, shards, slices, weights, threads, edges_per_segment = arranged.edges
+    ends = np.append(axis.starts[1:], axis.places)
     stages = []
     for stage in (JUMPS, ARRIVALS):
-        result = {r: i for i, r in enumerate(_receiving(structure, stage))}
-        mine = [part for part in slices if part.receptor in result]
+        receiving = _receiving(program, stage)
+        extents = {}  # of each stack that receives: its receptors, as the indices of the first and of the one after the last
+        for i in receiving:
+            stack = program.stacks[i]
+            extents[i] = np.searchsorted(axis.starts, [stack.first, stack.first + stack.places])
+        mine = [r for low, high in extents.values() for r in range(low, high)]
         counting = (
-            all(len(weights[r]) <= 1 and max(map(abs, weights[r]), default=0) < 2**53 for r in result)
+            all(len(weights[r]) <= 1 and max(map(abs, weights[r]), default=0) < 2**53 for r in mine)
             and not any(block.weight_bytes for block in blocks[stage])
             and not procedural[stage]
-            and not any(structure.receptors[r].noise for r in result)
+            and not any(program.stacks[i].noise for i in receiving)
         )
-        unit = {r: quanta[r] * (next(iter(weights[r]), 1) if counting else 1) for r in result}
-        parts = [_Receptor(p.place, p.size, unit[p.receptor], result[p.receptor], p.neuron) for p in mine]
-        noises = [
-            _noise(part, structure, noise, i, kept)
-            for part in mine
-            for i in structure.receptors[part.receptor].noise
-            if part.neuron < structure.noise[i].stop and part.neuron + part.size > structure.noise[i].start
-        ]
+        unit = {r: quanta[r] * (next(iter(weights[r]), 1) if counting else 1) for r in mine}
+        parts, noises = [], []
+        for result, i in enumerate(receiving):
+            stack = program.stacks[i]
+            for part in slices:
+                if not stack.first <= part.first < stack.first + stack.places:
+                    continue
+                parts += _handed_out(part, stack.first, result, extents[i], axis.starts, ends, unit)
+                for n in stack.noise:
+                    plan, begin = program.noise[n], part.first - stack.first
+                    low, high = max(begin - plan.first, plan.start), min(begin + part.size - plan.first, plan.stop)
+                    if low < high:
+                        noises.append(_noise(part.place + plan.first - begin, low, high, plan, noise[n], kept))
         stages.append(
             _Stage(
                 *kept.structures(_Block, blocks[stage]),
                 *kept.structures(_Procedural, procedural[stage]),
                 *kept.structures(_Noise, noises),
                 *kept.structures(_Receptor, parts),
-                len(result),
+                len(receiving),
                 counting,
             )
         )
-    network = _Network(threads, structure.targets, shards, edges_per_segment, WORTH_SHARING, tuple(stages))
+    network = _Network(threads, program.targets, shards, edges_per_segment, WORTH_SHARING, tuple(stages))
     return Layout(kept.owned(kept.structures(_Network, [network])[0]))
 
 
-def _noise(part: Slice, structure: PlanStructure, noise: tuple[Any, ...], i: int, kept: _Kept) -> _Noise:
-    """A Poisson input as far as it goes to a slice."""
-    const, plan = noise[i], structure.noise[i]
+def _handed_out(part: Slice, first: int, result: int, extent: Any, starts: Any, ends: Any, unit: dict[int, float]) -> list[_Receptor]:
+    """A slice of a stack whose first place is given, in pieces of one unit."""
+    low = max(int(np.searchsorted(starts, part.first, side="right")) - 1, int(extent[0]))
+    pieces: list[_Receptor] = []
+    for r in range(low, int(extent[1])):
+        begin, end = max(int(starts[r]), part.first), min(int(ends[r]), part.first + part.size)
+        if begin >= part.first + part.size:
+            break
+        if pieces and pieces[-1].quantum == unit[r]:
+            pieces[-1].size += end - begin
+        else:
+            pieces.append(_Receptor(part.place + begin - part.first, end - begin, unit[r], result, begin - first))
+    return pieces
+
+
+def _noise(target: int, begin: int, end: int, plan: Any, const: Any, kept: _Kept) -> _Noise:
+    """A Poisson input on the neurons begin ... end - 1, whose places are `target` further on."""
     return _Noise(
-        part.place - part.neuron, max(part.neuron, plan.start), min(part.neuron + part.size, plan.stop), plan.start, plan.stop,
+        target, begin, end, plan.start, plan.stop,
         kept.array(const.table, np.uint32), len(const.table), const.table.ndim == 2,
         kept.array(np.atleast_1d(const.weight), np.int64), np.size(const.weight), const.start, const.stop, const.delay_steps,
         tuple(int(word) for word in const.stream),
     )  # fmt: skip
 
 
-def _receiving(s: PlanStructure, stage: int) -> list[int]:
-    """Receptors of a stage that spikes or noise reach."""
-    delta = stage == JUMPS
-    return [
-        i for i, plan in enumerate(s.receptors) if (plan.output is None) == delta and (plan.due or plan.instant or plan.noise)
-    ]
+def _receiving(p: Program, stage: int) -> list[int]:
+    """Stacks of a stage that spikes or noise reach."""
+    return [i for i, stack in enumerate(p.stacks) if stack.synapse.jumps == (stage == JUMPS) and stack.reached]
 
 
-def history(s: PlanStructure, arranged: Arranged, layout: Layout, rows: NDArray[np.uint32], step: int) -> History:
+def transit(p: Program, arranged: Arranged, layout: Layout, rows: NDArray[np.uint32], step: int) -> Transit:
     waits = any(procedural.pathway.delay_law for stage in arranged.edges.procedural for procedural in stage)
-    words, depth = s.sources // 32, s.depth + 1
+    words, depth = p.sources // 32, p.depth + 1
     bits = np.zeros((depth, words), np.uint32)
-    bits[np.arange(step - s.depth, step) % depth] = rows
-    return History(bits, _digests(bits), _pending(s, layout, bits, step) if waits else None)
+    bits[np.arange(step - p.depth, step) % depth] = rows
+    return Transit(bits, _digests(bits), _pending(p, layout, bits, step) if waits else None)
 
 
 def _digests(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -578,15 +599,15 @@ def _digests(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return found
 
 
-def _pending(s: PlanStructure, layout: Layout, bits: NDArray[np.uint32], step: int) -> NDArray[np.int64]:
+def _pending(p: Program, layout: Layout, bits: NDArray[np.uint32], step: int) -> NDArray[np.int64]:
     """What the spikes of the last steps have drawn for `step` and later: they are gone through again, and only that is kept."""
-    pending = np.zeros((len(bits), s.targets), np.int64)
+    pending = np.zeros((len(bits), p.targets), np.int64)
     if not bits.any():
         return pending
     network = ctypes.cast(int(layout.network[0]), POINTER(_Network))
-    for again in range(step - s.depth, step):
+    for again in range(step - p.depth, step):
         for stage in (JUMPS, ARRIVALS):
-            out = [np.empty(s.receptors[r].padded) for r in _receiving(s, stage)]
+            out = [np.empty(p.stacks[i].places) for i in _receiving(p, stage)]
             places = (c_void_p * max(len(out), 1))(*(values.ctypes.data for values in out))
             library().snnrun_arrivals(
                 network, stage, len(bits), bits.shape[1], bits.ctypes.data, again, pending.ctypes.data, places
@@ -594,70 +615,82 @@ def _pending(s: PlanStructure, layout: Layout, bits: NDArray[np.uint32], step: i
     return pending
 
 
-def rows(s: PlanStructure, history: History, step: int) -> NDArray[np.uint32]:
-    return np.asarray(history.words)[np.arange(step - s.depth, step) % (s.depth + 1)]
+def rows(p: Program, transit: Transit, step: int) -> NDArray[np.uint32]:
+    return np.asarray(transit.words)[np.arange(step - p.depth, step) % (p.depth + 1)]
 
 
-def jumps(s: PlanStructure, layout: Layout, history: History, step: Any) -> tuple[History, list[Any], None]:
-    receiving = _receiving(s, JUMPS)
+def jumps(p: Program, layout: Layout, transit: Transit, step: Any) -> tuple[Transit, list[Any], None]:
+    receiving = _receiving(p, JUMPS)
     if not receiving:
-        return history, [None] * len(s.receptors), None
+        return transit, [None] * len(p.stacks), None
     _registered()
-    waits = _waiting(history)
+    waits = _waiting(transit)
     aliases = {4 + i: len(receiving) + i for i in range(len(waits))}
-    call = ffi.ffi_call("snnrun_jumps", [*_outputs(s, receiving), *map(_like, waits)], input_output_aliases=aliases)
-    found = call(layout.network, step, history.words, history.count, *waits)
-    history = history._replace(pending=found[-1]) if waits else history
-    return history, _spread(s, receiving, found[: len(receiving)]), None
+    call = ffi.ffi_call("snnrun_jumps", [*_outputs(p, receiving), *map(_like, waits)], input_output_aliases=aliases)
+    found = call(layout.network, step, transit.words, transit.count, *waits)
+    transit = transit._replace(pending=found[-1]) if waits else transit
+    return transit, _spread(p, receiving, found[: len(receiving)]), None
 
 
-def arrive(s: PlanStructure, layout: Layout, history: History, waiting: None, step: Any, fired: list[Any], passed: list[Any],
-           frames: Any, first: Any, end: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
+def close(p: Program, layout: Layout, transit: Transit, waiting: None, step: Any, fired: list[Any], states: list[State],
+          frames: Any, first: Any, end: Any) -> tuple[Transit, list[Any], list[State], Any]:  # fmt: skip
     _registered()
-    receiving = _receiving(s, ARRIVALS)
-    state, waits = [frames, history.words, history.count], _waiting(history)
-    who = [jnp.asarray(f.threshold, passed[f.leaf].dtype) if isinstance(f, Reached) else f for f in fired]
-    then = [(i, leaf, jnp.asarray(value, passed[leaf].dtype)) for i, f in enumerate(fired) if isinstance(f, Reached)
-            for leaf, value in f.then]  # fmt: skip
-    given = [*state, *who, *passed, *(value for _, _, value in then), *waits]
-    shapes = [*map(_like, state), *map(_like, passed), *_outputs(s, receiving), *map(_like, waits)]
-    aliases = {4 + i: i for i in range(len(state))}
-    aliases |= {4 + len(state) + len(who) + i: len(state) + i for i in range(len(passed))}
+    receiving = _receiving(p, ARRIVALS)
+    names = [(g, name) for g, state in enumerate(states) for name in state]
+    leaves = [states[g][name] for g, name in names]
+    who, reached, then, values = [], [], [], []
+    for g, crossing in enumerate(fired):
+        if not isinstance(crossing, Crossing):
+            who.append(crossing)
+            reached.append(-1)
+            continue
+        reached.append(names.index((g, crossing.variable)))
+        who.append(jnp.asarray(crossing.threshold, states[g][crossing.variable].dtype))
+        for name, value in crossing.then.items():
+            then += [g, names.index((g, name))]
+            values.append(jnp.asarray(value, states[g][name].dtype))
+    kept, waits = [frames, transit.words, transit.count], _waiting(transit)
+    given = [*kept, *who, *leaves, *values, *waits]
+    shapes = [*map(_like, kept), *map(_like, leaves), *_outputs(p, receiving), *map(_like, waits)]
+    aliases = {4 + i: i for i in range(len(kept))}
+    aliases |= {4 + len(kept) + len(who) + i: len(kept) + i for i in range(len(leaves))}
     aliases |= {3 + len(given): len(shapes) - 1} if waits else {}
-    call = ffi.ffi_call("snnrun_arrive", shapes, input_output_aliases=aliases)
+    call = ffi.ffi_call("snnrun_close", shapes, input_output_aliases=aliases)
     result = call(
         layout.network, step, first, end, *given,
-        taps=np.array([word for run in s.tapped for word in run], np.int64),
-        reached=np.array([f.leaf if isinstance(f, Reached) else -1 for f in fired], np.int64),
-        sizes=np.array([plan.size for plan in s.populations], np.int64),
-        then=np.array([(i, leaf) for i, leaf, _ in then], np.int64).ravel(), passed=np.int64(len(passed)),
+        taps=np.array([word for run in p.tapped for word in run], np.int64), reached=np.array(reached, np.int64),
+        sizes=np.array([group.size for group in p.groups], np.int64), then=np.array(then, np.int64),
+        leaves=np.int64(len(leaves)),
     )  # fmt: skip
     frames, words, digests, *found = result
-    passed, found = found[: len(passed)], found[len(passed) :]
-    history = History(words, digests, found[-1] if waits else None)
-    return history, _spread(s, receiving, found[: len(receiving)]), passed, frames
+    after: list[State] = [{} for _ in states]
+    for (g, name), leaf in zip(names, found, strict=False):
+        after[g][name] = leaf
+    found = found[len(names) :]
+    transit = Transit(words, digests, found[-1] if waits else None)
+    return transit, _spread(p, receiving, found[: len(receiving)]), after, frames
 
 
-def _waiting(history: History) -> list[Any]:
-    return [] if history.pending is None else [history.pending]
+def _waiting(transit: Transit) -> list[Any]:
+    return [] if transit.pending is None else [transit.pending]
 
 
 def _like(array: Any) -> Any:
     return jax.ShapeDtypeStruct(array.shape, array.dtype)
 
 
-def _outputs(s: PlanStructure, receiving: list[int]) -> list[Any]:
-    return [jax.ShapeDtypeStruct((s.receptors[i].padded,), np.dtype(s.precision)) for i in receiving]
+def _outputs(p: Program, receiving: list[int]) -> list[Any]:
+    return [jax.ShapeDtypeStruct((p.stacks[i].rows, p.stacks[i].padded), np.dtype(p.precision)) for i in receiving]
 
 
-def _spread(s: PlanStructure, receiving: list[int], found: list[Any]) -> list[Any]:
-    """One entry per receptor; None for those that receive nothing."""
-    by_receptor = dict(zip(receiving, found, strict=True))
-    return [by_receptor.get(i) for i in range(len(s.receptors))]
+def _spread(p: Program, receiving: list[int], found: list[Any]) -> list[Any]:
+    """One entry per stack; None for those that receive nothing."""
+    by_stack = dict(zip(receiving, found, strict=True))
+    return [by_stack.get(i) for i in range(len(p.stacks))]
 
 
-def words(key: Any, step: Any, first: int, size: int) -> Any:
-    """One 32-bit word for each of the neurons first ... first + size - 1 of a population: random.step_words."""
+def words(streams: random.Streams, step: Any) -> Any:
+    """random.words."""
     _registered()
-    call = ffi.ffi_call("snnrun_words", jax.ShapeDtypeStruct((size,), np.uint32))
-    return call(jnp.stack(key) if isinstance(key, tuple) else key, jnp.asarray(step), first=np.int64(first))
+    call = ffi.ffi_call("snnrun_words", jax.ShapeDtypeStruct(streams.neuron.shape, np.uint32))
+    return call(streams.keys, streams.sizes, jnp.asarray(step))

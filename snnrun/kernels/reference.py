@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snnrun.kernels import Edges, History
+from snnrun.kernels import Edges, Transit
 
 
 class Layout(NamedTuple):
@@ -22,11 +22,11 @@ def prepare(pathways: list[Edges], sources: int, targets: int) -> Layout:
     return Layout(delays, weights)
 
 
-def deliver(layout: Layout, history: History, step: int) -> Any:
-    depth, targets = history.words.shape[0], layout.weights.shape[2]
+def deliver(layout: Layout, transit: Transit, step: int) -> Any:
+    depth, targets = transit.words.shape[0], layout.weights.shape[2]
     sums = np.zeros(targets, np.int64)
     for delay, weights in zip(layout.delays, layout.weights, strict=True):
-        row = np.ascontiguousarray(np.asarray(history.words)[(step - delay) % depth])
+        row = np.ascontiguousarray(np.asarray(transit.words)[(step - delay) % depth])
         fired = np.unpackbits(row.view(np.uint8), bitorder="little")[: weights.shape[0]]
         sums += fired.astype(np.int64) @ weights
     return sums

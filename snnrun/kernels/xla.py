@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnrun import random
-from snnrun.inputs import poisson
-from snnrun.kernels import Arranged, Edges, History, Pathway, Reached, edges_of, found_in
+from snnrun.kernels import Arranged, Axis, Edges, Pathway, Transit, edges_of, found_in
 from snnrun.lazy import jnp, lax
-from snnrun.plan import Structure
+from snnrun.models.inputs import poisson
+from snnrun.models.interface import Crossing, State
+from snnrun.plan import Program, Stack
 
 BLOCK = 32  # spikes looked up at a time
 NARROW, WIDE = 32, 1024  # bounds on the edges added at a time
@@ -45,12 +46,12 @@ class Layout(NamedTuple):
     due: Segments | None  # edges with a delay
     instant: Segments | None  # and without
     noise: tuple[Any, ...]  # constants of the Poisson inputs
-    quanta: tuple[Any, ...]  # per receptor
+    quanta: tuple[Any, ...]  # per stack: one, or one per place
 
 
-def arrange(pathways: list[Pathway], sources: int, receptors: list[tuple[int, int]], threads: int) -> Arranged:
+def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> Arranged:
     """Draw and sort all edges. XLA divides its work among threads by itself; procedural pathways are stored."""
-    targets = sum(size for _, size in receptors)
+    targets = axis.places
     every = [edges_of(pathway) for pathway in pathways]
     found = tuple(found_in(edges) for edges in every)
     sides = []
@@ -67,91 +68,97 @@ def _picked(edges: Edges, mask: Any) -> Edges:
     return Edges(edges.source[mask], edges.target[mask], *own)
 
 
-def bind(arranged: Arranged, structure: Structure, noise: tuple[Any, ...], quanta: tuple[float, ...]) -> Layout:
+def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axis, quanta: tuple[float, ...]) -> Layout:
     due, instant = arranged.edges
-    return Layout(due, instant, noise, tuple(np.float64(quantum) for quantum in quanta))
+    ends = np.append(axis.starts[1:], axis.places)
+    per_place = np.repeat(np.asarray(quanta, np.float64), ends - axis.starts)
+    of_stack = []
+    for stack in program.stacks:
+        own = per_place[stack.first : stack.first + stack.places].reshape(stack.rows, stack.padded)
+        of_stack.append(own[0, 0] if (own == own[0, 0]).all() else own)
+    return Layout(due, instant, noise, tuple(of_stack))
 
 
-def history(s: Structure, arranged: Arranged, layout: Layout, rows: Any, step: int) -> History:
-    words = np.zeros((s.depth, s.sources // 32), np.uint32)
-    words[np.arange(step - s.depth, step) % s.depth] = rows
+def transit(p: Program, arranged: Arranged, layout: Layout, rows: Any, step: int) -> Transit:
+    words = np.zeros((p.depth, p.sources // 32), np.uint32)
+    words[np.arange(step - p.depth, step) % p.depth] = rows
     count = np.cumsum(np.bitwise_count(words), axis=1, dtype=np.int32)  # spikes in a row up to and including each word
-    return History(words, count, np.array(rows[-1]))
+    return Transit(words, count, np.array(rows[-1]))
 
 
-def rows(s: Structure, history: History, step: int) -> Any:
-    found = np.asarray(history.words)[np.arange(step - s.depth, step) % s.depth]
-    found[-1] = history.pending  # which is put into its place only when the next step begins
+def rows(p: Program, transit: Transit, step: int) -> Any:
+    found = np.asarray(transit.words)[np.arange(step - p.depth, step) % p.depth]
+    found[-1] = transit.pending  # which is put into its place only when the next step begins
     return found
 
 
-def jumps(s: Structure, layout: Layout, history: History, step: Any) -> tuple[History, list[Any], Any]:
-    # The history is written before it is read: the other way round, XLA copies all of it in every step.
-    history = _recorded(history, history.pending, step - 1)
-    sums = deliver(layout.due, history, step) if layout.due is not None else None
-    return history, _due(s, layout, sums, step, delta=True), sums
+def jumps(p: Program, layout: Layout, transit: Transit, step: Any) -> tuple[Transit, list[Any], Any]:
+    # The rows are written before they are read: the other way round, XLA copies all of them in every step.
+    transit = _recorded(transit, transit.pending, step - 1)
+    sums = deliver(layout.due, transit, step) if layout.due is not None else None
+    return transit, _due(p, layout, sums, step, jumps=True), sums
 
 
-def _due(s: Structure, layout: Layout, sums: Any, step: Any, delta: bool) -> list[Any]:
-    """What arrives with a delay, and noise, through the receptors of delta synapses or through all others; sums of quanta."""
+def _due(p: Program, layout: Layout, sums: Any, step: Any, jumps: bool) -> list[Any]:
+    """What arrives with a delay, and noise, through synapses that move V itself or through all others; sums of quanta."""
     arrivals: list[Any] = []
-    for r, plan in enumerate(s.receptors):
+    for i, stack in enumerate(p.stacks):
         quanta = None
-        if (plan.output is None) == delta:
-            quanta = None if sums is None or not plan.due else sums[plan.first : plan.first + plan.padded]
-            if (noise := _noise(s, layout, r, step)) is not None:
+        if stack.synapse.jumps == jumps:
+            quanta = _of_stack(sums, stack) if sums is not None and stack.due else None
+            if (noise := _noise(p, layout, i, step)) is not None:
                 quanta = noise if quanta is None else quanta + noise
-            quanta = _in_units(s, layout.quanta[r], quanta) if delta and quanta is not None else quanta
+            quanta = _in_units(p, layout.quanta[i], quanta) if jumps and quanta is not None else quanta
         arrivals.append(quanta)
     return arrivals
 
 
-def arrive(s: Structure, layout: Layout, history: History, waiting: Any, step: Any, fired: list[Any], passed: list[Any],
-           frames: Any, first: Any, end: Any) -> tuple[History, list[Any], list[Any], Any]:  # fmt: skip
-    masks = [_reached(passed[f.leaf], f.threshold) if isinstance(f, Reached) else f for f in fired]
-    there = [
-        mask if p.padded == p.size else mask & (np.arange(p.padded) < p.size)
-        for mask, p in zip(masks, s.populations, strict=True)
-    ]
-    passed = list(passed)
-    for mask, who in zip(there, fired, strict=True):
-        for leaf, value in who.then if isinstance(who, Reached) else ():
-            passed[leaf] = jnp.where(mask, value, passed[leaf])
-    row = jnp.concatenate([_packed(mask) for mask in there])
-    if s.tapped:
-        frames = frames.at[step - first].set(jnp.concatenate([row[a:b] for a, b in s.tapped]))
-    arrivals = _due(s, layout, waiting, step, delta=False)
+def _of_stack(sums: Any, stack: Stack) -> Any:
+    return sums[stack.first : stack.first + stack.places].reshape(stack.rows, stack.padded)
+
+
+def close(p: Program, layout: Layout, transit: Transit, waiting: Any, step: Any, fired: list[Any], states: list[State],
+          frames: Any, first: Any, end: Any) -> tuple[Transit, list[Any], list[State], Any]:  # fmt: skip
+    row, after = [], []
+    for who, state, group in zip(fired, states, p.groups, strict=True):
+        then: State = {}
+        if isinstance(who, Crossing):
+            value, then = state[who.variable], who.then
+            who = (value >= who.threshold) & (value < np.inf)
+        mask = who if group.padded == group.size else who & (np.arange(group.padded) < group.size)
+        after.append(state | {name: jnp.where(mask, value, state[name]) for name, value in then.items()})
+        row.append(_packed(mask))
+    row = jnp.concatenate(row)
+    if p.tapped:
+        frames = frames.at[step - first].set(jnp.concatenate([row[a:b] for a, b in p.tapped]))
+    arrivals = _due(p, layout, waiting, step, jumps=False)
     if layout.instant is not None:
-        sums = deliver(layout.instant, History(row[None], _running_count(row)[None], None), np.int64(0))
-        for r, plan in enumerate(s.receptors):
-            if plan.instant:
-                at_once = sums[plan.first : plan.first + plan.padded]
-                arrivals[r] = at_once if arrivals[r] is None else arrivals[r] + at_once
-    arrivals = [None if quanta is None else _in_units(s, layout.quanta[r], quanta) for r, quanta in enumerate(arrivals)]
-    return history._replace(pending=row), arrivals, passed, frames
+        sums = deliver(layout.instant, Transit(row[None], _running_count(row)[None], None), np.int64(0))
+        for i, stack in enumerate(p.stacks):
+            if stack.instant:
+                at_once = _of_stack(sums, stack)
+                arrivals[i] = at_once if arrivals[i] is None else arrivals[i] + at_once
+    arrivals = [None if quanta is None else _in_units(p, layout.quanta[i], quanta) for i, quanta in enumerate(arrivals)]
+    return transit._replace(pending=row), arrivals, after, frames
 
 
-def _reached(value: Any, threshold: Any) -> Any:
-    return (value >= threshold) & (value < np.inf)
+words = random.words
 
 
-words = random.step_words
-
-
-def _noise(s: Structure, layout: Layout, r: int, step: Any) -> Any:
-    """Sum of the Poisson inputs of a receptor, in quanta; None where it has none."""
-    plan, total = s.receptors[r], None
-    for i in plan.noise:
-        part = s.noise[i]
-        counts = poisson.arrivals(layout.noise[i], step, part.start, part.stop)
-        counts = jnp.pad(counts, (part.start, plan.padded - part.stop))
+def _noise(p: Program, layout: Layout, i: int, step: Any) -> Any:
+    """Sum of the Poisson inputs of a stack, in quanta; None where it has none."""
+    stack, total = p.stacks[i], None
+    for n in stack.noise:
+        first, start, stop = p.noise[n]
+        counts = poisson.arrivals(layout.noise[n], step, start, stop)
+        counts = jnp.pad(counts, (first + start, stack.places - first - stop)).reshape(stack.rows, stack.padded)
         total = counts if total is None else total + counts
     return total
 
 
-def _in_units(s: Structure, quantum: Any, sums: Any) -> Any:
+def _in_units(p: Program, quantum: Any, sums: Any) -> Any:
     """Integer sums of a receptor as floats: int64 -> float64, times the quantum, -> the run's precision."""
-    return (sums.astype(jnp.float64) * quantum).astype(jnp.dtype(s.precision))
+    return (sums.astype(jnp.float64) * quantum).astype(jnp.dtype(p.precision))
 
 
 def _packed(mask: Any) -> Any:
@@ -160,9 +167,9 @@ def _packed(mask: Any) -> Any:
     return jnp.sum(bits, axis=1, dtype=jnp.uint32)
 
 
-def _recorded(history: History, row: Any, k: Any) -> History:
-    place, put = k % history.words.shape[0], lax.dynamic_update_index_in_dim
-    return history._replace(words=put(history.words, row, place, 0), count=put(history.count, _running_count(row), place, 0))
+def _recorded(transit: Transit, row: Any, k: Any) -> Transit:
+    place, put = k % transit.words.shape[0], lax.dynamic_update_index_in_dim
+    return transit._replace(words=put(transit.words, row, place, 0), count=put(transit.count, _running_count(row), place, 0))
 
 
 def _running_count(row: Any) -> Any:
@@ -299,20 +306,20 @@ def _width(edges_per_segment: float) -> int:
 # ---- delivery --------------------------------------------------------------------------------------------------------
 
 
-def deliver(layout: Segments, history: History, step: Any) -> Any:
+def deliver(layout: Segments, transit: Transit, step: Any) -> Any:
     """Sums of the weights that arrive at the end of a step, int64 [targets]."""
     if not layout.delays.shape[0]:
         return layout.zeros
-    depth, words = history.words.shape
+    depth, words = transit.words.shape
     rows = ((step - layout.delays) % depth).astype(jnp.int32)
-    due = jnp.cumsum(history.count[rows, words - 1])  # spikes due, up to and including each delay
+    due = jnp.cumsum(transit.count[rows, words - 1])  # spikes due, up to and including each delay
     total = due[-1]
     width = layout.lanes.shape[0]
     block = jnp.arange(BLOCK, dtype=jnp.int32)
 
     def add_block(b: Any, sums: Any) -> Any:
         number = b * BLOCK + block
-        source, age = _source(history, rows, due, jnp.minimum(number, total - 1))
+        source, age = _source(transit, rows, due, jnp.minimum(number, total - 1))
         first, end = _edges(layout, source, age)
 
         def add_segment(i: Any, sums: Any) -> Any:
@@ -333,15 +340,15 @@ def deliver(layout: Segments, history: History, step: Any) -> Any:
     return lax.fori_loop(0, (total + BLOCK - 1) // BLOCK, add_block, layout.zeros)
 
 
-def _source(history: History, rows: Any, due: Any, number: Any) -> tuple[Any, Any]:
+def _source(transit: Transit, rows: Any, due: Any, number: Any) -> tuple[Any, Any]:
     """Source and index of the delay of the spikes with the given numbers among those that are due."""
-    words = history.words.shape[1]
+    words = transit.words.shape[1]
     age = _bisect(lambda i: due[i], jnp.zeros_like(number), rows.shape[0], number)
     number = number - jnp.where(age > 0, due[jnp.maximum(age - 1, 0)], 0)
     row = rows[age]
-    word = _bisect(lambda i: history.count[row, i], jnp.zeros_like(number), words, number)
-    before = jnp.where(word > 0, history.count[row, jnp.maximum(word - 1, 0)], 0)
-    return word * 32 + _set_bit(history.words[row, word], number - before), age
+    word = _bisect(lambda i: transit.count[row, i], jnp.zeros_like(number), words, number)
+    before = jnp.where(word > 0, transit.count[row, jnp.maximum(word - 1, 0)], 0)
+    return word * 32 + _set_bit(transit.words[row, word], number - before), age
 
 
 def _bisect(values: Any, low: Any, length: int, wanted: Any) -> Any:

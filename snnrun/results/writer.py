@@ -68,8 +68,8 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
 class _Spikes(NamedTuple):
     """Spikes of one population for one monitor."""
 
+    population: str
     wanted: NDArray[np.bool_]
-    words: tuple[int, int]
     window: tuple[int, int]
     timestamps: Any
     node_ids: Any
@@ -78,15 +78,15 @@ class _Spikes(NamedTuple):
 class _Rate:
     """Rate of some neurons of one population; an open bin is kept until it is full or the run ends."""
 
-    def __init__(self, wanted: NDArray[np.bool_], words: tuple[int, int], window: tuple[int, int], bin_steps: int, data: Any):
-        self.wanted, self.words, self.window, self.bin_steps, self.data = wanted, words, window, bin_steps, data
+    def __init__(self, population: str, wanted: NDArray[np.bool_], window: tuple[int, int], bin_steps: int, data: Any):
+        self.population, self.wanted, self.window, self.bin_steps, self.data = population, wanted, window, bin_steps, data
         self.count, self.steps = 0, 0  # of the open bin
 
 
 class _Samples(NamedTuple):
-    """Sampled values of one population: which samples of a frame lie side by side."""
+    """Sampled values of one population: what of a frame lies side by side."""
 
-    columns: list[int]
+    columns: list[tuple[int, int, int]]  # take, and the first and the last column of it and one more
     data: Any
     report: Any  # the float32 copy of a float64 V, or None
     time: Any
@@ -126,8 +126,10 @@ class Writer:
             with self._telling():
                 self._file: Any = h5py.File(self._store, "w" if position is None else "r+", libver=_VERSION_OF_HDF5)
                 self._describe(structure, meta)
-                self._spikes = [self._open_spikes(*group) for group in _grouped(structure, "spikes", structure.taps)]
-                self._rates = [self._open_rate(*group) for group in _grouped(structure, "rate", structure.taps)]
+                self._first = {tap.population: tap.bit for tap in structure.taps}
+                self._sizes = {population.name: population.size for population in structure.populations}
+                self._spikes = [self._open_spikes(*group) for group in _grouped(structure, "spikes")]
+                self._rates = [self._open_rate(*group) for group in _grouped(structure, "rate")]
                 self._samples = [self._open_samples(*group) for group in _grouped_samples(structure)]
                 if position is not None:
                     self._return_to(position)
@@ -255,7 +257,7 @@ class Writer:
         node_ids = self._series(group, "node_ids", np.uint64)
         if population not in self._file["spikes"]:
             self._file["spikes"][population] = group
-        return _Spikes(wanted, taps[0].words, (taps[0].first_step, taps[0].last_step), timestamps, node_ids)
+        return _Spikes(population, wanted, (taps[0].first_step, taps[0].last_step), timestamps, node_ids)
 
     def _open_rate(self, monitor: str, population: str, taps: list[Any], wanted: NDArray[np.bool_]) -> _Rate:
         group = self._file.require_group(f"snnrun/monitors/{monitor}/{population}")
@@ -263,11 +265,11 @@ class Writer:
         data = self._series(group, "rate", np.float64, rows=4096)
         start, width = tap.first_step * self.dt, tap.bin * self.dt
         data.attrs.update({"units": "Hz", "start": start, "bin": width, "neurons": int(wanted.sum())})
-        return _Rate(wanted, tap.words, (tap.first_step, tap.last_step), tap.bin, data)
+        return _Rate(population, wanted, (tap.first_step, tap.last_step), tap.bin, data)
 
-    def _open_samples(self, monitor: str, population: str, label: str, items: list[tuple[int, Any]], precision: str) -> _Samples:
-        first = items[0][1]
-        node_ids = np.concatenate([np.arange(sample.start, sample.stop, dtype=np.uint64) for _, sample in items])
+    def _open_samples(self, monitor: str, population: str, label: str, items: list[Any], precision: str) -> _Samples:
+        first = items[0]
+        node_ids = np.concatenate([np.arange(sample.start, sample.stop, dtype=np.uint64) for sample in items])
         group = self._file.require_group(f"snnrun/monitors/{monitor}/{population}/{label}")
         dtype = np.float64 if precision == "float64" and first.unit != "steps" else np.float32
         data = self._series(group, "data", dtype, len(node_ids))
@@ -283,7 +285,7 @@ class Writer:
         time = self._fixed(mapping, "time", np.array([start, start, step]))
         time.attrs["units"] = "ms"
         report = None
-        if label == "V" and first.kind == "neuron" and population not in self._reported:
+        if label == "V" and first.own and population not in self._reported:
             self._reported.add(population)
             if dtype == np.float64:
                 sonata = self._file["report"].require_group(population)
@@ -293,7 +295,8 @@ class Writer:
                     sonata["mapping"] = mapping
             elif population not in self._file["report"]:
                 self._file["report"][population] = group
-        return _Samples([i for i, _ in items], data, report, time, start, step)
+        columns = [(sample.take, sample.column, sample.column + sample.stop - sample.start) for sample in items]
+        return _Samples(columns, data, report, time, start, step)
 
     def write(self, frame: FrameLike) -> None:
         """Append what a chunk of steps recorded; a killed run has all but about the last second. Raises WriteError."""
@@ -305,21 +308,30 @@ class Writer:
                 self._commit()
 
     def _append_frame(self, frame: FrameLike) -> None:
-        row, place = _fired(frame.rows)
-        own: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}  # row and neuron, of each population
-        for target in (*self._spikes, *self._rates):
-            if target.words not in own:
-                first, end = 32 * target.words[0], 32 * target.words[1]
-                inside = (place >= first) & (place < end)
-                own[target.words] = row[inside], place[inside] - first
+        own = self._of_populations(*_fired(frame.rows))
         for target in self._spikes:
-            self._write_spikes(target, frame, *own[target.words])
+            self._write_spikes(target, frame, *own[target.population])
         for target in self._rates:
-            self._write_rate(target, frame, *own[target.words])
+            self._write_rate(target, frame, *own[target.population])
         for target in self._samples:
-            _write_samples(target, [frame.samples[i] for i in target.columns])
+            _write_samples(target, [frame.samples[take][:, first:end] for take, first, end in target.columns])
         self._now = (frame.first_step + frame.steps) * self.dt
         self._file["snnrun/config"].attrs["reached"] = self._now
+
+    def _of_populations(self, row: NDArray[np.int64], place: NDArray[np.int64]) -> dict[str, tuple[Any, Any]]:
+        """Row and neuron of the spikes of each population that is recorded."""
+        names = sorted(self._first, key=self._first.__getitem__)
+        first = np.array([self._first[name] for name in names], np.int64)
+        which = np.searchsorted(first, place, side="right") - 1
+        order = np.argsort(which.astype(np.int16 if len(names) < 2**15 else np.int32), kind="stable")
+        ends = np.searchsorted(which[order], np.arange(len(names) + 1))
+        found = {}
+        for i, name in enumerate(names):
+            mine = order[ends[i] : ends[i + 1]]
+            neuron = place[mine] - first[i]
+            there = neuron < self._sizes[name]  # others may lie between two that are recorded
+            found[name] = row[mine][there], neuron[there]
+        return found
 
     def _write_spikes(self, target: _Spikes, frame: FrameLike, row: NDArray[Any], neuron: NDArray[Any]) -> None:
         stamp = frame.first_step + row + 1
@@ -396,11 +408,11 @@ def _errno(error: BaseException) -> int | None:
     return int(found.group(1)) if found else getattr(error, "errno", None)
 
 
-def _grouped(structure: Any, kind: str, taps: Iterable[Any]) -> list[tuple[str, str, list[Any], NDArray[np.bool_]]]:
+def _grouped(structure: Any, kind: str) -> list[tuple[str, str, list[Any], NDArray[np.bool_]]]:
     """Taps of one monitor and population together, with the neurons that they want."""
     sizes = {population.name: population.size for population in structure.populations}
     found: dict[tuple[str, str], list[Any]] = {}
-    for tap in taps:
+    for tap in structure.taps:
         if (tap.bin is None) == (kind == "spikes"):
             found.setdefault((tap.monitor, tap.population), []).append(tap)
     groups = []
@@ -412,10 +424,10 @@ def _grouped(structure: Any, kind: str, taps: Iterable[Any]) -> list[tuple[str, 
     return groups
 
 
-def _grouped_samples(structure: Any) -> list[tuple[str, str, str, list[tuple[int, Any]], str]]:
-    found: dict[tuple[str, str, str], list[tuple[int, Any]]] = {}
-    for i, sample in enumerate(structure.samples):
-        found.setdefault((sample.monitor, sample.population, sample.label), []).append((i, sample))
+def _grouped_samples(structure: Any) -> list[tuple[str, str, str, list[Any], str]]:
+    found: dict[tuple[str, str, str], list[Any]] = {}
+    for sample in structure.samples:
+        found.setdefault((sample.monitor, sample.population, sample.label), []).append(sample)
     return [(*key, items, structure.precision) for key, items in found.items()]
 
 

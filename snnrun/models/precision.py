@@ -16,25 +16,6 @@ SLOWEST_OF_ALL = 2**41  # steps; float64 is then right to 2**-12 of a step
 LEAST, MOST = (float(bound) for bound in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))  # of float32, in absolute value
 
 
-def of_synapse(run: str, p: dict[str, Any], dt: float) -> str:
-    """Precision of a receptor's variables in a run, from the parameters of its synapse."""
-    return _of(run, p.get("tau", 0.0), dt)
-
-
-def of_membrane(run: str, p: dict[str, Any], dt: float) -> str:
-    """Precision of a population of lif in a run."""
-    return _of(run, p["tau"] * np.maximum(_span(p) / SPAN, 1.0), dt)
-
-
-def finest(p: dict[str, Any]) -> float:
-    """Spacing of the values of V in float32 where they lie furthest from the threshold, in mV."""
-    return float(np.spacing(np.float32(min(np.max(_span(p)), MOST))))
-
-
-def _span(p: dict[str, Any]) -> Any:
-    """How far V is from the threshold, in mV: at rest or after a spike."""
-    return np.maximum(np.abs(p["V_th"] - p["V_rest"]), np.abs(p["V_th"] - p["V_reset"]))
-
-
-def _of(run: str, tau: Any, dt: float) -> str:
+def of(run: str, tau: Any, dt: float) -> str:
+    """Precision of a variable in a run, from its time constants in ms."""
     return "float64" if run == "float64" or np.max(tau) > SLOWEST * dt else "float32"

@@ -21,8 +21,9 @@ import numpy as np
 from pydantic import model_validator
 
 from snnrun.lazy import jnp
-from snnrun.neurons.drive import Crossing, Drive, Rule
-from snnrun.quantities import Capacitance, Count, Current, Drawable, Frozen, Resistance, Time, Voltage, fault
+from snnrun.models import precision, refractory
+from snnrun.models.interface import Crossing, Drive, Members, Parameters, Population, Rule, State, Words, cast
+from snnrun.quantities import Capacitance, Count, Current, Drawable, Frozen, Resistance, Steps, Time, Voltage, fault
 
 
 class Init(Frozen):
@@ -40,7 +41,7 @@ class Spec(Frozen):
     """Number of neurons."""
     tau: Drawable[Time]
     """Time constant of the membrane, R C."""
-    tau_ref: Drawable[Time] = 0.0
+    tau_ref: Drawable[Steps] = 0.0
     """Time that V is held at V_reset after a spike."""
     V_rest: Drawable[Voltage]
     """Resting potential."""
@@ -73,26 +74,6 @@ class Spec(Frozen):
         return self
 
 
-DRAWN = {
-    "tau": "time",
-    "tau_ref": "time",
-    "V_rest": "voltage",
-    "V_reset": "voltage",
-    "V_th": "voltage",
-    "R": "resistance",
-    "C": "capacitance",
-    "I_e": "current",
-}
-VARIABLES = {"V": "mV", "ref": "steps"}
-RULES = (
-    Rule(("tau",), lambda tau: tau > 0, "tau must be positive"),
-    Rule(("tau_ref",), lambda tau_ref: tau_ref >= 0, "tau_ref must not be negative"),
-    Rule(("R",), lambda R: R > 0, "R must be positive"),
-    Rule(("C",), lambda C: C > 0, "C must be positive"),
-    Rule(("V_reset", "V_th"), lambda V_reset, V_th: V_reset < V_th, "V_reset must lie below V_th"),
-)
-
-
 class Const(NamedTuple):
     """What a step needs; each a number or one value per neuron. Potentials are relative to `zero`."""
 
@@ -109,48 +90,7 @@ class Const(NamedTuple):
     ref_steps: Any  # whole steps held after a spike; None where no neuron is ever refractory
 
 
-class State(NamedTuple):
-    V: Any  # mV, relative to zero
-    last: Any  # step of the last spike, its lowest 32 bits; None where no neuron is ever refractory
-
-
-LONGEST = 2**31 - 2**20  # steps that a neuron is held at most, so that the age of its last spike can be told from 32 bits
-
-
-def capacitance(p: dict[str, Any]) -> Any:
-    """C in pF, from R and tau where R is given."""
-    return p["C"] if p["C"] is not None else p["tau"] / p["R"]
-
-
-def method(spec: Spec, conductances: bool) -> str:
-    """How V is propagated: exact, linear or frozen."""
-    return spec.conductance if conductances or spec.solver == "exp_euler" else "exact"
-
-
-def zero(p: dict[str, Any], precision: str) -> Any:
-    """What V and reversal potentials are relative to in a population of that precision, in mV."""
-    return p["V_th"] if precision == "float32" else 0.0
-
-
-def lower(p: dict[str, Any], ref_steps: Any, dt: float, precision: str) -> Const:
-    """Coefficients of a step of dt, computed in float64, from parameters in internal units."""
-    C, tau, single, origin = capacitance(p), p["tau"], precision == "float32", zero(p, precision)
-    return Const(
-        zero=origin,
-        V_rest=p["V_rest"] - origin + tau / C * p["I_e"] if single else p["V_rest"],
-        V_th=0.0 if single else p["V_th"],
-        V_reset=p["V_reset"] - origin,
-        I_e=None if single else p["I_e"],
-        decay=None if single else np.exp(-dt / tau),
-        loss=-np.expm1(-dt / tau) if single else None,
-        per_pA=-(tau / C) * np.expm1(-dt / tau),
-        leak=C / tau,
-        dt_per_C=dt / C,
-        ref_steps=ref_steps if np.any(ref_steps) else None,
-    )
-
-
-def gains(p: dict[str, Any], tau_s: Any, dt: float) -> tuple[Any, Any]:
+def gains(C: Any, tau: Any, tau_s: Any, dt: float) -> tuple[Any, Any]:
     """What V gains in a step of dt from currents x exp(-t / tau_s) and y t exp(-t / tau_s), per pA of x and per pA / ms of y.
 
         first  = (dt / C)   exp(-dt / tau) phi(z)         phi(z) = (exp(z) - 1) / z
@@ -158,7 +98,7 @@ def gains(p: dict[str, Any], tau_s: Any, dt: float) -> tuple[Any, Any]:
 
     z = 0 (tau_s = tau) is a removable singularity; near it both are summed as series.
     """
-    C, tau = np.asarray(capacitance(p), np.float64), np.asarray(p["tau"], np.float64)
+    C, tau = np.asarray(C, np.float64), np.asarray(tau, np.float64)
     z = dt * (1.0 / tau - 1.0 / np.asarray(tau_s, np.float64))
     membrane, synapse = np.exp(-dt / tau), np.exp(-dt / np.asarray(tau_s, np.float64))
     near = np.abs(z) < 1.0
@@ -173,40 +113,105 @@ def gains(p: dict[str, Any], tau_s: Any, dt: float) -> tuple[Any, Any]:
     return dt / C * first, dt * dt / C * second
 
 
-def init(const: Const, V: Any) -> State:
-    return State(V, None if const.ref_steps is None else np.broadcast_to(-1 - const.ref_steps, V.shape).astype(np.int32))
+def capacitance(p: Parameters) -> Any:
+    """C in pF, from R and tau where R is given."""
+    return p["C"] if p["C"] is not None else p["tau"] / p["R"]
 
 
-def settled(const: Const, state: State, step: Any) -> State:
-    """The same state with last spikes that hold nobody any more moved up; due before a step, at least every 2**20 steps."""
-    if const.ref_steps is None:
-        return state
-    return state._replace(last=_low(step) - jnp.minimum(_low(step) - state.last, const.ref_steps + 1))
+class Lif(Population):
+    """Its state is V, in mV relative to its origin, and the last spike where any neuron is ever refractory."""
+
+    Spec = Spec
+    rules = (
+        Rule(("tau",), lambda tau: tau > 0, "tau must be positive"),
+        Rule(("tau_ref",), lambda tau_ref: tau_ref >= 0, "tau_ref must not be negative"),
+        Rule(("R",), lambda R: R > 0, "R must be positive"),
+        Rule(("C",), lambda C: C > 0, "C must be positive"),
+        Rule(("V_reset", "V_th"), lambda V_reset, V_th: V_reset < V_th, "V_reset must lie below V_th"),
+    )
+    variables = {"V": "mV", "ref": "steps"}
+
+    def methods(self, spec: Any, conductances: bool) -> str:
+        return spec.conductance if conductances or spec.solver == "exp_euler" else "exact"
+
+    def method_text(self, method: str) -> str:
+        return {"exact": "exact", "linear": "exp_euler, linear", "frozen": "exp_euler, frozen"}[method]
+
+    def precision(self, run: str, parameters: Parameters, dt: float) -> str:
+        span = np.maximum(_span(parameters) / precision.SPAN, 1.0)
+        return precision.of(run, parameters["tau"] * span, dt)
+
+    def finest(self, parameters: Parameters) -> float:
+        """Spacing of the values of V in float32 where they lie furthest from the threshold, in mV."""
+        return float(np.spacing(np.float32(min(np.max(_span(parameters)), precision.MOST))))
+
+    def initial(self, parameters: Parameters) -> State:
+        return {"V": parameters["V_rest"]}
+
+    def origin(self, parameters: Parameters, precision: str) -> Any:
+        """V is relative to V_th in float32."""
+        return parameters["V_th"] if precision == "float32" else 0.0
+
+    def lower(self, members: Members, method: str) -> Const:
+        p, dt, single = members.parameters, members.dt, members.precision == "float32"
+        C, tau, origin = capacitance(p), p["tau"], self.origin(p, members.precision)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is beyond a float is infinite, and the run says so
+            const = Const(
+                zero=origin,
+                V_rest=p["V_rest"] - origin + tau / C * p["I_e"] if single else p["V_rest"],
+                V_th=0.0 if single else p["V_th"],
+                V_reset=p["V_reset"] - origin,
+                I_e=None if single else p["I_e"],
+                decay=None if single else np.exp(-dt / tau),
+                loss=-np.expm1(-dt / tau) if single else None,
+                per_pA=-(tau / C) * np.expm1(-dt / tau),
+                leak=C / tau,
+                dt_per_C=dt / C,
+                ref_steps=refractory.steps(p["tau_ref"]),
+            )
+        held = Const(*(cast(value, members.precision) for value in const))
+        return held._replace(zero=cast(const.zero, "float64"))
+
+    def gains(self, members: Members, method: str, modes: tuple[tuple[Any, int], ...]) -> tuple[Any, ...] | None:
+        if method != "exact":
+            return None
+        p = members.parameters
+        return tuple(gains(capacitance(p), p["tau"], tau, members.dt)[n] for tau, n in modes)
+
+    def init(self, const: Const, initial: State, padded: int) -> State:
+        state = {"V": np.broadcast_to(initial["V"], padded)}
+        return state if const.ref_steps is None else state | {"last": refractory.init(const.ref_steps, padded)}
+
+    def settled(self, const: Const, state: State, step: Any) -> State:
+        if const.ref_steps is None:
+            return state
+        return state | {"last": refractory.settled(const.ref_steps, state["last"], step)}
+
+    def observed(self, const: Const, state: State, name: str, step: Any) -> Any:
+        if name == "V":
+            return state["V"] + const.zero
+        if const.ref_steps is None:
+            return jnp.zeros(state["V"].shape, jnp.int32)
+        return refractory.left(const.ref_steps, state["last"], step)
+
+    def step(
+        self, const: Const, state: State, drive: Drive, method: str, step: Any, words: Words
+    ) -> tuple[State, Crossing]:
+        """Propagate, add delta arrivals, hold where refractory."""
+        V = _PROPAGATE[method](const, state["V"], drive)
+        if drive.jump is not None:
+            V = V + drive.jump
+        if const.ref_steps is None:
+            return {"V": V}, Crossing("V", const.V_th, {"V": const.V_reset})
+        held = refractory.blocks(const.ref_steps, state["last"], step)
+        V = jnp.where(held, const.V_reset, V)  # V_reset lies below the threshold
+        then = {"V": const.V_reset, "last": refractory.low(step)}
+        return {"V": V, "last": state["last"]}, Crossing("V", const.V_th, then)
 
 
-def observed(const: Const, state: State, name: str, step: Any) -> Any:
-    """A variable of VARIABLES at the beginning of a step."""
-    if name == "V":
-        return state.V + const.zero
-    if const.ref_steps is None:
-        return jnp.zeros(state.V.shape, jnp.int32)
-    return jnp.maximum(const.ref_steps + 1 - (_low(step) - state.last), 0)
-
-
-def _low(step: Any) -> Any:
-    """The lowest 32 bits of a step."""
-    return step.astype(jnp.int32)
-
-
-def step(const: Const, state: State, drive: Drive, method: str, step: Any) -> tuple[State, Crossing]:
-    """One step up to the threshold: propagate, add delta arrivals, hold where refractory. Returns the state and who fires."""
-    V = _PROPAGATE[method](const, state.V, drive)
-    if drive.jump is not None:
-        V = V + drive.jump
-    if const.ref_steps is None:
-        return State(V, None), Crossing(V, const.V_th, State(const.V_reset, None))
-    V = jnp.where(_low(step) - state.last <= const.ref_steps, const.V_reset, V)  # V_reset lies below the threshold
-    return State(V, state.last), Crossing(V, const.V_th, State(const.V_reset, _low(step)))
+def _span(p: Parameters) -> Any:
+    """How far V is from the threshold, in mV: at rest or after a spike."""
+    return np.maximum(np.abs(p["V_th"] - p["V_rest"]), np.abs(p["V_th"] - p["V_reset"]))
 
 
 def _current(const: Const, drive: Drive) -> Any:
@@ -249,3 +254,6 @@ def _frozen(const: Const, V: Any, drive: Drive) -> Any:
 
 
 _PROPAGATE = {"exact": _exact, "linear": _linear, "frozen": _frozen}
+
+
+MODEL = Lif()

@@ -1,12 +1,12 @@
 """Inputs: currents and noise from outside of the network."""
 
-from types import ModuleType
 from typing import Annotated
 
 from pydantic import Field
 
-from snnrun.inputs import constant, poisson, steps
+from snnrun.models import interface
+from snnrun.models.inputs import constant, poisson, steps
 
 Input = Annotated[constant.Spec | steps.Spec | poisson.Spec, Field(discriminator="model")]
 
-MODELS: dict[str, ModuleType] = {"constant": constant, "steps": steps, "poisson": poisson}
+MODELS: dict[str, interface.Input] = {"constant": constant.MODEL, "steps": steps.MODEL, "poisson": poisson.MODEL}

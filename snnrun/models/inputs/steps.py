@@ -1,26 +1,25 @@
 """A current that takes a new value at each of a list of times; 0 before the first."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from pydantic import model_validator
 
-from snnrun.quantities import Current, Frozen, Selection, Time, fault
+from snnrun.models.interface import Course, Current, Parameters
+from snnrun.quantities import Current as Amplitude
+from snnrun.quantities import Selection, Steps, Windowed, fault
 
 
-class Spec(Frozen):
+class Spec(Windowed):
     """Step currents."""
 
     model: Literal["steps"]
     to: Selection
     """Population, slice of one, or list of these."""
-    times: tuple[Time, ...]
+    times: tuple[Steps, ...]
     """When a current begins, ascending."""
-    currents: tuple[Current, ...]
+    currents: tuple[Amplitude, ...]
     """The current from each of the times on."""
-    start: Time = 0.0
-    """Zero before this time."""
-    stop: Time | None = None
-    """Zero from this time on."""
 
     @model_validator(mode="after")
     def _pairs(self) -> "Spec":
@@ -38,16 +37,23 @@ class Spec(Frozen):
         return self
 
 
-DRAWN: dict[str, str] = {}
+class StepCurrent(Current):
+    """The course holds the currents themselves, in pA."""
+
+    Spec = Spec
+
+    def amplitude(self, parameters: Parameters) -> Any:
+        return 1.0
+
+    def course(self, spec: Spec, steps: Callable[[float], int], start: int, stop: int) -> Course:
+        edges, values = [start], [0.0, 0.0]
+        for time, current in zip(map(steps, spec.times), spec.currents, strict=True):
+            if time <= start:
+                values[-1] = current
+            elif time < stop:
+                edges.append(time)
+                values.append(current)
+        return Course((*edges, stop), (*values, 0.0))
 
 
-def course(spec: Spec, times: list[int], start: int, stop: int) -> tuple[list[int], list[float]]:
-    """Steps at which the current changes, and its values (pA) before, between and after them."""
-    edges, values = [start], [0.0, 0.0]
-    for time, current in zip(times, spec.currents, strict=True):
-        if time <= start:
-            values[-1] = current
-        elif time < stop:
-            edges.append(time)
-            values.append(current)
-    return [*edges, stop], [*values, 0.0]
+MODEL = StepCurrent()

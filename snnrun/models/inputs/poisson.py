@@ -10,15 +10,15 @@ import numpy as np
 
 from snnrun import random
 from snnrun.lazy import jnp, lax
-from snnrun.neurons.drive import Rule
-from snnrun.outputs import Output
-from snnrun.quantities import Drawable, Frozen, Rate, Selection, Time, WeightQuantity
-from snnrun.synapses import Synapse
+from snnrun.models.interface import Input, Parameters, Rule
+from snnrun.models.outputs import Output
+from snnrun.models.synapses import Synapse
+from snnrun.quantities import Drawable, Rate, Selection, Steps, WeightQuantity, Windowed
 
 MAX_PER_STEP = 64.0  # above this mean a table of thresholds is the wrong tool
 
 
-class Spec(Frozen):
+class Spec(Windowed):
     """Background noise: one Poisson train per target neuron."""
 
     model: Literal["poisson"]
@@ -28,18 +28,10 @@ class Spec(Frozen):
     """Mean number of spikes per time that a neuron receives."""
     weight: Drawable[WeightQuantity]
     """mV for delta, pA for cuba, nS for coba."""
-    delay: Time = 0.0
+    delay: Steps = 0.0
     synapse: Synapse
     output: Output | None = None
     """cuba where it is not given."""
-    start: Time = 0.0
-    """First step is the one that begins here."""
-    stop: Time | None = None
-    """No step that begins here or later."""
-
-
-DRAWN = {"rate": "rate"}
-RULES = (Rule(("rate",), lambda rate: rate >= 0, "rate must not be negative"),)
 
 
 class Const(NamedTuple):
@@ -83,3 +75,21 @@ def arrivals(const: Const, step: Any, start: int, stop: int) -> Any:
     # takes five times as long.
     active = (sent >= const.start) & (sent < const.stop)
     return lax.cond(active, draw, lambda: jnp.zeros(stop - start, jnp.int32)).astype(jnp.int64) * const.weight
+
+
+class Poisson(Input):
+    Spec = Spec
+    rules = (Rule(("rate",), lambda rate: rate >= 0, "rate must not be negative"),)
+
+    def check(self, spec: Spec, checker: Any, path: Any) -> None:
+        if isinstance(spec.rate, float) and checker.dt is not None and spec.rate * checker.dt > MAX_PER_STEP:
+            message = f"{spec.rate * checker.dt:.3g} spikes per step are more than the limit of {MAX_PER_STEP:.0f}"
+            checker.fault((*path, "rate"), message, "split it into several inputs")
+
+    def sound(self, spec: Spec, parameters: Parameters, dt: float) -> tuple[str, str, Any] | None:
+        per_step = np.asarray(parameters["rate"]) * dt
+        message = f"a rate makes {np.max(per_step):.3g} spikes per step; the limit is {MAX_PER_STEP:g}"
+        return ("rate", message, per_step > MAX_PER_STEP) if np.any(per_step > MAX_PER_STEP) else None
+
+
+MODEL = Poisson()

@@ -1,0 +1,97 @@
+"""Monitors as places: what is taken of the groups and stacks, and where in that each population's part stands."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from snnrun import units
+from snnrun.lower.groups import Placed, stops
+from snnrun.receptors import Receptor, variables
+from snnrun.models import monitors
+from snnrun.plan import Sample, SpikeTap, Take
+from snnrun.spec import Part, Spec, parts
+
+MOST_RUNS = 8  # pieces that are taken as such; of more, place by place
+
+
+class Recording(NamedTuple):
+    takes: tuple[Take, ...]
+    taken: tuple[Any, ...]  # int32 places of each take, or None
+    samples: tuple[Sample, ...]
+    taps: tuple[SpikeTap, ...]
+    tapped: tuple[tuple[int, int], ...]
+
+
+def recording(spec: Spec, found: list[Receptor], placed: Placed) -> Recording:
+    sizes = {name: population.size for name, population in spec.populations.items()}
+    by_name = {population.name: population for population in placed.populations}
+    own: dict[str, list[int]] = {name: [] for name in sizes}
+    for i, receptor in enumerate(found):
+        own[receptor.population].append(i)
+    tapped, bits = _tapped(spec, sizes, placed, by_name)
+    samples: list[Sample] = []
+    taps: list[SpikeTap] = []
+    runs: dict[Any, list[tuple[int, int]]] = {}  # of each take, which is described by all but its runs
+    order: dict[Any, int] = {}
+    columns: dict[Any, int] = {}
+    steps = partial(units.whole, dt=spec.dt)
+    for name, monitor in spec.monitors.items():
+        first, last = steps(monitor.start), stops(monitor.stop, steps)
+        model = monitors.MODELS[monitor.model]
+        for part in parts(monitor.of, sizes):
+            if model.spiking:
+                width = model.bin(monitor)
+                bin_steps = None if width is None else steps(width)
+                taps.append(SpikeTap(name, part.population, part.start, part.stop, first, last, bits[part.population], bin_steps))
+                continue
+            every = 1 if monitor.every is None else steps(monitor.every)
+            mine = [(i, found[i]) for i in own[part.population]]
+            for label, unit, kind, i, field in _sampled(spec, monitor, model, part, mine):
+                if kind == "neuron":
+                    place, begin = by_name[part.population].group, by_name[part.population].first
+                else:
+                    place, begin = placed.receptors[i].stack, placed.receptors[i].first
+                key = kind, place, field, every, first, last
+                take, column = order.setdefault(key, len(order)), columns.get(key, 0)
+                columns[key] = column + part.size
+                low, high = begin + part.start, begin + part.stop
+                pieces = runs.setdefault(key, [])
+                if pieces and pieces[-1][1] == low:
+                    pieces[-1] = pieces[-1][0], high
+                else:
+                    pieces.append((low, high))
+                samples.append(Sample(name, part.population, label, unit, kind == "neuron", part.start, part.stop, every,
+                                      first, last, take, column))  # fmt: skip
+    takes, taken = [], []
+    for (kind, place, field, *window), pieces in runs.items():
+        few = len(pieces) <= MOST_RUNS
+        takes.append(Take(kind, place, field, tuple(pieces) if few else None, *window))
+        taken.append(None if few else np.concatenate([np.arange(low, high, dtype=np.int32) for low, high in pieces]))
+    return Recording(tuple(takes), tuple(taken), tuple(samples), tuple(taps), tapped)
+
+
+def _tapped(spec: Spec, sizes: dict[str, int], placed: Placed, by_name: dict[str, Any]):
+    """Runs of words of a row that spike monitors want, and for each population the bit of its neuron 0 in these."""
+    spiking = [m for m in spec.monitors.values() if monitors.MODELS[m.model].spiking]
+    names = {part.population for m in spiking for part in parts(m.of, sizes)}
+    begin = {name: placed.groups[by_name[name].group].first + by_name[name].first for name in names}
+    runs: list[tuple[int, int]] = []
+    bits, row = {}, 0
+    for name in sorted(names, key=begin.__getitem__):
+        low, high = begin[name] // 32, -(-(begin[name] + sizes[name]) // 32)
+        if runs and low <= runs[-1][1]:
+            row += max(high - runs[-1][1], 0)
+            runs[-1] = runs[-1][0], max(high, runs[-1][1])
+        else:
+            row += high - low
+            runs.append((low, high))
+        bits[name] = begin[name] - 32 * runs[-1][1] + 32 * row
+    return tuple(runs), bits
+
+
+def _sampled(spec: Spec, monitor: Any, model: Any, part: Part, own: list[tuple[int, Receptor]]):
+    """(label, unit, kind, receptor, variable) of each thing that a monitor takes of a population."""
+    of_source = {source.name: i for i, receptor in own for source in receptor.sources}
+    known = variables(spec.populations[part.population].model, [receptor for _, receptor in own])
+    yield from model.sampled(monitor, own, of_source, known)

@@ -1,0 +1,225 @@
+"""What a model must say of itself. The rest of the program knows models by these contracts, and none by its name.
+
+A model has a `Spec`, which is what a user writes. The types of its fields say which are drawn, which are whole numbers of steps,
+and in what they are measured (quantities.fields); `rules` are what holds between them. Populations of one model that are
+propagated alike are lowered together, and so are receptors of one kind: `parameters` then hold for each field one number for
+all, or an array that is broadcast over [neurons] or [receptors, neurons], in internal units, and times that are whole steps as
+numbers of steps. What `lower` makes of them is given to every step; a state is a dictionary of arrays.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from snnrun.quantities import Frozen
+from snnrun.random import Key
+
+State = dict[str, Any]
+Parameters = dict[str, Any]
+
+
+class Rule(NamedTuple):
+    """What parameters must satisfy, for literals when a file is checked and for drawn values when it is built."""
+
+    fields: tuple[str, ...]
+    holds: Any  # of the fields' values, broadcast
+    message: str
+
+
+class Part(ABC):
+    """A model of any kind."""
+
+    Spec: ClassVar[type[Frozen]]
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    def check(self, spec: Any, checker: Any, path: Any) -> None:  # noqa: B027
+        """What types and rules cannot say of a Spec, for a check._Checker."""
+
+    def sound(self, spec: Any, parameters: Parameters, dt: float) -> tuple[str, str, Any] | None:
+        """The same of drawn parameters: the field that is wrong, a message, and whose value is bad; None where nothing is."""
+        return None
+
+
+# ---- populations -----------------------------------------------------------------------------------------------------
+
+
+class Members(NamedTuple):
+    """Populations that are lowered together, side by side."""
+
+    parameters: Parameters
+    sizes: tuple[int, ...]  # of the populations
+    padded: int  # length of arrays: after the last neuron follow copies of it
+    streams: Callable[[str], tuple[Key, ...]]  # streams of random numbers, one per population
+    dt: float
+    precision: str  # of what changes in time
+
+
+class Drive(NamedTuple):
+    """What reaches a neuron in a step: arrays of one value per neuron, or None where there is nothing of the kind.
+
+    A model that integrates exactly takes `increment`; one that does not gets the same synapses as `current`.
+    """
+
+    current: Any = None  # pA, held over the step
+    increment: Any = None  # mV that freely decaying currents add to V over the step
+    jump: Any = None  # mV, from synapses that move V itself
+    conductance: Any = None  # nS, sum over receptors
+    reversal: Any = None  # pA, sum of conductance times reversal potential
+
+
+class Crossing(NamedTuple):
+    """Who fires, and what becomes of it: neurons whose variable has reached a threshold, threshold <= value < infinity.
+
+    An infinite value stays in the state, where it is found.
+    """
+
+    variable: str
+    threshold: Any  # one for all, or one per neuron
+    then: State  # what variables of a neuron that fires are set to, one value for all or one per neuron
+
+
+Words = Callable[..., Any]  # words(streams, step) -> one random word per neuron, see kernels
+
+
+class Population(Part):
+    """A model of neurons, or a source of spikes: then there is no drive, and no variable to record."""
+
+    source: ClassVar[bool] = False
+    variables: ClassVar[Mapping[str, str]] = {}  # what can be recorded, with its unit
+
+    @abstractmethod
+    def lower(self, members: Members, method: str) -> Any:
+        """What a step needs: a NamedTuple of arrays."""
+
+    @abstractmethod
+    def init(self, const: Any, initial: State, padded: int) -> State:
+        """The state at t = 0 from the initial values of the variables."""
+
+    @abstractmethod
+    def step(self, const: Any, state: State, drive: Drive, method: str, step: Any, words: Words) -> tuple[State, Any]:
+        """One step, up to the threshold: the state, and who fires as a mask or a Crossing."""
+
+    def methods(self, spec: Any, conductances: bool) -> str:
+        """How the state is propagated: one of the names that `step` knows."""
+        return "source"
+
+    def method_text(self, method: str) -> str:
+        return method
+
+    def precision(self, run: str, parameters: Parameters, dt: float) -> str:
+        """Precision of the state in a run of that precision."""
+        return run
+
+    def finest(self, parameters: Parameters) -> float | None:
+        """The coarsest spacing of V in float32, in mV; None where there is no V."""
+        return None
+
+    def initial(self, parameters: Parameters) -> State:
+        """Initial values of the variables that a user may set, where he does not."""
+        return {}
+
+    def origin(self, parameters: Parameters, precision: str) -> Any:
+        """What V and reversal potentials are relative to, in mV."""
+        return 0.0
+
+    def gains(self, members: Members, method: str, modes: tuple[tuple[Any, int], ...]) -> tuple[Any, ...] | None:
+        """What freely decaying currents t^n exp(-t / tau) add to V over a step, per pA / ms^n, for each (tau, n); None where the
+        method takes such a current as one that is held."""
+        return None
+
+    def observed(self, const: Any, state: State, name: str, step: Any) -> Any:
+        """A variable at the beginning of a step."""
+        return state[name]
+
+    def settled(self, const: Any, state: State, step: Any) -> State:
+        """The same state at the end of a chunk of steps: what is counted from a step long past may be moved up."""
+        return state
+
+
+# ---- receptors -------------------------------------------------------------------------------------------------------
+
+
+class Synapse(Part):
+    """How the effect of a spike unfolds in time, in variables of the target. The first is what acts on the membrane."""
+
+    variables: ClassVar[Mapping[str, str]]  # with what comes after the unit of the weight
+    weight: ClassVar[str | None] = None  # dimension of the weight, where it is not for the output to say
+    jumps: ClassVar[bool] = False  # whether an arrival moves V itself, before the threshold is tested
+
+    @abstractmethod
+    def lower(self, parameters: Parameters, dt: float) -> Any:
+        """What a step needs."""
+
+    @abstractmethod
+    def advance(self, const: Any, state: State) -> State:
+        """Free decay over a step."""
+
+    @abstractmethod
+    def arrive(self, const: Any, state: State, arrivals: Any) -> State:
+        """What arrives at the end of a step is added."""
+
+    def modes(self, parameters: Parameters) -> tuple[tuple[Any, int], ...] | None:
+        """For each variable the (tau, n) of the current t^n exp(-t / tau) that it lets flow per unit; None for other synapses."""
+        return None
+
+    def slowest(self, parameters: Parameters) -> Any:
+        """The longest time constant, in ms."""
+        return 0.0
+
+
+class Output(Part):
+    """How the first variable x of a receptor acts on the membrane."""
+
+    weight: ClassVar[str]  # dimension of x, and of the weight
+    conductance: ClassVar[bool] = False  # whether x is one: the membrane equation is then no longer linear
+
+    @abstractmethod
+    def lower(self, parameters: Parameters, origin: Any) -> Any:
+        """What a step needs; potentials relative to `origin`."""
+
+    @abstractmethod
+    def drive(self, const: Any, x: Any) -> Drive:
+        """What it brings a neuron."""
+
+    @abstractmethod
+    def current(self, const: Any, x: Any, V: Any) -> Any:
+        """The current, in pA."""
+
+
+# ---- inputs ----------------------------------------------------------------------------------------------------------
+
+
+class Course(NamedTuple):
+    """A factor that changes at some steps: values[0] before changes[0], values[1] from there to changes[1], and so on."""
+
+    changes: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+class Input(Part):
+    """What acts on neurons from outside."""
+
+
+class Current(Input):
+    """A current: the amplitude of each neuron times a course in time that all share."""
+
+    @abstractmethod
+    def amplitude(self, parameters: Parameters) -> Any:
+        """pA, one for all or one per neuron."""
+
+    @abstractmethod
+    def course(self, spec: Any, steps: Callable[[float], int], start: int, stop: int) -> Course:
+        """How it changes; `steps` turns a time into whole steps."""
+
+
+def cast(value: Any, precision: str) -> Any:
+    """A value as a device holds it: floats in a precision, all else as it is. What is beyond it becomes infinite."""
+    if value is None:
+        return None
+    value = np.asarray(value)
+    if value.dtype.kind != "f":
+        return value
+    with np.errstate(over="ignore"):
+        return value.astype(precision)

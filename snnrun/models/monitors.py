@@ -1,0 +1,122 @@
+"""Monitors: what is taken from a run, and how large it gets."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from snnrun import units
+from snnrun.quantities import FewSteps, Selection, Windowed
+
+
+class _Spec(Windowed):
+    of: Selection
+    """Population, slice of one, or list of these."""
+
+
+class SpikesSpec(_Spec):
+    """Spike times with start < t <= stop."""
+
+    model: Literal["spikes"]
+
+
+class StateSpec(_Spec):
+    """State variables at start + i every, before stop."""
+
+    model: Literal["state"]
+    variables: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of state variables: V, ref, or that of a receptor, like exc.x."""
+    every: FewSteps | None = None
+    """dt where it is not given."""
+
+
+class RateSpec(_Spec):
+    """Mean rate of the neurons in bins: spikes with start + i bin < t <= start + (i + 1) bin."""
+
+    model: Literal["rate"]
+    bin: FewSteps
+
+
+class InputSpec(_Spec):
+    """Input through each receptor at start + i every, before stop: pA, or mV per step for delta synapses."""
+
+    model: Literal["input"]
+    receptors: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of projections or inputs whose receptors are recorded; all where it is not given."""
+    every: FewSteps | None = None
+    """dt where it is not given."""
+
+
+Monitor = Annotated[SpikesSpec | StateSpec | RateSpec | InputSpec, Field(discriminator="model")]
+
+Sampled = tuple[str, str, str, int, str]  # label, unit, kind of a plan.Take, receptor (-1 for a neuron's own), variable
+
+
+class Kind:
+    """What a monitor takes. One that is `spiking` takes spikes of its neurons, any other samples of variables."""
+
+    spiking: ClassVar[bool] = False
+    names: ClassVar[str] = ""  # the field that names what is sampled
+    own: ClassVar[bool] = False  # whether these are variables, and not receptors
+
+    def bin(self, spec: Any) -> float | None:
+        """Width of the bins in which spikes are counted; None where they are kept."""
+        return None
+
+    def sampled(self, spec: Any, own: Any, of_source: dict[str, int], known: dict[str, str]) -> Iterator[Sampled]:
+        """What is sampled of a population with some receptors; `known` are its variables and their units."""
+        return iter(())
+
+    def text(self, spec: Any, dt: float) -> str:
+        labels = getattr(spec, self.names) or ("all receptors",)
+        return f"{', '.join(labels)} every {units.show(spec.every or dt, 'time')}"
+
+    def bytes_per_second(self, spec: Any, neurons: int, every: int, itemsize: int, dt: float) -> float:
+        """What it writes per second of the network's time, of `every` receptors where none is named; spikes not counted."""
+        return neurons * len(getattr(spec, self.names) or range(every)) * itemsize * 1e3 / (spec.every or dt)
+
+
+class Spikes(Kind):
+    spiking = True
+
+    def text(self, spec: Any, dt: float) -> str:
+        return "16 B per spike"
+
+    def bytes_per_second(self, spec: Any, neurons: int, every: int, itemsize: int, dt: float) -> float:
+        return 0.0
+
+
+class Rate(Kind):
+    spiking = True
+
+    def bin(self, spec: Any) -> float | None:
+        return spec.bin
+
+    def text(self, spec: Any, dt: float) -> str:
+        return f"bins of {units.show(spec.bin, 'time')}"
+
+    def bytes_per_second(self, spec: Any, neurons: int, every: int, itemsize: int, dt: float) -> float:
+        return 8 * 1e3 / spec.bin
+
+
+class StateVariables(Kind):
+    names, own = "variables", True
+
+    def sampled(self, spec: Any, own: Any, of_source: dict[str, int], known: dict[str, str]) -> Iterator[Sampled]:
+        for label in spec.variables:
+            name, _, field = label.partition(".")
+            yield (label, known[label], "receptor", of_source[name], field) if field else (label, known[label], "neuron", -1, label)
+
+
+class InputCurrent(Kind):
+    names = "receptors"
+
+    def sampled(self, spec: Any, own: Any, of_source: dict[str, int], known: dict[str, str]) -> Iterator[Sampled]:
+        for i, receptor in own:
+            names = [source.name for source in receptor.sources]
+            labels = [receptor.name] if spec.receptors is None else [name for name in spec.receptors if name in names]
+            for label in labels:
+                yield label, "mV" if receptor.output is None else "pA", "input", i, "x"
+
+
+MODELS: dict[str, Kind] = {"spikes": Spikes(), "state": StateVariables(), "rate": Rate(), "input": InputCurrent()}
