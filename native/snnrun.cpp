@@ -37,6 +37,16 @@ ffi::Error deliver_into(ffi::RemainingRets& results, size_t first, const Network
   return ffi::Error::Success();
 }
 
+// What a handler does, with a lack of memory as its error: an exception must not leave it.
+template <class F>
+ffi::Error guarded(F&& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted, "no memory is left");
+  }
+}
+
 History history_of(ffi::Buffer<ffi::U32>& bits, ffi::Buffer<ffi::U32>& digests) {
   return {bits.dimensions()[0], bits.dimensions()[1], bits.typed_data(), digests.typed_data()};
 }
@@ -44,7 +54,9 @@ History history_of(ffi::Buffer<ffi::U32>& bits, ffi::Buffer<ffi::U32>& digests) 
 // What moves V at the end of a step, before the threshold is tested. Where arrivals wait, they are the last operand and result.
 ffi::Error jumps(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::U32> bits,
                  ffi::Buffer<ffi::U32> digests, ffi::RemainingArgs, ffi::RemainingRets results) {
-  return deliver_into(results, 0, network_at(network), 0, history_of(bits, digests), *step.typed_data());
+  return guarded([&] {
+    return deliver_into(results, 0, network_at(network), 0, history_of(bits, digests), *step.typed_data());
+  });
 }
 
 // A group's part of a row of bits.
@@ -98,60 +110,62 @@ struct Reset {
 };
 
 // Who fired becomes the row of this step, which is written into the history and, as far as it is tapped, into row `step - first`
-// of the frames; what a spike sets is set; then receptors are handed what arrives. The steps until `end` follow. For each group there is a mask or, where `reached`
-// names one of the leaves of their states, the threshold for it. `then` holds, for each operand after the leaves, the group whose
-// spikes set it and the leaf that is set.
+// of the frames; what a spike sets is set; then receptors are handed what arrives. The steps until `end` follow. For each
+// group there is a mask or, where `reached` names one of the leaves of their states, the threshold for it. `then` holds, for each operand after the leaves, the group
+// whose spikes set it and the leaf that is set.
 ffi::Error close_step(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::S64> first,
                   ffi::Buffer<ffi::S64> end, ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>,
                   ffi::RemainingArgs operands,
                   ffi::Result<ffi::Buffer<ffi::U32>> frames, ffi::Result<ffi::Buffer<ffi::U32>> bits,
                   ffi::Result<ffi::Buffer<ffi::U32>> digests, ffi::RemainingRets results, ffi::Span<const int64_t> taps,
                   ffi::Span<const int64_t> reached, ffi::Span<const int64_t> sizes, ffi::Span<const int64_t> then, int64_t leaves) {
-  const Network& net = network_at(network);
-  const int64_t k = *step.typed_data();
-  const History history = history_of(*bits, *digests);
-  uint32_t* row = bits->typed_data() + history.place(k) * history.words;
-  static thread_local std::vector<std::pair<Part, int64_t>> pieces;
-  static thread_local std::vector<Reset> resets;
-  pieces.clear(), resets.clear();
-  for (size_t i = 0; i + 1 < then.size(); i += 2) {
-    auto variable = operands.get<ffi::AnyBuffer>(sizes.size() + static_cast<size_t>(then[i + 1]));
-    auto value = operands.get<ffi::AnyBuffer>(sizes.size() + static_cast<size_t>(leaves) + i / 2);
-    if (!variable) return variable.error();
-    if (!value) return value.error();
-    resets.push_back({*variable, *value});
-  }
-  size_t reset = 0;
-  int64_t place = 0;
-  for (size_t i = 0; i < sizes.size(); ++i) {
-    auto fired = operands.get<ffi::AnyBuffer>(i);
-    if (!fired) return fired.error();
-    auto value = operands.get<ffi::AnyBuffer>(reached[i] < 0 ? i : sizes.size() + static_cast<size_t>(reached[i]));
-    if (!value) return value.error();
-    const size_t own = reset;
-    while (reset < resets.size() && then[2 * reset] == static_cast<int64_t>(i)) ++reset;
-    const Part part{*fired, *value, reached[i] >= 0, sizes[i], static_cast<int64_t>(value->element_count()), place, own, reset};
-    for (int64_t begin = 0; begin < part.padded; begin += PIECE) pieces.push_back({part, begin});
-    place += part.padded / 32;
-  }
-  const auto& all = pieces;
-  const auto& set = resets;
-  const bool share = place * 32 > 2 * PIECE;
-  Workers::get().run(share ? static_cast<int>(net.threads) : 1, static_cast<int64_t>(all.size()), [&](int64_t i) {
-    const auto& [part, begin] = all[static_cast<size_t>(i)];
-    const int64_t end = std::min(begin + PIECE, part.padded);
-    part.pack_into(row, begin, end);
-    for (size_t r = part.resets; r < part.resets_end; ++r) set[r].set(row + part.first_word + begin / 32, begin, end);
+  return guarded([&]() -> ffi::Error {
+    const Network& net = network_at(network);
+    const int64_t k = *step.typed_data();
+    const History history = history_of(*bits, *digests);
+    uint32_t* row = bits->typed_data() + history.place(k) * history.words;
+    static thread_local std::vector<std::pair<Part, int64_t>> pieces;
+    static thread_local std::vector<Reset> resets;
+    pieces.clear(), resets.clear();
+    for (size_t i = 0; i + 1 < then.size(); i += 2) {
+      auto variable = operands.get<ffi::AnyBuffer>(sizes.size() + static_cast<size_t>(then[i + 1]));
+      auto value = operands.get<ffi::AnyBuffer>(sizes.size() + static_cast<size_t>(leaves) + i / 2);
+      if (!variable) return variable.error();
+      if (!value) return value.error();
+      resets.push_back({*variable, *value});
+    }
+    size_t reset = 0;
+    int64_t place = 0;
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      auto fired = operands.get<ffi::AnyBuffer>(i);
+      if (!fired) return fired.error();
+      auto value = operands.get<ffi::AnyBuffer>(reached[i] < 0 ? i : sizes.size() + static_cast<size_t>(reached[i]));
+      if (!value) return value.error();
+      const size_t own = reset;
+      while (reset < resets.size() && then[2 * reset] == static_cast<int64_t>(i)) ++reset;
+      const Part part{*fired, *value, reached[i] >= 0, sizes[i], static_cast<int64_t>(value->element_count()), place, own, reset};
+      for (int64_t begin = 0; begin < part.padded; begin += PIECE) pieces.push_back({part, begin});
+      place += part.padded / 32;
+    }
+    const auto& all = pieces;
+    const auto& set = resets;
+    const bool share = place * 32 > 2 * PIECE;
+    Workers::get().run(share ? static_cast<int>(net.threads) : 1, static_cast<int64_t>(all.size()), [&](int64_t i) {
+      const auto& [part, begin] = all[static_cast<size_t>(i)];
+      const int64_t end = std::min(begin + PIECE, part.padded);
+      part.pack_into(row, begin, end);
+      for (size_t r = part.resets; r < part.resets_end; ++r) set[r].set(row + part.first_word + begin / 32, begin, end);
+    });
+    digest_row(row, history.words, digests->typed_data() + history.place(k) * (1 + History::digest_words(history.words)));
+    uint32_t* out = frames->typed_data() + (k - *first.typed_data()) * frames->dimensions()[1];
+    for (size_t i = 0; i + 1 < taps.size(); i += 2) {
+      std::memcpy(out, row + taps[i], sizeof(uint32_t) * static_cast<size_t>(taps[i + 1] - taps[i]));
+      out += taps[i + 1] - taps[i];
+    }
+    const ffi::Error error = deliver_into(results, static_cast<size_t>(leaves), net, 1, history, k);
+    if (error.success() && k + 1 < *end.typed_data()) look_ahead(net, history, k + 1);
+    return error;
   });
-  digest_row(row, history.words, digests->typed_data() + history.place(k) * (1 + History::digest_words(history.words)));
-  uint32_t* out = frames->typed_data() + (k - *first.typed_data()) * frames->dimensions()[1];
-  for (size_t i = 0; i + 1 < taps.size(); i += 2) {
-    std::memcpy(out, row + taps[i], sizeof(uint32_t) * static_cast<size_t>(taps[i + 1] - taps[i]));
-    out += taps[i + 1] - taps[i];
-  }
-  const ffi::Error error = deliver_into(results, static_cast<size_t>(leaves), net, 1, history, k);
-  if (error.success() && k + 1 < *end.typed_data()) look_ahead(net, history, k + 1);
-  return error;
 }
 
 // One word per neuron of some populations, which lie side by side and have a stream each.

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from snnrun import document, random, tables, units
+from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
+from snnrun.models import connect, inputs, interface, monitors, neurons, outputs, precision, synapses
+from snnrun.models.connect import Sizes
+from snnrun.quantities import Column, Frozen, Quantity, TrainsFile, Windowed, fields, is_literal, law_of, leaves, plain
 from snnrun.receptors import (
     ROUGH,
     WEIGHTS,
     Receptor,
+    Source,
     output_of,
     receptors,
     rounding,
@@ -18,10 +23,6 @@ from snnrun.receptors import (
     variables,
     weight_dimension,
 )
-from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
-from snnrun.models import connect, inputs, interface, monitors, neurons, outputs, precision, synapses
-from snnrun.models.connect import Sizes
-from snnrun.quantities import Column, Frozen, Quantity, TrainsFile, Windowed, fields, is_literal, law_of, leaves, plain
 from snnrun.spec import Part, Reading, SelectionError, Spec, parts, read
 
 FLOAT32 = 2.0**128 - 2.0**104  # the largest number
@@ -36,6 +37,7 @@ class Loaded(NamedTuple):
     warnings: list[Fault]
 
 
+@document.uncollected()
 def load(path: Path, overrides: Iterable[Override] = ()) -> Loaded:
     """Read and check a network file. Raises SpecError with all faults, or OSError where there is nothing to read."""
     found = Document(str(path), "", path.parent)
@@ -202,14 +204,14 @@ def _findings(reading: Reading, folder: Path) -> list[tuple[Fault, bool]]:
         _check_input(checker, ("inputs", name), entry)
     for name, projection in spec.projections.items():
         _check_projection(checker, ("projections", name), projection)
-    _check_weights(checker)
-    _check_names(checker)
-    _check_solvers(checker)
-    _warn_of_rounding(checker)
     try:
         every_receptor = receptors(spec)
     except SelectionError:
-        every_receptor = None  # reported where it stands
+        every_receptor = []  # reported where it stands
+    _check_weights(checker, every_receptor)
+    _check_names(checker)
+    _check_solvers(checker)
+    _warn_of_rounding(checker)
     for name, monitor in spec.monitors.items():
         _check_monitor(checker, ("monitors", name), monitor, every_receptor)
     return checker.findings
@@ -313,7 +315,7 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
         _check_longest(c, (*path, "delay"), entry.delay)
     rule = entry.connect
     from_file: set[str] = set()
-    if rule.rule == "file":
+    if isinstance(rule, connect.File):
         c.table((*path, "connect", "path"), lambda: _check_edges(c, path, entry, from_file))
     for name in ("weight", "delay"):
         if isinstance(getattr(entry, name), Column):
@@ -337,7 +339,7 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
         c.fault((*path, "connect"), *impossible)
     if rule.storage == "procedural":
         _check_procedural(c, path, entry)
-    if rule.rule == "pairs":
+    if isinstance(rule, connect.Pairs):
         for i, pair in enumerate(rule.pairs):
             for j, (index, size, side) in enumerate(zip(pair, (sizes.pre, sizes.post), ("pre", "post"), strict=True)):
                 if index >= size:
@@ -347,7 +349,7 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
 
 def _check_procedural(c: _Checker, path: Key, entry: Any) -> None:
     """Edges that are never all drawn: what only the draw could show must be impossible."""
-    if not connect.may_be_procedural(entry.connect):
+    if not entry.connect.by_source:
         hint = "procedural goes with fixed_prob, fixed_outdegree and all_to_all; leave storage out"
         c.fault((*path, "connect", "storage"), f"the edges of {entry.connect.rule} cannot be drawn source by source", hint)
     weight, delay = law_of(entry.weight), law_of(entry.delay)
@@ -403,7 +405,7 @@ def _check_longest(c: _Checker, path: Key, delay: Any) -> None:
                 hint if law is None else f"{hint}; add redraw: {{max: ...}}")  # fmt: skip
 
 
-def _check_weights(c: _Checker) -> None:
+def _check_weights(c: _Checker, every_receptor: list[Receptor]) -> None:
     """That the receptors can count the weights, and that none is lost beside a much larger one on the same receptor."""
     largest: dict[tuple[str, str], float] = {}
     for section, name, entry in c.spec.feeding:
@@ -417,12 +419,10 @@ def _check_weights(c: _Checker) -> None:
             largest[section, name] = bound
     if c.spec.precision != "float32":
         return
-    try:
-        every_receptor = receptors(c.spec)
-    except SelectionError:
-        return  # reported where it stands
-    for group in {receptor.group for receptor in every_receptor}:
-        members = {source for receptor in every_receptor if receptor.group == group for source in receptor.sources}
+    sources: dict[int, set[Source]] = {}
+    for receptor in every_receptor:
+        sources.setdefault(receptor.group, set()).update(receptor.sources)
+    for members in sources.values():
         most = max((largest.get(source, 0.0) for source in members), default=0.0)
         for source in sorted(members):
             entry = getattr(c.spec, source.section)[source.name]
@@ -510,7 +510,7 @@ def _numbers(path: Key, part: Any) -> Iterator[tuple[Key, float]]:
             yield from _numbers((*path, i), value)
 
 
-def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Receptor] | None) -> None:
+def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Receptor]) -> None:
     found = c.parts((*path, "of"), monitor.of)
     c.types(path, monitor)
     kind = monitors.MODELS[monitor.model]
@@ -518,7 +518,7 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Re
     for i, name in enumerate(names):
         if name in names[:i]:
             c.fault((*path, kind.names, i), f"{name!r} is named twice", "remove one of the two")
-    if found is None or kind.spiking or every_receptor is None:
+    if found is None or kind.spiking:
         return
     complete = not any(key[0] in ("projections", "inputs") for key in c.unsound)
     for part in found:
@@ -559,10 +559,10 @@ def referenced_files(part: Any) -> Iterator[str]:
         elif isinstance(value, Frozen):
             if isinstance(getattr(value, "file", None), str):
                 yield value.file  # type: ignore[attr-defined]
-            if getattr(value, "rule", None) == "file":
-                yield value.path  # type: ignore[attr-defined]
-                if value.types is not None:  # type: ignore[attr-defined]
-                    yield value.types  # type: ignore[attr-defined]
+            if isinstance(value, connect.File):
+                yield value.path
+                if value.types is not None:
+                    yield value.types
             for name in type(value).model_fields:
                 yield from walk(getattr(value, name))
 

@@ -68,7 +68,10 @@ class NumericalError(RuntimeError):
 def init(plan: Plan) -> State:
     """The state at t = 0."""
     p, c = plan.program, plan.constants
-    neurons = [g.model.init(const, initial, g.padded) for g, const, initial in zip(p.groups, c.neurons, plan.initial, strict=True)]
+    neurons = [
+        group.model.init(const, initial, group.padded)
+        for group, const, initial in zip(p.groups, c.neurons, plan.initial, strict=True)
+    ]
     receptors = [
         {name: np.zeros((stack.rows, stack.padded), stack.precision) for name in stack.synapse.variables} for stack in p.stacks
     ]

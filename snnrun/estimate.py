@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from snnrun import check, kernels, units
 from snnrun.check import connected, selection_sizes
 from snnrun.document import Fault
-from snnrun.models import connect, monitors
+from snnrun.models import monitors
 from snnrun.models.connect import File
 from snnrun.quantities import TrainsFile, is_literal, law_of, plain
 from snnrun.spec import Spec, parts
@@ -50,7 +50,7 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
             count = check.edges_table(projection.connect, folder).length("pre")
         synapses[name] = count
         delays = max(_delays(projection, spec.dt), (longest or {}).get(name, 0))
-        stored = not (connect.may_be_procedural(projection.connect) and (
+        stored = not (projection.connect.by_source and (
             projection.connect.storage == "procedural" or (procedural and projection.connect.storage == "auto")))  # fmt: skip
         if not kernels.KERNELS[kernel].can_redraw:
             uniform = projection.weight is not None and is_literal(projection.weight) and is_literal(projection.delay)
@@ -87,7 +87,8 @@ def _delays(projection: Any, dt: float) -> float:
 
 def _native_bytes(projection: Any, spec: Spec) -> float:
     own = projection.weight is None or not is_literal(projection.weight)
-    listed = projection.connect.rule in ("file", "pairs", "one_to_one") or not getattr(projection.connect, "multapses", True)
+    rule = projection.connect
+    listed = rule.listed or isinstance(rule, File) or not getattr(rule, "multapses", True)
     return _NATIVE + own * _NATIVE_WEIGHT * (8 if spec.precision == "float64" else 4) + listed * _NATIVE_LISTED
 
 

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnrun import random, tables, units
-from snnrun.receptors import WEIGHTS, Receptor, output_of, rounding, targets, weight_dimension
 from snnrun.check import (
     MAX_STEPS,
     TRAINS,
@@ -27,10 +26,11 @@ from snnrun.check import (
     trains_table,
     uncountable,
 )
-from snnrun.document import Fault, Key, SpecError
+from snnrun.document import Fault, Key, SpecError, uncollected
 from snnrun.models import connect, inputs, interface, neurons, outputs, precision, synapses
 from snnrun.plan import END
 from snnrun.quantities import Column, Frozen, TrainsFile, fields, is_literal, law_of, plain
+from snnrun.receptors import WEIGHTS, Receptor, output_of, rounding, targets, weight_dimension
 from snnrun.spec import Part, Spec, parts
 
 Values = float | NDArray[np.float64]
@@ -93,6 +93,7 @@ def precision_of(spec: Spec, receptor: Receptor, kinetics: dict[str, Any]) -> st
     return precision.of(spec.precision, slowest, spec.dt)
 
 
+@uncollected()
 def build(spec: Spec, folder: Path) -> Network:
     """Draw a network, all but its edges. Raises SpecError with every fault that only drawn or loaded values can show."""
     found, faults, warnings = {}, [], []
@@ -127,14 +128,14 @@ def examine(spec: Spec, folder: Path, most: int = EXAMINED) -> Examined:
         try:
             cost = entry.cost()
             if cost > most:
-                found.unread.extend(entry.files)
+                found.unread.extend(entry.files())
                 continue
             most -= cost
             built = entry.build()
         except SpecError as error:
             found.faults.extend(error.faults)
             continue
-        if entry.section == "projections" and entry.files:
+        if entry.section == "projections" and entry.files():
             found.delays[entry.key[0]] = connect.delay_bounds(built.connectivity)[1]
     found.unread[:] = dict.fromkeys(found.unread)
     return found
@@ -145,7 +146,7 @@ class _Entry(NamedTuple):
 
     section: str
     key: tuple[str, ...]
-    files: list[str]
+    files: Callable[[], list[str]]
     cost: Callable[[], float]  # about the bytes that are read and drawn
     build: Callable[[], Any]
 
@@ -155,8 +156,7 @@ def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry
     sizes = selection_sizes(spec)
 
     def entry(section: str, key: tuple[str, ...], part: Any, path: Key, size: int, drawn: float, build: Any) -> _Entry:
-        files = list(referenced_files(part))
-        return _Entry(section, key, files, lambda: drawn + _cost(part, path, folder, size), build)
+        return _Entry(section, key, lambda: list(referenced_files(part)), lambda: drawn + _cost(part, path, folder, size), build)
 
     for name, given in spec.populations.items():
         listed = sum(len(value) for _, value in given if isinstance(value, tuple))
@@ -173,8 +173,8 @@ def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry
             both, path = {"synapse": given.synapse, "output": given.output}, (section, name)
             yield entry("kinetics", (section, name, target), both, path, sizes[target], 16.0 * sizes[target], build)
     for name, projection in spec.projections.items():
-        listed = projection.connect.rule != "file"
-        drawn = math.inf if listed else 0.0  # edges that a rule draws are drawn when they are arranged
+        # edges that a rule draws are drawn when they are arranged
+        drawn = 0.0 if isinstance(projection.connect, connect.File) else math.inf
         build = partial(_projection, spec, name, folder, sizes, warnings)
         yield entry("projections", (name,), projection.connect, ("projections", name, "connect"), 0, drawn, build)
 
@@ -452,9 +452,6 @@ def kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, f
 # ---- edges -----------------------------------------------------------------------------------------------------------
 
 
-_LISTED = ("one_to_one", "pairs")  # rules whose edges are few: they are listed at once
-
-
 def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int], warnings: list[Fault]) -> Projection:
     entry = spec.projections[name]
     pre, post = parts(entry.pre, sizes), parts(entry.post, sizes)
@@ -469,9 +466,9 @@ def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int], warn
         weight_dimension(entry) == "conductance",
     )
     rule = entry.connect
-    if rule.rule == "file":
+    if isinstance(rule, connect.File):
         connectivity = _from_file(spec, connectivity, folder, warnings)
-    elif rule.rule in _LISTED or (rule.rule == "fixed_total" and not rule.multapses):
+    elif rule.listed:
         connectivity = _listed(connectivity, connect.collect(connectivity))
     return Projection(pre, post, connectivity)
 

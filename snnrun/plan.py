@@ -5,8 +5,8 @@ a *stack* has one row for each that a neuron has, with a place in it for each ne
 what a step takes, follows from the number of groups and stacks, not from that of populations.
 
 A Plan has a Program, which is hashable and decides what is compiled; Constants, which are arrays; and a Structure, which says for
-those who read what comes out where populations and receptors have gone. On the axis of sources stand all neurons, group by group, each padded
-to a multiple of 64; on the axis of targets all stacks, row by row.
+those who read what comes out where populations and receptors have gone. On the axis of sources stand all neurons, group by
+group, each padded to a multiple of 64; on the axis of targets all stacks, row by row.
 """
 
 from typing import Any, NamedTuple
@@ -112,6 +112,7 @@ class PopulationPlace(NamedTuple):
 class ReceptorPlace(NamedTuple):
     name: str
     population: int
+    precision: str
     stack: int
     first: int  # place of the population's neuron 0 within the stack
 

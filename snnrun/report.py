@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from snnrun import check, kernels, units
-from snnrun import estimate, network
+from snnrun import check, estimate, kernels, network, units
 from snnrun.models import connect, monitors, neurons, outputs
 from snnrun.quantities import Column, Frozen, fields, is_literal, law_of, plain
 from snnrun.receptors import Receptor, receptors, weight_dimension
@@ -162,14 +161,14 @@ def _pathway(
     name: str, entry: Any, found: list[Receptor], expected: estimate.Estimate, spec: Spec, kernel: str, folder: Path
 ) -> dict[str, Any]:
     own = [i for i, receptor in enumerate(found) if name in [s.name for s in receptor.sources if s.section == "projections"]]
-    table = check.edges_table(entry.connect, folder) if entry.connect.rule == "file" else None
+    table = check.edges_table(entry.connect, folder) if isinstance(entry.connect, connect.File) else None
     columns = () if table is None else check.edges_columns(table)
     from_file = {"delay" if column == "delay_ms" else "weight" for column in columns if column not in ("pre", "post", "nsyns")}
     uniform = entry.weight is not None and is_literal(entry.weight) and not {"weight", "nsyns"} & {*from_file, *columns}
     wide = 8 if spec.precision == "float64" else 4
     can = kernels.KERNELS[kernel]
     per_synapse = can.target_bytes + (0 if uniform else wide)
-    if can.can_redraw and connect.may_be_procedural(entry.connect) and entry.connect.storage == "procedural":
+    if can.can_redraw and entry.connect.by_source and entry.connect.storage == "procedural":
         per_synapse = 0
     return {
         "name": name,
@@ -178,7 +177,7 @@ def _pathway(
         "receptors": own,
         "rule": entry.connect.rule,
         "synapses": round(expected.synapses[name]),
-        "drawn": entry.connect.rule == "fixed_prob",
+        "drawn": entry.connect.random_number,
         "delay": "from the file" if "delay" in from_file else value_text(entry.delay, "time"),
         "weight": "from the file" if "weight" in from_file else value_text(entry.weight, weight_dimension(entry)),
         "kernel": kernel,

@@ -15,10 +15,10 @@ import numpy as np
 
 import snnrun
 from snnrun import check, checkpoint, estimate, kernels, lower, network, results, units
-from snnrun.models import connect
 from snnrun.checkpoint import Checkpoint
 from snnrun.document import SpecError, dotted
 from snnrun.machine import available_threads, peak_memory, start_jax
+from snnrun.models import connect
 from snnrun.plan import Plan
 from snnrun.request import Ended, Refused, Request, Summary, Watcher
 from snnrun.resume import Keeper, completed, earlier_checkpoint, first_state, identity_of
@@ -50,10 +50,10 @@ def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None
     with stop.deferred():
         device, kernel, threads = _machine(request, watcher)
     stop.check()
-    expected, spare = _expected(request, kernel, threads, watcher)
+    expected, procedural_if_needed = _expected(request, kernel, threads, watcher)
     clock.lap("import")
     watcher.stage("building the network")
-    plan = _plan(request, expected, kernel, threads, spare, watcher, clock)
+    plan = _plan(request, expected, kernel, threads, procedural_if_needed, watcher, clock)
     identity = identity or identity_of(request)
     facts = _facts(request, plan, device, threads, expected)
     watcher.begin(facts)
@@ -144,16 +144,16 @@ def _machine(request: Request, watcher: Watcher) -> tuple[str, str, int]:
 def _expected(request: Request, kernel: str, threads: int, watcher: Watcher) -> tuple[estimate.Estimate, bool]:
     """The expected size of a run that fits into memory, and whether edges must be drawn again for it to fit."""
     spec, folder = request.loaded.spec, request.loaded.document.folder
-    for spare in (False, True):
-        expected = estimate.estimate(spec, folder, kernel, threads, spare)
+    for procedural_if_needed in (False, True):
+        expected = estimate.estimate(spec, folder, kernel, threads, procedural_if_needed)
         if (problem := estimate.too_large(expected)) is None:
-            if spare:
+            if procedural_if_needed:
                 watcher.note("edges are drawn again whenever their source has fired, because they do not fit into memory")
-            return expected, spare
+            return expected, procedural_if_needed
     raise Refused(problem.message, problem.hint)
 
 
-def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: int, spare: bool, watcher: Watcher,
+def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: int, procedural_if_needed: bool, watcher: Watcher,
           clock: _Clock) -> Plan:  # fmt: skip
     """Draw the network and lower it; needs no JAX."""
     document, spec = request.loaded.document, request.loaded.spec
@@ -162,11 +162,11 @@ def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: i
         for fault in built.warnings:
             watcher.note(f"{dotted(fault.path)}: {fault.message}{f': {fault.hint}' if fault.hint else ''}")
         longest = {name: connect.delay_bounds(built.projections[name].connectivity)[1] for name in built.projections}
-        problem = estimate.too_large(estimate.estimate(spec, document.folder, kernel, threads, spare, longest))
+        problem = estimate.too_large(estimate.estimate(spec, document.folder, kernel, threads, procedural_if_needed, longest))
         if problem is not None:  # delays of files
             raise Refused(problem.message, problem.hint)
         clock.lap("build")
-        plan = lower.lower(built, request.merge, kernel, threads, spare)
+        plan = lower.lower(built, request.merge, kernel, threads, procedural_if_needed)
     except SpecError as error:
         raise SpecError(error.faults, document) from None
     except MemoryError:

@@ -66,5 +66,5 @@ class _Described(GenerateJsonSchema):
 def schema() -> dict[str, Any]:
     """The schema of a network file."""
     found = Spec.model_json_schema(schema_generator=_Described)
-    named = re.sub(r"snnrun__(\w+?)__(\w+?)__Spec", r"\1-\2", json.dumps(found))
+    named = re.sub(r"snnrun__models__(\w+?)__(\w+?)__Spec", r"\1-\2", json.dumps(found))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "snnrun network", **json.loads(named)}

@@ -66,7 +66,8 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
 def _fill(plan: Plan, neurons: Any, receptors: Any) -> None:
     """What lies beyond the last neuron of a group is a copy of it."""
     program = plan.program
-    for group, own in (*zip(program.groups, neurons, strict=True), *((program.groups[x.group], y) for x, y in zip(program.stacks, receptors, strict=True))):
+    of_stacks = [program.groups[stack.group] for stack in program.stacks]
+    for group, own in (*zip(program.groups, neurons, strict=True), *zip(of_stacks, receptors, strict=True)):
         for values in own.values():
             values[..., group.size :] = values[..., group.size - 1 : group.size]
 

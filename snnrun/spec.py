@@ -17,7 +17,7 @@ from snnrun.models.inputs import Input
 from snnrun.models.monitors import Monitor
 from snnrun.models.neurons import Population
 from snnrun.models.outputs import Output
-from snnrun.models.synapses import Synapse
+from snnrun.models.synapses import SIMPLEST, Synapse
 from snnrun.quantities import LAWS, Drawable, Frozen, Name, Precision, Selection, Steps, Time, WeightQuantity, fault
 from snnrun.terminal import hidden, visible
 
@@ -165,7 +165,7 @@ class Reading(NamedTuple):
 # What stands in for a faulty part of an entry while the rest of the file is checked.
 _STAND_INS: dict[str, Any] = {
     "duration": "1 s", "size": 1, "tau": "1 ms", "V_rest": "0 mV", "V_reset": "0 mV", "V_th": "1 mV",
-    "rate": "1 Hz", "current": "1 pA", "synapse": {"model": "delta"}, "connect": {"rule": "all_to_all"}, "bin": "1 s",
+    "rate": "1 Hz", "current": "1 pA", "synapse": SIMPLEST, "connect": {"rule": "all_to_all"}, "bin": "1 s",
 }  # fmt: skip
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from networks import assert_same_bits, load, plan_of, run_plan
 
-from snnrun import connect, engine, estimate, lower, network
+from snnrun import engine, estimate, lower, network
 from snnrun.document import SpecError
+from snnrun.models import connect
 
 # ---- kernels and threads ---------------------------------------------------------------------------------------------
 
@@ -97,12 +98,12 @@ def large(tmp_path_factory):
 
 
 def test_the_large_network_is_alive_and_large_enough_for_several_threads(large):
-    recorded, s = large("float32"), large("float32").plan.structure
+    recorded, s = large("float32"), large("float32").plan.program
     for name, least in {"P": 200, "D": 1000, "T": 9, "E": 5000, "I": 1500}.items():
         assert len(recorded.spikes[name]) >= least, name
     assert s.targets > 40_000
     for kind in ("due", "instant"):
-        assert sum(getattr(receptor, kind) for receptor in s.receptors) >= 4
+        assert sum(stack.rows * bool(getattr(stack, kind)) for stack in s.stacks) >= 4
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +250,7 @@ def test_the_xla_kernel_stores_them_and_gives_the_same_bits(stored, tmp_path, pr
     ("storage", "expected"), [("auto", set(DRAWN_AGAIN)), ("stored", set()), ("procedural", set(DRAWN_AGAIN))]
 )
 def test_memory_is_spared_where_the_file_leaves_it_open(stored, tmp_path, storage, expected):
-    plan = plan_of(tmp_path, again("float32", storage), kernel="native", spare=True)
+    plan = plan_of(tmp_path, again("float32", storage), kernel="native", procedural_if_needed=True)
     assert {pathway.name for pathway in plan.pathways if not pathway.stored} == expected
     assert_same_bits(run_plan(plan), stored["float32"])
 
@@ -269,7 +270,7 @@ def test_what_might_be_negative_is_not_drawn_again_unasked(native, tmp_path, nam
     """Though none of these draws is, so that stored edges are sound."""
     text = again("float32", "auto")
     assert old in text
-    plan = plan_of(tmp_path, text.replace(old, new), kernel="native", spare=True)
+    plan = plan_of(tmp_path, text.replace(old, new), kernel="native", procedural_if_needed=True)
     assert {pathway.name for pathway in plan.pathways if not pathway.stored} == set(DRAWN_AGAIN) - {name}
 
 
@@ -345,4 +346,4 @@ def test_ten_billion_synapses_are_lowered_without_drawing_one(native, tmp_path):
     plan = lower.lower(network.build(spec, tmp_path), kernel="native")
     assert [(pathway.synapses, pathway.stored) for pathway in plan.pathways] == [(10**10, False)]
     assert plan.connectivity_bytes == 0
-    assert engine.init(plan).history.pending is None
+    assert engine.init(plan).transit.pending is None

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from snnrun import connect, random
+from snnrun import random
 from snnrun.check import connected
-from snnrun.connect import Sizes
+from snnrun.models import connect
+from snnrun.models.connect import Sizes
 from snnrun.spec import parts
 
 STREAM = random.key(5, "projection/x/connect")

@@ -314,8 +314,10 @@ def test_a_snapshot_has_all_that_a_state_has(tmp_path):
     plan = plan_of(tmp_path, NET.replace("PRECISION", "float32"), kernel="xla")
     state = engine.simulate(plan, engine.init(plan), 123, Frames())
     taken = snapshot.take(plan, state)
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((state.neurons, state.receptors))]
-    assert len(taken.variables) == len(leaves)
+    every = {f"{place.name}/{name}": values for name, place, values in engine.variables(plan, state)}
+    assert taken.variables.keys() == every.keys()
+    leaves = jax.tree.leaves((state.neurons, state.receptors))
+    assert sum(leaf.nbytes for leaf in leaves) >= sum(values.nbytes for values in every.values())
     again = snapshot.take(plan, snapshot.restore(plan, taken))
     assert again.step == taken.step == 123 and sum(rows.any() for rows in taken.fired.values()) == 4
     for one, other in ((taken.variables, again.variables), (taken.fired, again.fired)):
@@ -427,7 +429,7 @@ raised = 0
 for n in range(int(sys.argv[3])):
     for what in ("write", "progress", "allocation", "stop"):
         plan = lower.lower(network.build(spec, pathlib.Path(".")), kernel=kernel, threads=threads)
-        structure, constants = plan.structure, plan.constants
+        program, constants = plan.program, plan.constants
         if what == "allocation": engine.np = type("np", (), dict(vars(np), asarray=staticmethod(alloc(n))))
         try:
             def stop(left=iter(range(n))):
@@ -441,13 +443,13 @@ for n in range(int(sys.argv[3])):
         state = engine.init(plan)
         del plan
         gc.collect()
-        flight = engine.run_chunk(structure, constants, state, np.int64(300), 300)  # nothing but the constants is left
+        flight = engine.run_chunk(program, constants, state, np.int64(300), 300)  # nothing but the constants is left
         if n % 2:
             del constants
             gc.collect()
         if n % 3: flight[1].block_until_ready()
 print("raised", raised)
-engine.run_chunk(structure, lower.lower(network.build(spec, pathlib.Path(".")), kernel=kernel, threads=threads).constants,
+engine.run_chunk(program, lower.lower(network.build(spec, pathlib.Path(".")), kernel=kernel, threads=threads).constants,
                  state, np.int64(2000), 2000)  # the interpreter ends while this goes on
 """
 
@@ -465,16 +467,16 @@ def test_no_memory_is_freed_that_a_call_still_reads(tmp_path, native, kernel, th
 def test_a_call_owns_what_it_reads(tmp_path, native):
     plan = plan_of(tmp_path, NET.replace("PRECISION", "float32"), kernel="native")
     kept = weakref.ref(plan.arranged.edges.kept)
-    structure, constants = plan.structure, plan.constants
+    program, constants = plan.program, plan.constants
     state = engine.init(plan)
-    engine.run_chunk(structure, constants, state, np.int64(1), 10_000)
+    engine.run_chunk(program, constants, state, np.int64(1), 10_000)
     del plan
     gc.collect()
     assert kept() is not None
     constants = jax.device_put(constants)
     gc.collect()
     assert kept() is not None
-    after = engine.run_chunk(structure, constants, state, np.int64(10_000), 10_000)
+    after = engine.run_chunk(program, constants, state, np.int64(10_000), 10_000)
     del constants
     gc.collect()
     alive, over = kept() is not None, after[1].is_ready()  # in this order

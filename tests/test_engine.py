@@ -238,7 +238,7 @@ def test_the_pairs_of_the_configs_are_those_of_nest(tmp_path, name, table, last)
     recorded = run(tmp_path, config(name, "float64"))
     assert recorded.spikes == {"pre": [(161 + 180 * n, 0) for n in range(8)], "post": []}
     assert_golden(recorded.samples["post_V", "post", "V"][:, 0], table, 6e-7)
-    np.testing.assert_allclose(recorded.state.neurons[1].V[0], last, rtol=0, atol=6e-7)
+    np.testing.assert_allclose(recorded.state.neurons[1]["V"][0], last, rtol=0, atol=6e-7)
 
 
 def test_neuron_k_of_the_ring_spikes_after_k_delays(tmp_path):
@@ -563,7 +563,7 @@ projections:
 """
     plan, sink, heard = plan_of(tmp_path, text), Frames(), []
     for first in range(1000):  # the slow way: step by step
-        *_, failed = engine.run_chunk(plan.structure, plan.constants, engine.init(plan), np.int64(first + 1), 1000)
+        *_, failed = engine.run_chunk(plan.program, plan.constants, engine.init(plan), np.int64(first + 1), 1000)
         if failed:
             break
     where = rf"after step {first + 1}, at t = {0.1 * (first + 1):.12g} ms"
@@ -640,13 +640,14 @@ def test_variables_of_float32_and_of_float64_live_side_by_side(tmp_path, native,
     """In float32 the slow ones are float64: the same bits with both kernels, and what a run in float64 gives, nearly."""
     single, double = both(tmp_path, kind, "float32", kernel="native", threads=2), both(tmp_path, kind, "float64")
     assert_same_bits(single, both(tmp_path, kind, "float32"))
-    s, state = single.plan.structure, single.state
+    s = single.plan.structure
     kept = {p.name: p.precision for p in s.populations}
     assert kept == {"P": "float32", "A": "float32", "B": "float64", "C": "float64"}
     slow = {receptor.name for receptor in s.receptors if receptor.precision == "float64"}
     assert slow == {"slow", "late", "open"}
-    assert all(of.V.dtype == plan.precision for plan, of in zip(s.populations[1:], state.neurons[1:], strict=True))
-    assert all(x.dtype == r.precision for r, of in zip(s.receptors, state.receptors, strict=True) for x in of)
+    kinds = {(place.name, name): values.dtype for name, place, values in engine.variables(single.plan, single.state)}
+    assert all(kinds[name, "V"] == precision for name, precision in kept.items() if name != "P")
+    assert all(kinds[s.populations[r.population].name, f"{r.name}.x"] == r.precision for r in s.receptors)
     assert all(values.dtype == np.float32 for key, values in single.samples.items() if key[2] != "ref")
     assert all(len(single.spikes[name]) > 50 for name in "ABC")
     for name, least in {"A": 100, "B": 100, "C": len(double.spikes["C"])}.items():
@@ -658,8 +659,9 @@ def test_variables_of_float32_and_of_float64_live_side_by_side(tmp_path, native,
 def test_what_is_kept_in_float64_has_the_bits_of_a_run_in_float64(tmp_path, kernel):
     """As long as nothing of float32 reaches it."""
     single, double = (both(tmp_path, "linear", precision, kernel=kernel) for precision in ("float32", "float64"))
-    for a, b in zip(single.state.neurons[3], double.state.neurons[3], strict=True):
-        np.testing.assert_array_equal(a, b)
+    for (name, place, one), (_, _, other) in zip(*(engine.variables(r.plan, r.state) for r in (single, double)), strict=True):
+        if place.name == "C" and "." not in name:
+            np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(single.samples["V", "C", "V"], double.samples["V", "C", "V"].astype(np.float32))
     assert single.spikes["C"] == double.spikes["C"]
 
@@ -777,8 +779,8 @@ def test_neither_the_spike_history_nor_what_waits_is_copied_in_a_step(tmp_path, 
         kernel=kernel,
     )
     state = engine.init(plan)
-    program = engine.run_chunk.lower(plan.structure, plan.constants, state, np.int64(1), 10).compile().as_text()
-    kept = [np.asarray(part) for part in state.history if np.ndim(part) == 2 and part.shape[0]]
+    program = engine.run_chunk.lower(plan.program, plan.constants, state, np.int64(1), 10).compile().as_text()
+    kept = [np.asarray(part) for part in state.transit if np.ndim(part) == 2 and part.shape[0]]
     assert all(990 <= len(part) <= 1001 for part in kept)
     assert len(kept) == (3 if (kernel, storage) == ("native", "procedural") else 2)
     names = {np.uint32: "u32", np.int32: "s32", np.int64: "s64"}

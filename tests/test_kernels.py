@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnrun.kernels import Edges, History, reference, xla
+from snnrun.kernels import Edges, Transit, reference, xla
 
 deliver = jax.jit(xla.deliver)
 
 
-def history_of(fired):
-    """The history in which row k % depth has the neurons `fired[k % depth]`."""
+def transit_of(fired):
+    """The transit in which row k % depth has the neurons `fired[k % depth]`."""
     depth, sources = fired.shape
     bits = np.zeros((depth, -(-sources // 32) * 32), np.uint8)
     bits[:, :sources] = fired
     words = np.packbits(bits, axis=1, bitorder="little").view(np.uint32)
     count = np.cumsum(bits.reshape(depth, -1, 32).sum(axis=2), axis=1)
-    return History(words, count.astype(np.int32), np.zeros((0, 0), np.int64))
+    return Transit(words, count.astype(np.int32), np.zeros((0, 0), np.int64))
 
 
 def pathway(edges, dtype=np.int32):
@@ -58,11 +58,11 @@ def decoded(layout, sources):
 def assert_delivers_like_the_reference(pathways, sources, targets, fired, steps):
     layout, dense = xla.prepare(pathways, sources, targets), reference.prepare(pathways, sources, targets)
     assert decoded(layout, sources) == edges_of(pathways)
-    history = history_of(fired)
+    transit = transit_of(fired)
     for step in steps:
-        sums = np.asarray(deliver(layout, history, np.int64(step)))
+        sums = np.asarray(deliver(layout, transit, np.int64(step)))
         assert sums.dtype == np.int64
-        np.testing.assert_array_equal(sums, reference.deliver(dense, history, step))
+        np.testing.assert_array_equal(sums, reference.deliver(dense, transit, step))
 
 
 SOURCES, TARGETS, LONGEST = 70, 9, 5
@@ -109,9 +109,9 @@ def test_any_graph_is_delivered_like_the_dense_product(graph, step):
     pathways, fired = graph
     layout, dense = (kernel.prepare(pathways, SOURCES, TARGETS) for kernel in (xla, reference))
     assert decoded(layout, SOURCES) == edges_of(pathways)
-    history = history_of(fired)
-    sums = deliver(roomy(layout), history, np.int64(step))
-    np.testing.assert_array_equal(sums, reference.deliver(dense, history, step))
+    transit = transit_of(fired)
+    sums = deliver(roomy(layout), transit, np.int64(step))
+    np.testing.assert_array_equal(sums, reference.deliver(dense, transit, step))
 
 
 @pytest.mark.parametrize("delay", [0, 3])
@@ -134,16 +134,16 @@ def random_edges(rng, count, sources, targets, delays, bound=2**30):
 
 @pytest.mark.parametrize("delays", [[0], [3], [1, 2, 3, 4, 5, 9]], ids=str)
 def test_more_spikes_than_are_looked_up_at_a_time(delays):
-    """No spike, few, and all neurons at once, from an empty history to a full one."""
+    """No spike, few, and all neurons at once, from an empty transit to a full one."""
     rng = np.random.default_rng(0)
     sources, targets, depth = 5 * xla.BLOCK, 64, max(delays) + 1
     p = [pathway(random_edges(rng, 2000, sources, targets, delays))]
     layout, dense = xla.prepare(p, sources, targets), reference.prepare(p, sources, targets)
     for density in (0.0, 0.02, 1.0):
-        history = history_of(rng.random((depth, sources)) <= density)
+        transit = transit_of(rng.random((depth, sources)) <= density)
         for step in range(2 * depth):
-            sums = deliver(layout, history, np.int64(step))
-            np.testing.assert_array_equal(sums, reference.deliver(dense, history, step))
+            sums = deliver(layout, transit, np.int64(step))
+            np.testing.assert_array_equal(sums, reference.deliver(dense, transit, step))
 
 
 @pytest.mark.parametrize("one_weight", [True, False])
@@ -190,16 +190,16 @@ def test_no_edges_deliver_nothing(pathways):
 
 def test_duplicate_edges_add_up():
     edges = [(3, 2, 5, 1)] * 4 + [(3, 2, -1, 1)]
-    sums = deliver(xla.prepare([pathway(edges)], 64, 4), history_of(np.ones((2, 64), bool)), np.int64(1))
+    sums = deliver(xla.prepare([pathway(edges)], 64, 4), transit_of(np.ones((2, 64), bool)), np.int64(1))
     assert np.asarray(sums).tolist() == [0, 0, 19, 0]
 
 
 def test_a_spike_arrives_after_its_delay_and_only_then():
-    """One spike in step 7, delays 1, 3 and 6 of one source to three targets, and a history of 7 rows."""
+    """One spike in step 7, delays 1, 3 and 6 of one source to three targets, and a transit of 7 rows."""
     layout = xla.prepare([pathway([(5, 0, 10, 1), (5, 1, 20, 3), (5, 2, 30, 6)])], 64, 3)
     fired = np.zeros((7, 64), bool)
     fired[7 % 7, 5] = True
-    arrived = {step: np.asarray(deliver(layout, history_of(fired), np.int64(step))).tolist() for step in range(7, 14)}
+    arrived = {step: np.asarray(deliver(layout, transit_of(fired), np.int64(step))).tolist() for step in range(7, 14)}
     assert {step: sums for step, sums in arrived.items() if any(sums)} == {8: [10, 0, 0], 10: [0, 20, 0], 13: [0, 0, 30]}
 
 
@@ -207,7 +207,7 @@ def test_sums_are_exact_where_floats_are_not():
     """2**62 + 1 - 2**62 = 1."""
     edges = [(0, 0, 2**62, 1), (1, 0, 1, 1), (2, 0, -(2**62), 1)]
     layout = xla.prepare([pathway(edges, np.int64)], 64, 1)
-    assert int(deliver(layout, history_of(np.ones((2, 64), bool)), np.int64(1))[0]) == 1
+    assert int(deliver(layout, transit_of(np.ones((2, 64), bool)), np.int64(1))[0]) == 1
 
 
 def test_the_size_of_a_layout_is_that_of_its_arrays():

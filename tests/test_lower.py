@@ -153,7 +153,8 @@ def mixed(tmp_path, precision):
 
 def arrivals(plan):
     """The multiset of (source, population, neuron, synapse, weight in its unit, delay) of all edges of a plan."""
-    s, found = plan.structure, Counter()
+    p, s, found = plan.program, plan.structure, Counter()
+    firsts = [p.stacks[r.stack].first + r.first for r in s.receptors]
     for layout in (plan.constants.delivery.due, plan.constants.delivery.instant):
         if layout is None:
             continue
@@ -161,30 +162,34 @@ def arrivals(plan):
         if layout.first_segment is None:
             owner, age = np.arange(segments), np.zeros(segments, int)
         else:
-            owner, age = np.repeat(np.arange(s.sources), np.diff(layout.first_segment)), layout.segment_delay
+            owner, age = np.repeat(np.arange(p.sources), np.diff(layout.first_segment)), layout.segment_delay
         length = np.diff(layout.first_edge)
         source, delay = np.repeat(owner, length), np.repeat(layout.delays[age], length)
         edges = len(source)
         weight = layout.weight_of_source[source] if layout.weight is None else layout.weight[:edges]
         for edge in range(edges):
             target = int(layout.target[edge])
-            i = next(i for i, r in enumerate(s.receptors) if r.first <= target < r.first + r.padded)
-            receptor = s.receptors[i]
-            neuron = target - receptor.first
+            i = max(range(len(firsts)), key=lambda i: (firsts[i] <= target) * (firsts[i] + 1))
+            receptor, neuron = s.receptors[i], target - firsts[i]
+            stack = p.stacks[receptor.stack]
             assert neuron < s.populations[receptor.population].size
-            volts = int(weight[edge]) * float(plan.constants.delivery.quanta[i])
-            found[int(source[edge]), receptor.population, neuron, receptor.synapse, volts, int(delay[edge])] += 1
+            quanta = np.broadcast_to(plan.constants.delivery.quanta[receptor.stack], (stack.rows, stack.padded)).ravel()
+            volts = int(weight[edge]) * float(quanta[target - stack.first])
+            jumps = "delta" if stack.synapse.jumps else stack.synapse
+            found[int(source[edge]), receptor.population, neuron, jumps, volts, int(delay[edge])] += 1
     return found
 
 
 def test_quanta_are_powers_of_two_and_the_same_for_merged_and_unmerged(mixed):
     quanta = []
     for plan in mixed:
-        s = plan.structure
-        assert all(math.frexp(q)[0] == 0.5 for q in plan.constants.delivery.quanta)
-        quanta.append(
-            {(r.population, r.synapse, float(q)) for r, q in zip(s.receptors, plan.constants.delivery.quanta, strict=True)}
-        )
+        found = set()
+        for receptor in plan.structure.receptors:
+            stack = plan.program.stacks[receptor.stack]
+            every = np.broadcast_to(plan.constants.delivery.quanta[receptor.stack], (stack.rows, stack.padded)).ravel()
+            found.add((receptor.population, stack.synapse, float(every[receptor.first])))
+        assert all(math.frexp(q)[0] == 0.5 for _, _, q in found)
+        quanta.append(found)
     assert quanta[0] == quanta[1]
 
 
@@ -234,7 +239,7 @@ def test_no_sum_of_weights_can_overflow(mixed, precision):
     for layout in (plan.constants.delivery.due, plan.constants.delivery.instant):
         edges = int(layout.first_edge[-1])
         weight = np.repeat(layout.weight_of_source, edges) if layout.weight is None else layout.weight[:edges]
-        total = np.zeros(plan.structure.targets)
+        total = np.zeros(plan.program.targets)
         np.add.at(total, layout.target[:edges], np.abs(weight.astype(np.float64)))
         assert total.max() < 2**62
     if precision == "float64":
@@ -261,7 +266,7 @@ def test_weights_are_counted_in_quanta_that_follow_from_what_can_be_drawn(tmp_pa
     layout = plan.constants.delivery.due
     edges = int(layout.first_edge[-1])
     quanta = np.abs(np.repeat(layout.weight_of_source[:300], 300) if layout.weight is None else layout.weight[:edges])
-    sums = np.zeros(plan.structure.targets)
+    sums = np.zeros(plan.program.targets)
     np.add.at(sums, layout.target[:edges], quanta.astype(np.float64))
     assert edges == 90_000
     assert quanta.max() < 2**31 if precision == "float32" else sums.max() < 2**62
@@ -291,7 +296,7 @@ def test_a_delta_without_delay_is_one_of_one_step(tmp_path):
     assert delays["kick"] == (1, 1) and delays["jolt"] == (3, 3)
     assert delays["exc"] == (0, 20) and delays["inh"] == (0, 0)
     assert {delay for (_, _, _, synapse, _, delay), _ in arrivals(plan).items() if synapse == "delta"} == {1, 3}
-    assert plan.structure.depth == 20  # as many rows as the longest delay has steps
+    assert plan.program.depth == 20  # as many rows as the longest delay has steps
 
 
 def test_a_network_of_deltas_without_delay_runs(tmp_path, kernel):
@@ -303,7 +308,7 @@ def test_a_network_of_deltas_without_delay_runs(tmp_path, kernel):
     projections: {p: {pre: S, post: E, connect: {rule: all_to_all}, weight: 1 mV, synapse: {model: delta}}}
     """
     plan = plan_of(tmp_path, text, kernel=kernel)
-    assert repr(plan.pathways[0].delays) == "(1, 1)" and repr(plan.structure.depth) == "1"
+    assert repr(plan.pathways[0].delays) == "(1, 1)" and repr(plan.program.depth) == "1"
     run_plan(plan)
 
 
@@ -323,19 +328,22 @@ def test_projections_without_edges_run(tmp_path):
 # ---- places ----------------------------------------------------------------------------------------------------------
 
 
-def test_populations_lie_side_by_side_in_whole_words(tmp_path):
-    s = plan_of(tmp_path, MIXED.replace("PRECISION", "float32")).structure
-    ends = [p.first + p.padded for p in s.populations]
-    assert [p.first for p in s.populations] == [0, *ends[:-1]] and s.sources == ends[-1]
-    assert all(p.size <= p.padded < p.size + 64 and p.padded % 64 == 0 for p in s.populations)
-    assert [r.first for r in s.receptors] == np.cumsum([0, *(r.padded for r in s.receptors)])[:-1].tolist()
+def test_groups_lie_side_by_side_in_whole_words(tmp_path):
+    plan = plan_of(tmp_path, MIXED.replace("PRECISION", "float32"))
+    p = plan.program
+    ends = [group.first + group.padded for group in p.groups]
+    assert [group.first for group in p.groups] == [0, *ends[:-1]] and p.sources == ends[-1]
+    assert all(group.size <= group.padded < group.size + 64 and group.padded % 64 == 0 for group in p.groups)
+    assert [stack.first for stack in p.stacks] == np.cumsum([0, *(stack.places for stack in p.stacks)])[:-1].tolist()
+    assert all(stack.padded == p.groups[stack.group].padded for stack in p.stacks)
 
 
-def test_a_structure_is_hashable_and_equal_for_equal_files(tmp_path):
-    """It decides which compiled program serves: another seed needs no other one."""
-    first, second = (plan_of(tmp_path, MIXED.replace("PRECISION", "float32").replace("seed: 3", seed)).structure
-                     for seed in ("seed: 3", "seed: 4"))  # fmt: skip
-    assert hash(first) == hash(second) and first == second
+def test_a_program_is_hashable_and_equal_for_equal_files(tmp_path):
+    """It decides what is compiled: another seed or duration needs no other one."""
+    text = MIXED.replace("PRECISION", "float32")
+    first, *others = (plan_of(tmp_path, changed).program for changed in (
+        text, text.replace("seed: 3", "seed: 4"), text.replace("duration: 20 ms", "duration: 30 ms")))  # fmt: skip
+    assert all(hash(first) == hash(other) and first == other for other in others)
 
 
 def test_padding_neurons_never_fire(tmp_path):
@@ -352,6 +360,8 @@ monitors:
     plan, sink = plan_of(tmp_path, text), Frames()
     engine.simulate(plan, engine.init(plan), 20, sink)
     rows = np.concatenate([frame.rows for frame in sink])
-    assert (rows[:, 0] == 0b111).all() and (rows[:, 2] == 0b11111).all()
-    assert rows[:, 4].tolist() == [0b11 * (step == 9) for step in range(20)]
-    assert not rows[:, [1, 3, 5]].any()
+    bits = np.unpackbits(rows.view(np.uint8), axis=1, bitorder="little")
+    for tap, size, fires in zip(plan.structure.taps, (3, 5, 2), (True, True, np.arange(20) == 9), strict=True):
+        assert (bits[:, tap.bit : tap.bit + size] == np.reshape(fires, (-1, 1))).all()
+        bits[:, tap.bit : tap.bit + size] = 0
+    assert not bits.any()

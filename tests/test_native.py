@@ -2,9 +2,7 @@
 
 import ctypes
 from ctypes import byref
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal as assert_same
 from pydantic import TypeAdapter
-from wiring import arrivals, arrivals_without_jax, bound, drawn, expected, listed, packed, structure_of
+from wiring import arrivals, arrivals_without_jax, bound, drawn, expected, listed, packed, program_of
 
-from snnrun import connect, kernels, random
-from snnrun.connect import Connectivity, Drawn, Sizes
-from snnrun.inputs import poisson
-from snnrun.kernels import Edges, Reached
+from snnrun import kernels, random
+from snnrun.kernels import Axis, Edges
 from snnrun.kernels import native as native_kernel
-from snnrun.plan import NoisePlan, PopulationPlan
+from snnrun.models import connect
+from snnrun.models.connect import Connectivity, Drawn, Sizes
+from snnrun.models.inputs import poisson
+from snnrun.models.interface import Crossing
+from snnrun.models.neurons import lif
+from snnrun.plan import Group, Noise
 from snnrun.quantities import Law
 
 SOURCES, RECEPTORS, LONGEST = 128, [64, 192], 5
@@ -86,8 +87,8 @@ def spikes_of(draw, steps=2 * LONGEST + 3):
 def test_compiled_calls_deliver_what_the_definition_says(width, data):
     edges, pathways = data.draw(wirings(WIDE[width]))
     spikes, threads = data.draw(spikes_of()), data.draw(st.sampled_from([1, 3]))
-    structure = structure_of(SOURCES, RECEPTORS, LONGEST, width, "native", 1)
-    found = arrivals(pathways, structure, spikes, 2.0**-20, threads)
+    program = program_of(SOURCES, RECEPTORS, LONGEST, width, "native", 1)
+    found = arrivals(pathways, program, spikes, 2.0**-20, threads)
     assert_same(found, expected(edges, spikes, TARGETS, 2.0**-20, width))
 
 
@@ -97,8 +98,8 @@ def test_compiled_calls_deliver_what_the_definition_says(width, data):
 def test_the_librarys_own_function_delivers_the_same(native, width, data):
     edges, pathways = data.draw(wirings(WIDE[width]))
     spikes, threads = data.draw(spikes_of()), data.draw(st.sampled_from([1, 2, 7]))
-    structure = structure_of(SOURCES, RECEPTORS, LONGEST, "float64", "native", 1)
-    found = arrivals_without_jax(pathways, structure, spikes, native, 2.0**-20, threads)
+    program = program_of(SOURCES, RECEPTORS, LONGEST, "float64", "native", 1)
+    found = arrivals_without_jax(pathways, program, spikes, native, 2.0**-20, threads)
     assert_same(found, expected(edges, spikes, TARGETS, 2.0**-20))
 
 
@@ -110,7 +111,7 @@ def test_both_kernels_deliver_the_same(width, data):
     _, pathways = data.draw(wirings(WIDE[width]))
     spikes = data.draw(spikes_of())
     native, xla = (
-        arrivals(pathways, structure_of(SOURCES, RECEPTORS, LONGEST, width, kernel, 1), spikes, 2.0**-20)
+        arrivals(pathways, program_of(SOURCES, RECEPTORS, LONGEST, width, kernel, 1), spikes, 2.0**-20)
         for kernel in ("native", "xla")
     )
     assert_same(native, xla)
@@ -134,13 +135,13 @@ def test_threads_and_shards_change_no_bit(native, monkeypatch, one_weight, one_d
     spikes = rng.random((4, SOURCES)) < 0.3
     truth = expected(edges, spikes, targets)
     pathways = [listed(part, np.arange(SOURCES), np.arange(targets)) for part in edges]
-    structure = structure_of(SOURCES, [10_048, 53_952], 3, "float64", "native")
+    program = program_of(SOURCES, [10_048, 53_952], 3, "float64", "native")
     monkeypatch.setattr(native, "WORTH_SHARING", 0.0)
     for shard in (64, 2**16):
         monkeypatch.setattr(native, "SHARD", shard)
         for threads in (1, 2, 3, 7):
-            assert_same(arrivals_without_jax(pathways, structure, spikes, native, 1.0, threads), truth)
-        assert_same(arrivals(pathways, structure, spikes, 1.0, 7), truth)
+            assert_same(arrivals_without_jax(pathways, program, spikes, native, 1.0, threads), truth)
+        assert_same(arrivals(pathways, program, spikes, 1.0, 7), truth)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -152,8 +153,8 @@ def test_each_shard_has_its_share_of_every_receptor(words, threads, most):
     slices, first = native_kernel.cut(receptors, threads, most)
     assert [part.place for part in slices] == np.cumsum([0, *(part.size for part in slices)]).tolist()[:-1]
     for r, (_, size) in enumerate(receptors):
-        mine = [part for part in slices if part.receptor == r]
-        assert [part.neuron for part in mine] == np.cumsum([0, *(part.size for part in mine)]).tolist()[:-1]
+        mine = [part for part in slices if ends[r] <= part.first < ends[r + 1]]
+        assert [part.first - ends[r] for part in mine] == np.cumsum([0, *(part.size for part in mine)]).tolist()[:-1]
         assert sum(part.size for part in mine) == size and all(part.size % 64 == 0 for part in mine)
     assert first[0] == 0 and first[-1] == ends[-1] and set(first) <= {0, ends[-1], *(part.place for part in slices)}
     shards = np.diff(first)
@@ -164,7 +165,8 @@ def test_each_shard_has_its_share_of_every_receptor(words, threads, most):
         assert len(shards) % threads == 0
         for shard in range(len(shards)):
             for r, (_, size) in enumerate(receptors):
-                inside = sum(p.size for p in slices if p.receptor == r and first[shard] <= p.place < first[shard + 1])
+                mine = [p for p in slices if ends[r] <= p.first < ends[r + 1]]
+                inside = sum(p.size for p in mine if first[shard] <= p.place < first[shard + 1])
                 assert abs(inside - size / len(shards)) <= 64
 
 
@@ -175,15 +177,15 @@ def test_counts_stand_for_sums_where_each_receptor_has_one_weight(native, weight
     for i, weight in enumerate(weights):
         target = rng.integers(0, 64, 500) if i == 0 else rng.integers(64, 192, 500)
         edges.append(Edges(rng.integers(0, 64, 500, np.int32), target.astype(np.int32), np.int32(weight), 1))
-    structure = structure_of(64, [64, 128], 1, "float64", "native")
+    program = program_of(64, [64, 128], 1, "float64", "native")
     onto = [np.arange(64), *[np.arange(64, 192)] * 2]
     pathways = [listed(part, np.arange(64), places) for part, places in zip(edges, onto, strict=False)]
-    _, layout = kept = bound(pathways, structure)
+    _, layout = kept = bound(pathways, program)
     network = ctypes.cast(int(layout.network[0]), ctypes.POINTER(native._Network)).contents
     used = [stage for stage in network.stages if stage.blocks_count]
     assert [bool(stage.counting) for stage in used] == [counts] * len(used) and used
     spikes = rng.random((5, 64)) < 0.3
-    assert_same(arrivals(pathways, structure, spikes), expected(edges, spikes, 192))
+    assert_same(arrivals(pathways, program, spikes), expected(edges, spikes, 192))
     del kept
 
 
@@ -194,15 +196,15 @@ def test_rows_of_more_edges_than_two_bytes_can_count(native, length, one_weight)
     edges = random_edges(rng, length, 1, 64, [1, 2], one_weight)
     spikes = np.eye(4, 64, dtype=bool)
     pathways = [listed(edges, np.arange(64), np.arange(64))]
-    structure = structure_of(64, [64], 2, "float64", "native")
-    assert_same(arrivals_without_jax(pathways, structure, spikes, native), expected([edges], spikes, 64))
+    program = program_of(64, [64], 2, "float64", "native")
+    assert_same(arrivals_without_jax(pathways, program, spikes, native), expected([edges], spikes, 64))
 
 
 @pytest.mark.parametrize("delay", [0, 3])
 def test_one_neuron_may_reach_itself(native, delay):
     edges = Edges(np.zeros(2, int), np.zeros(2, int), np.array([3, 4]), delay)
     pathways, spikes = [listed(edges, [0], [0])], np.ones((8, 64), bool)
-    found = arrivals(pathways, structure_of(64, [64], max(delay, 1), "float64", "native"), spikes)
+    found = arrivals(pathways, program_of(64, [64], max(delay, 1), "float64", "native"), spikes)
     assert_same(found, expected([edges], spikes, 64))
     assert found[:, 0].tolist() == [0] * delay + [7] * (8 - delay)
 
@@ -212,7 +214,7 @@ def test_a_spike_arrives_after_its_delay_and_only_then(native):
     edges = Edges(np.full(3, 5), np.arange(3), np.array([10, 20, 30]), np.array([1, 3, 6], np.int32))
     spikes = np.zeros((20, 64), bool)
     spikes[7, 5] = True
-    found = arrivals([listed(edges, np.arange(64), np.arange(64))], structure_of(64, [64], 6, "float64", "native"), spikes)
+    found = arrivals([listed(edges, np.arange(64), np.arange(64))], program_of(64, [64], 6, "float64", "native"), spikes)
     arrived = {step: sums[:3].tolist() for step, sums in enumerate(found) if sums.any()}
     assert arrived == {8: [10, 0, 0], 10: [0, 20, 0], 13: [0, 0, 30]}
 
@@ -222,7 +224,7 @@ def test_a_network_may_have_hundreds_of_receptors(native, count):
     edges = Edges(np.arange(count) % 64, np.arange(count) * 64 + 3, np.arange(count) + 1, np.int32(1))
     spikes = np.ones((2, 64), bool)
     found = arrivals(
-        [listed(edges, np.arange(64), np.arange(count * 64))], structure_of(64, [64] * count, 1, "float32", "native"), spikes
+        [listed(edges, np.arange(64), np.arange(count * 64))], program_of(64, [64] * count, 1, "float32", "native"), spikes
     )
     np.testing.assert_array_equal(found[1, 3::64], np.arange(1, count + 1))
     assert np.count_nonzero(found) == count
@@ -236,8 +238,8 @@ def test_sums_are_exact_and_rounded_once(native, width, weights):
     weights = [int(float(weight)) for weight in weights] + [1, 2**60, -(2**60)]
     edges = Edges(np.arange(len(weights)), np.zeros(len(weights), int), np.array(weights), 1)
     spikes, quantum = np.ones((2, 64), bool), 2.0**-40
-    structure = structure_of(64, [64], 1, width, "native")
-    found = arrivals([listed(edges, np.arange(64), np.arange(64), quantum, True)], structure, spikes, quantum)
+    program = program_of(64, [64], 1, width, "native")
+    found = arrivals([listed(edges, np.arange(64), np.arange(64), quantum, True)], program, spikes, quantum)
     exact = np.dtype(width).type(np.float64(np.int64(sum(weights))) * quantum)
     assert found[1, 0] == exact
 
@@ -246,7 +248,7 @@ def test_sums_are_exact_and_rounded_once(native, width, weights):
 def test_no_edges_deliver_nothing(native, pathways):
     nothing = Edges(np.empty(0, int), np.empty(0, int), 1, 3)
     every = [listed(nothing, np.arange(64), np.arange(64))] * pathways
-    found = arrivals(every, structure_of(64, [64], 3, "float32", "native"), np.ones((5, 64), bool))
+    found = arrivals(every, program_of(64, [64], 3, "float32", "native"), np.ones((5, 64), bool))
     assert not found.any()
 
 
@@ -254,10 +256,10 @@ def test_what_one_network_leaves_behind_reaches_no_other(native):
     """Sums are kept in memory that calls share: it is empty between them."""
     edges = Edges(np.arange(64), np.arange(64), 7, 1)
     pathways, spikes = [listed(edges, np.arange(64), np.arange(64))], np.ones((3, 64), bool)
-    structure = structure_of(64, [64], 1, "float64", "native")
-    first = arrivals_without_jax(pathways, structure, spikes, native)
-    assert_same(arrivals_without_jax(pathways, structure, spikes, native), first)
-    silent = arrivals_without_jax([], structure, spikes, native)
+    program = program_of(64, [64], 1, "float64", "native")
+    first = arrivals_without_jax(pathways, program, spikes, native)
+    assert_same(arrivals_without_jax(pathways, program, spikes, native), first)
+    silent = arrivals_without_jax([], program, spikes, native)
     assert not silent.any()
 
 
@@ -267,31 +269,25 @@ SIZES_OF = {"a": (50, 64), "b": (128, 128), "c": (1, 64), "d": (70, 128)}  # of 
 values_of = st.sampled_from([-np.inf, -1.0, np.nextafter(1.0, 0), 1.0, 1.5, np.inf, np.nan])
 
 
-def row_of(kernel, sizes, width, who, passed, threads=1):
-    """The bits that a kernel writes into a frame for populations of some sizes."""
+def row_of(kernel, sizes, width, who, states, threads=1):
+    """The bits that a kernel writes into a frame for groups of some sizes."""
     first = np.cumsum([0, *(padded for _, padded in sizes)]).tolist()
-    populations = tuple(PopulationPlan("p", "lif", *size, at, None, (), width) for size, at in zip(sizes, first, strict=False))
-    structure = structure_of(first[-1], [], 1, width, kernel)._replace(populations=populations)
-    arranged, layout = bound([], structure, 1.0, threads)
-    history = kernels.module(kernel).history(structure, arranged, layout, kernels.nobody(structure), 0)
+    groups = tuple(Group(lif.MODEL, "exact", *size, at, (), width) for size, at in zip(sizes, first, strict=False))
+    program = program_of(first[-1], [], 1, width, kernel)._replace(groups=groups)
+    arranged, layout = bound([], program, 1.0, threads)
+    transit = kernels.module(kernel).transit(program, arranged, layout, kernels.nobody(program), 0)
     frames = np.zeros((2, first[-1] // 32), np.uint32)
-    after, found = fired_in(structure, layout, history, who, passed, frames)
+    after, found = fired_in(program, layout, transit, who, states, frames)
     assert not found[0].any()
     return np.unpackbits(np.asarray(found[1:]).view(np.uint8), bitorder="little").astype(bool), after
 
 
-@partial(jax.jit, static_argnums=(0, 3))
-def fired_in(structure, layout, history, who, passed, frames):
-    kernel, step = kernels.module(structure.kernel), jnp.int64(3)
-    history, _, waiting = kernel.jumps(structure, layout, history, step)
-    return kernel.arrive(structure, layout, history, waiting, step, who(passed), passed, frames, jnp.int64(2), step + 1)[2:]
-
-
-class Who(tuple):
-    """For each population which passed array is compared with which threshold; without one, with those of array 3."""
-
-    def __call__(self, passed):
-        return [passed[4] if leaf is None else Reached(leaf, passed[3] if level is None else level) for leaf, level in self]
+@partial(jax.jit, static_argnums=(0,))
+def fired_in(program, layout, transit, who, states, frames):
+    kernel, step = kernels.module(program.kernel), jnp.int64(3)
+    transit, _, waiting = kernel.jumps(program, layout, transit, step)
+    fired = [mask if crossing is None else Crossing("x", *crossing) for mask, crossing in who]
+    return kernel.close(program, layout, transit, waiting, step, fired, states, frames, jnp.int64(2), step + 1)[2:]
 
 
 @pytest.mark.parametrize("width", WIDE)
@@ -304,32 +300,18 @@ def test_those_fire_whose_value_has_reached_the_threshold(kernel, width, data):
     values = [np.array(data.draw(st.lists(values_of, min_size=n, max_size=n)), dtype) for n in (64, 64, 128)]
     each = np.array(data.draw(st.lists(values_of, min_size=64, max_size=64)), dtype)
     mask = np.random.default_rng(data.draw(st.integers(0, 99))).random(128) < 0.5
-    who = Who(((2, dtype.type(1.0)), (None, None), (0, None), (1, dtype.type(-1.0))))
-    passed = [values[0], values[2], values[1], each, mask]
+    who = [(None, (dtype.type(1.0), {})), (mask, None), (None, (each, {})), (None, (dtype.type(-1.0), {}))]
+    states = [{"x": values[1]}, {}, {"y": np.arange(3), "x": values[0]}, {"x": values[2]}]
     sizes = [SIZES_OF[name] for name in "abcd"]
     finite = [value < np.inf for value in values]
     truth = [(values[1] >= 1.0) & finite[1], mask, (values[0] >= each) & finite[0], (values[2] >= -1.0) & finite[2]]
     for part, (size, _) in zip(truth, sizes, strict=True):
         part[size:] = False
-    row, after = row_of(kernel, sizes, width, who, passed)
+    row, after = row_of(kernel, sizes, width, who, states)
     np.testing.assert_array_equal(row, np.concatenate(truth))
-    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(passed, after, strict=True))
-
-
-@dataclass(eq=False)
-class Sets:
-    """Two populations that fire where arrays 0 and 2 reach 0.5; of the first one's variables, spikes set arrays 0 and 1 to
-    something of their own for each neuron, of the second one's array 2 to one value."""
-
-    one: float
-    each: Any
-    last: Any
-
-    def __call__(self, passed):
-        return [
-            Reached(0, np.float64(0.5), ((0, self.each.astype(passed[0].dtype)), (1, self.last))),
-            Reached(2, np.float64(0.5), ((2, self.one),)),
-        ]
+    for before, now in zip(states, after, strict=True):
+        assert before.keys() == now.keys()
+        assert all(np.array_equal(before[name], now[name], equal_nan=True) for name in before)
 
 
 @pytest.mark.parametrize("width", WIDE)
@@ -339,22 +321,23 @@ def test_a_spike_sets_what_it_is_to_set_and_nothing_else(kernel, width, threads)
     rng = np.random.default_rng(2)
     first, second = rng.random(50_048).astype(width), rng.random(128).astype(width)
     count = rng.integers(-9, 9, len(first), np.int32)
-    sets = Sets(-1.5, np.arange(len(first)), np.arange(len(first), dtype=np.int32)[::-1])
-    passed = [first, count, second, np.zeros(3)]
-    _, after = row_of(kernel, [(50_001, 50_048), (70, 128)], width, sets, passed, threads)
+    each, last = np.arange(len(first)).astype(width), np.arange(len(first), dtype=np.int32)[::-1]
+    states = [{"x": first, "count": count}, {"other": np.zeros(3), "x": second}]
+    half = np.float64(0.5)
+    who = [(None, (half, {"x": each, "count": last})), (None, (half, {"x": -1.5}))]
+    _, after = row_of(kernel, [(50_001, 50_048), (70, 128)], width, who, states, threads)
     spiking, too = (first >= 0.5) & (np.arange(50_048) < 50_001), (second >= 0.5) & (np.arange(128) < 70)
-    np.testing.assert_array_equal(after[0], np.where(spiking, sets.each, first))
-    np.testing.assert_array_equal(after[1], np.where(spiking, sets.last, count))
-    np.testing.assert_array_equal(after[2], np.where(too, -1.5, second))
-    np.testing.assert_array_equal(after[3], passed[3])
+    np.testing.assert_array_equal(after[0]["x"], np.where(spiking, each, first))
+    np.testing.assert_array_equal(after[0]["count"], np.where(spiking, last, count))
+    np.testing.assert_array_equal(after[1]["x"], np.where(too, -1.5, second))
+    np.testing.assert_array_equal(after[1]["other"], states[1]["other"])
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_many_neurons_are_looked_at_by_several_threads(native, threads):
     values, level = np.random.default_rng(9).random((2, 70_016))
-    who = Who(((0, None), (1, np.float64(0.3))))
-    small = np.linspace(0, 1, 64)
-    row, _ = row_of("native", [(70_001, 70_016), (33, 64)], "float64", who, [values, small, small, level, small > 2], threads)
+    who, small = [(None, (level, {})), (None, (np.float64(0.3), {}))], np.linspace(0, 1, 64)
+    row, _ = row_of("native", [(70_001, 70_016), (33, 64)], "float64", who, [{"x": values}, {"x": small}], threads)
     truth = np.concatenate([values >= level, small >= 0.3])
     truth[70_001:70_016] = truth[70_016 + 33 :] = False
     np.testing.assert_array_equal(row, truth)
@@ -386,7 +369,7 @@ def test_a_synapse_takes_few_bytes(native, monkeypatch, own, threads):
     delay = Drawn(Law("normal", 1.5, 0.75, (0.05, np.inf), None), random.key(1, "d")) if delays else 15
     sizes = Sizes(300, 10_000)
     pathway = drawn(rule_of("fixed_prob", p=0.1), sizes, STREAM, weight, delay, 2.0**-25, WIDE[width])
-    arranged = native.arrange([pathway], 320, [(0, 10_048)], threads)
+    arranged = native.arrange([pathway], 320, Axis(((0, 10_048),), np.zeros(1, np.int64)), threads)
     synapses = arranged.found[0].synapses
     assert 290_000 < synapses < 310_000
     assert arranged.nbytes <= BYTES[own] * synapses
@@ -405,10 +388,10 @@ def test_drawn_edges_are_arranged_as_they_are_drawn(native, of, threads):
     sizes = Sizes(64, 192)
     pathway = drawn(of, sizes, STREAM, weight, delay, 2.0**-20)
     edges = kernels.edges_of(pathway)
-    structure = structure_of(64, [192], LONGEST, "float64", "native")
+    program = program_of(64, [192], LONGEST, "float64", "native")
     spikes = np.random.default_rng(3).random((8, 64)) < 0.4
-    assert_same(arrivals([pathway], structure, spikes, 2.0**-20, threads), expected([edges], spikes, 192, 2.0**-20))
-    arranged, _ = bound([pathway], structure, 2.0**-20, threads)
+    assert_same(arrivals([pathway], program, spikes, 2.0**-20, threads), expected([edges], spikes, 192, 2.0**-20))
+    arranged, _ = bound([pathway], program, 2.0**-20, threads)
     assert arranged.found == (kernels.found_in(edges),)
     assert arranged.found[0].shortest == 0 and arranged.found[0].longest == 5
 
@@ -420,11 +403,11 @@ def test_delays_spread_over_hundreds_of_steps_are_all_kept(native):
     assert connect.delay_bounds(pathway.connectivity)[1] > native._WIDE_RANGE
     edges = kernels.edges_of(pathway)
     longest = int(edges.delay.max())
-    arranged, _ = bound([pathway], structure := structure_of(64, [64], longest, "float64", "native"))
+    arranged, _ = bound([pathway], program := program_of(64, [64], longest, "float64", "native"))
     assert arranged.found == (kernels.found_in(edges),)
     spikes = np.zeros((longest + 2, 64), bool)
     spikes[0] = True
-    found = arrivals_without_jax([pathway], structure, spikes, native)
+    found = arrivals_without_jax([pathway], program, spikes, native)
     assert_same(found, expected([edges], spikes, 64))
     assert found.sum() == len(edges.source)
 
@@ -622,13 +605,17 @@ def test_words_of_a_step_are_philox(native, step, first, size, seed):
     np.testing.assert_array_equal(words, planes[neurons % 256 // 64, np.arange(size)])
 
 
-@pytest.mark.parametrize(("first", "size"), [(0, 64), (100, 700), (255, 2)])
-def test_words_in_a_compiled_step_are_those_of_jax(native, first, size):
-    words = jax.jit(native.words, static_argnums=(2, 3))
+@pytest.mark.parametrize("sizes", [(64,), (700,), (255, 2, 7), (1, 300, 64)])
+def test_words_in_a_compiled_step_are_those_of_jax(native, sizes):
+    """Those of several populations, each of a stream of its own, are side by side what each of them has alone."""
+    keys, padded = tuple(random.key(i, "x") for i in range(len(sizes))), -(-sum(sizes) // 64) * 64
+    streams = random.side_by_side(keys, sizes, padded)
     for step in (0, 1, 2**33):
-        key = tuple(np.uint32(word) for word in STREAM)
-        mine, theirs = words(key, np.int64(step), first, size), step_words(STREAM, np.int64(step), first, size)
-        np.testing.assert_array_equal(mine, theirs)
+        alone = [step_words(jnp.array(key, jnp.uint32), np.int64(step), 0, size) for key, size in zip(keys, sizes, strict=True)]
+        for words in (native.words, random.words):
+            found = jax.jit(words)(streams, np.int64(step))
+            assert found.shape == (padded,)
+            np.testing.assert_array_equal(found[: sum(sizes)], np.concatenate(alone))
 
 
 NOISE_SIZE = 1000
@@ -649,7 +636,7 @@ def noises(draw):
         if draw(st.booleans()):
             weight = rng.integers(-(2**40), 2**40, stop - start)
         first = draw(st.integers(0, 4))
-        plans.append(NoisePlan(start, stop))
+        plans.append(Noise(0, start, stop))
         constants.append(
             poisson.Const(
                 poisson.table(rate, 0.1), weight, np.int64(draw(st.integers(0, 3))), np.int64(first),
@@ -665,23 +652,23 @@ def test_poisson_inputs_are_those_of_the_xla_kernel(noise, threads, width, delta
     plans, constants = noise
     found, silence = [], np.zeros((7, 64), bool)
     for kernel in ("native", "xla"):
-        structure = structure_of(64, [1024], 1, width, kernel, deltas, plans, [0, 0])
-        found.append(arrivals([], structure, silence, 2.0**-30, threads, constants))
+        program = program_of(64, [1024], 1, width, kernel, deltas, plans, [0, 0])
+        found.append(arrivals([], program, silence, 2.0**-30, threads, constants))
     assert_same(*found)
 
 
 def test_a_poisson_input_comes_on_top_of_spikes(native):
     """Two inputs of ten and thirty spikes a step, of which one reaches half of the receptor only, and one edge."""
     edges = Edges(np.array([0]), np.array([70]), np.array([-3]), 1)
-    plans = [NoisePlan(0, 128), NoisePlan(64, 128)]
+    plans = [Noise(0, 0, 128), Noise(0, 64, 128)]
     noise = [
         poisson.Const(poisson.table(rate, 0.1), np.int64(1), np.int64(0), np.int64(0), np.int64(9), np.array(STREAM, np.uint32))
         for rate in (100.0, 300.0)
     ]
-    structure = structure_of(64, [128], 1, "float64", "native", 0, plans, [0, 0])
+    program = program_of(64, [128], 1, "float64", "native", 0, plans, [0, 0])
     spikes = np.ones((3, 64), bool)
-    found = arrivals([listed(edges, np.arange(64), np.arange(128))], structure, spikes, noise=noise)
-    alone = arrivals([], structure, spikes, noise=noise)
+    found = arrivals([listed(edges, np.arange(64), np.arange(128))], program, spikes, noise=noise)
+    alone = arrivals([], program, spikes, noise=noise)
     assert (alone == np.rint(alone)).all() and 8 < alone[:, :64].mean() < 12 and 35 < alone[:, 64:].mean() < 45
     assert np.argwhere(found != alone).tolist() == [[1, 70], [2, 70]] and (found - alone).min() == -3
 
@@ -717,10 +704,10 @@ def test_edges_that_are_drawn_again_are_those_that_were_stored(native, of, prope
     stored, again = (drawn(of, sizes, STREAM, weight, delay, 2.0**-20, procedural=procedural) for procedural in (False, True))
     spikes = np.random.default_rng(5).random((14, 64)) < np.linspace(0, 1, 14)[:, None]
     spikes[6] = np.arange(64) == 9
-    structure = structure_of(64, [192], LONGEST, "float32", "native")
-    found = arrivals([again], structure, spikes, 2.0**-20, threads)
+    program = program_of(64, [192], LONGEST, "float32", "native")
+    found = arrivals([again], program, spikes, 2.0**-20, threads)
     assert_same(found, expected([kernels.edges_of(stored)], spikes, 192, 2.0**-20, "float32"))
-    arranged, _ = bound([again], structure, 2.0**-20, threads)
+    arranged, _ = bound([again], program, 2.0**-20, threads)
     assert arranged.nbytes == 0 and not arranged.found[0].stored
     assert arranged.found[0].shortest <= kernels.found_in(kernels.edges_of(stored)).shortest
     assert arranged.found[0].longest >= kernels.found_in(kernels.edges_of(stored)).longest
@@ -743,14 +730,14 @@ def test_a_pathway_drawn_again_may_begin_anywhere_and_have_gaps(native, delta, o
     edges = [kernels.edges_of(again), kernels.edges_of(other)]
     assert edges[0].delay.min() == delta  # the jump of a delta synapse is at least one step late
     for threads in (1, 3):
-        structure = structure_of(SOURCES, RECEPTORS, LONGEST, "float64", "native", 2 * delta)
-        found = arrivals([again, other], structure, spikes, 1.0, threads)
+        program = program_of(SOURCES, RECEPTORS, LONGEST, "float64", "native", 2 * delta)
+        found = arrivals([again, other], program, spikes, 1.0, threads)
         assert_same(found, expected(edges, spikes, TARGETS))
 
 
 def test_the_reference_of_these_tests_is_that_of_the_others():
     """The definition and the dense product agree on one graph and the history that it meets."""
-    from snnrun.kernels import History, reference
+    from snnrun.kernels import Transit, reference
 
     rng = np.random.default_rng(8)
     edges = random_edges(rng, 300, SOURCES, TARGETS, [1, 2, 4])
@@ -760,5 +747,5 @@ def test_the_reference_of_these_tests_is_that_of_the_others():
         rows = np.zeros((4, SOURCES), bool)
         for sent in range(step - 4, step):
             rows[sent % 4] = spikes[sent]
-        sums = reference.deliver(dense, History(packed(rows), None, None), step)
+        sums = reference.deliver(dense, Transit(packed(rows), None, None), step)
         np.testing.assert_array_equal(sums, expected([edges], spikes, TARGETS)[step])

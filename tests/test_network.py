@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from networks import load
 
-from snnrun import connect, lower, network, random, tables
+from snnrun import lower, network, random, tables
 from snnrun.document import SpecError
+from snnrun.models import connect
 from snnrun.quantities import Law
 
 HEAD = """
@@ -141,7 +142,7 @@ def test_the_seed_changes_every_draw(tmp_path):
     second = network.build(spec, tmp_path)
     for a, b in (
         (first.populations["A"].parameters["I_e"], second.populations["A"].parameters["I_e"]),
-        (first.populations["A"].V, second.populations["A"].V),
+        (first.populations["A"].initial["V"], second.populations["A"].initial["V"]),
         (first.inputs["drive"].values[0]["current"], second.inputs["drive"].values[0]["current"]),
         (edges_of(first).pre[:50], edges_of(second).pre[:50]),
         (edges_of(first).weight[:50], edges_of(second).weight[:50]),
@@ -151,7 +152,7 @@ def test_the_seed_changes_every_draw(tmp_path):
 
 def test_a_growing_population_keeps_the_values_of_its_neurons(tmp_path):
     small, large = (build(tmp_path, text_of(RICH).replace("size: 30", f"size: {size}")) for size in (30, 45))
-    np.testing.assert_array_equal(small.populations["A"].V, large.populations["A"].V[:30])
+    np.testing.assert_array_equal(small.populations["A"].initial["V"], large.populations["A"].initial["V"][:30])
     np.testing.assert_array_equal(small.populations["A"].parameters["I_e"], large.populations["A"].parameters["I_e"][:30])
 
 
@@ -404,7 +405,7 @@ def test_a_negative_conductance_in_a_file_is_refused_where_the_file_is_named(tmp
 def test_spike_times_from_a_file(tmp_path):
     source = "populations:\n  S: {size: 3, model: spike_times, times: {file: t.csv}}\n"
     write(tmp_path / "t.csv", {"neuron": [2, 0, 2], "time_ms": [0.3, 0.1, 0.2]})
-    neuron, stamps = build(tmp_path, source).populations["S"].trains
+    neuron, stamps = build(tmp_path, source).populations["S"].parameters["times"]
     assert (neuron.tolist(), stamps.tolist()) == ([0, 2, 2], [1, 2, 3])
     for columns, message in (
         ({"neuron": [3], "time_ms": [1.0]}, "neuron is 3 in line 2"),
@@ -435,7 +436,7 @@ def test_trains_that_miss_the_grid_are_rounded_and_merged_if_asked_for_and_that_
     _, message, hint = refused(tmp_path, source)
     assert "time_ms in line 2 of t.csv: 3.06675 ms is no whole number" in message and "or off_grid: round" in hint
     found = build(tmp_path, source.replace("t.csv", "t.csv, off_grid: round"))
-    neuron, stamps = found.populations["S"].trains
+    neuron, stamps = found.populations["S"].parameters["times"]
     assert (neuron.tolist(), stamps.tolist()) == ([0, 1, 2], [31, 27, 1])
     (warning,) = found.warnings
     assert warning.path == ("populations", "S", "times", "file") and "2 of 5 spikes are left out" in warning.message
@@ -450,7 +451,7 @@ def test_trains_of_sonata_with_several_populations(tmp_path):
                               "spikes/b/node_ids": np.uint64([2, 0])})  # fmt: skip
     with h5py.File(tmp_path / "s.h5", "a") as file:
         file["spikes/b/timestamps"].attrs["units"] = "s"
-    neuron, stamps = build(tmp_path, source).populations["S"].trains
+    neuron, stamps = build(tmp_path, source).populations["S"].parameters["times"]
     assert (neuron.tolist(), stamps.tolist()) == ([0, 2], [2, 10])
 
 

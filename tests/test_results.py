@@ -53,10 +53,11 @@ def frames(tmp_path_factory):
 
 def bits(plan, sink, population: str) -> np.ndarray:
     """Fired neurons [steps, neurons], straight from the packed words."""
-    index = [p.name for p in plan.structure.populations].index(population)
-    first = sum(p.padded for p in plan.structure.populations[:index]) // 32
-    words = np.concatenate([frame.rows for frame in sink])[:, first : first + plan.structure.populations[index].padded // 32]
-    return np.unpackbits(words.copy().view(np.uint8), axis=1, bitorder="little")[:, : plan.structure.populations[index].size]
+    place = next(p for p in plan.structure.populations if p.name == population)
+    first = next(tap.bit for tap in plan.structure.taps if tap.population == population)
+    rows = np.concatenate([frame.rows for frame in sink])
+    return np.unpackbits(rows.copy().view(np.uint8), axis=1, bitorder="little")[:, first : first + place.size]
+
 
 
 @pytest.fixture(scope="module")

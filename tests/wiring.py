@@ -11,9 +11,13 @@ import jax
 import numpy as np
 
 from snnrun import kernels
-from snnrun.connect import Connectivity, Sizes
-from snnrun.kernels import Edges, Pathway, Reached
-from snnrun.plan import PopulationPlan, ReceptorPlan, Structure
+from snnrun.kernels import Axis, Edges, Pathway
+from snnrun.models.connect import Connectivity, Sizes
+from snnrun.models.interface import Crossing
+from snnrun.models.neurons import lif
+from snnrun.models.outputs import cuba
+from snnrun.models.synapses import delta, expon
+from snnrun.plan import Group, Program, Stack
 
 
 def listed(edges: Edges, pre, post, quantum: float = 1.0, wide: bool = False, delta: bool = False) -> Pathway:
@@ -35,66 +39,70 @@ def drawn(rule, sizes: Sizes, stream, weight=1.0, delay=1, quantum: float = 1.0,
     return Pathway(connectivity, *places, quantum, wide, False, procedural)
 
 
-def structure_of(sources, receptors, depth, precision, kernel, deltas=0, noise=(), of=()) -> Structure:
-    """The structure of a network of which a kernel sees no more than sizes.
+def program_of(sources, rows, depth, precision, kernel, deltas=0, noise=(), of=()) -> Program:
+    """The program of a network of which a kernel sees no more than sizes: stacks of one row each.
 
-    The first receptors, `deltas` in number, are those of delta synapses; input i of `noise` feeds receptor `of[i]`.
+    The first rows, `deltas` in number, are those of delta synapses; input i of `noise` feeds row `of[i]`.
     """
-    plans, first = [], 0
-    for r, size in enumerate(receptors):
-        own = tuple(i for i, receptor in enumerate(of) if receptor == r)
-        model, output = ("delta", None) if r < deltas else ("expon", "cuba")
-        plans.append(ReceptorPlan(f"r{r}", 0, model, output, first, size, own, True, r >= deltas, precision))
+    stacks, first = [], 0
+    for r, size in enumerate(rows):
+        own = tuple(i for i, row in enumerate(of) if row == r)
+        synapse, output = (delta.MODEL, None) if r < deltas else (expon.MODEL, cuba.MODEL)
+        stacks.append(Stack(0, synapse, output, 1, size, first, own, True, r >= deltas, precision))
         first += size
-    # the first 64 sources are one population, and all others a second one
+    # the first 64 sources are one group, and all others a second one
     sizes = [64, sources - 64] if sources > 64 else [sources]
-    populations = tuple(PopulationPlan(f"p{i}", "lif", size, size, 64 * i, None, (), precision) for i, size in enumerate(sizes))
-    return Structure(
-        0.1, precision, 1, populations, tuple(plans), tuple(noise), sources, first, depth, kernel, (), (), ((0, sources // 32),)
-    )  # fmt: skip
+    groups = tuple(Group(lif.MODEL, "exact", size, size, 64 * i, (), precision) for i, size in enumerate(sizes))
+    return Program(precision, groups, tuple(stacks), tuple(noise), sources, first, depth, kernel, (), ((0, sources // 32),))
+
+
+def axis_of(program) -> Axis:
+    """Every row is one receptor."""
+    return Axis(tuple((s.first, s.padded) for s in program.stacks), np.array([s.first for s in program.stacks], np.int64))
 
 
 @partial(jax.jit, static_argnums=0)
-def one_step(structure, layout, history, step, fired, passed, frames):
-    """Both halves of a step, compiled. Where a mask is missing, those fire whose last passed value is at least 0.5."""
-    kernel = kernels.module(structure.kernel)
-    fired = [*fired, *[Reached(len(passed) - 1, np.float64(0.5))] * (len(structure.populations) - len(fired))]
-    history, jumps, waiting = kernel.jumps(structure, layout, history, step)
-    history, arrived, passed, frames = kernel.arrive(
-        structure, layout, history, waiting, step, fired, passed, frames, np.int64(0), step + 1
+def one_step(program, layout, transit, step, fired, states, frames):
+    """Both halves of a step, compiled. Where a mask is missing, those fire whose x is at least 0.5."""
+    kernel = kernels.module(program.kernel)
+    fired = [*fired, *[Crossing("x", np.float64(0.5), {})] * (len(program.groups) - len(fired))]
+    transit, jumps, waiting = kernel.jumps(program, layout, transit, step)
+    transit, arrived, states, frames = kernel.close(
+        program, layout, transit, waiting, step, fired, states, frames, np.int64(0), step + 1
     )
-    return history, jumps, arrived, passed, frames
+    return transit, jumps, arrived, states, frames
 
 
-def bound(pathways, structure, quantum=1.0, threads=1, noise=()):
-    """(arranged, layout) of pathways for the kernel of a structure."""
-    module = kernels.module(structure.kernel)
-    arranged = module.arrange(pathways, structure.sources, [(r.first, r.padded) for r in structure.receptors], threads)
-    return arranged, module.bind(arranged, structure, tuple(noise), (quantum,) * len(structure.receptors))
+def bound(pathways, program, quantum=1.0, threads=1, noise=()):
+    """(arranged, layout) of pathways for the kernel of a program."""
+    module, axis = kernels.module(program.kernel), axis_of(program)
+    arranged = module.arrange(pathways, program.sources, axis, threads)
+    return arranged, module.bind(arranged, program, tuple(noise), axis, (quantum,) * len(program.stacks))
 
 
-def arrivals(pathways, structure, spikes, quantum=1.0, threads=1, noise=()):
+def arrivals(pathways, program, spikes, quantum=1.0, threads=1, noise=()):
     """What arrives [steps, targets] when a kernel runs on spikes [steps, sources]; its frames must show who fired."""
-    arranged, layout = bound(pathways, structure, quantum, threads, noise)
-    history = kernels.module(structure.kernel).history(structure, arranged, layout, kernels.nobody(structure), 0)
-    frames, found = np.zeros((len(spikes), structure.sources // 32), np.uint32), []
+    arranged, layout = bound(pathways, program, quantum, threads, noise)
+    transit = kernels.module(program.kernel).transit(program, arranged, layout, kernels.nobody(program), 0)
+    frames, found = np.zeros((len(spikes), program.sources // 32), np.uint32), []
     for step, mask in enumerate(spikes):
-        # the first population says who fired, of the second it follows from a value and a threshold
-        fired, passed = [mask[:64]], [np.arange(5), np.where(mask[64:], 0.5, -1.0)]
-        history, jumps, arrived, after, frames = one_step(structure, layout, history, np.int64(step), fired, passed, frames)
-        assert all(np.array_equal(a, b) for a, b in zip(passed, after, strict=True))
-        found.append(joined(structure, jumps, arrived))
+        # the first group says who fired, of the second it follows from a value and a threshold
+        states = [{"y": np.arange(5)}, {"x": np.where(mask[64:], 0.5, -1.0)}][: len(program.groups)]
+        transit, jumps, arrived, after, frames = one_step(program, layout, transit, np.int64(step), [mask[:64]], states, frames)
+        for before, now in zip(states, after, strict=True):
+            assert before.keys() == now.keys() and all(np.array_equal(before[name], now[name]) for name in before)
+        found.append(joined(program, jumps, arrived))
     np.testing.assert_array_equal(frames, packed(spikes))
     return np.array(found)
 
 
-def joined(structure, jumps, arrived):
-    """Arrivals of all receptors side by side: of each either before the threshold is tested or after it. None is zero."""
-    dtype, parts = np.dtype(structure.precision), []
-    for plan, before, after in zip(structure.receptors, jumps, arrived, strict=True):
-        mine, other = (before, after) if plan.output is None else (after, before)
-        assert other is None and (mine is None or mine.dtype == dtype)
-        parts.append(np.zeros(plan.padded, dtype) if mine is None else mine)
+def joined(program, jumps, arrived):
+    """Arrivals of all stacks side by side: of each either before the threshold is tested or after it. None is zero."""
+    dtype, parts = np.dtype(program.precision), []
+    for stack, before, after in zip(program.stacks, jumps, arrived, strict=True):
+        mine, other = (before, after) if stack.synapse.jumps else (after, before)
+        assert other is None and (mine is None or mine.dtype == dtype and mine.shape == (stack.rows, stack.padded))
+        parts.append(np.zeros(stack.places, dtype) if mine is None else np.ravel(mine))
     return np.concatenate(parts)
 
 
@@ -114,19 +122,19 @@ def expected(edges: list[Edges], spikes, targets: int, quantum=1.0, precision="f
     return (sums.astype(np.float64) * quantum).astype(precision)
 
 
-def arrivals_without_jax(pathways, structure, spikes, native, quantum=1.0, threads=1):
+def arrivals_without_jax(pathways, program, spikes, native, quantum=1.0, threads=1):
     """The same by the library's own function, from a history that holds all spikes so far."""
-    arranged, layout = bound(pathways, structure, quantum, threads)
+    arranged, layout = bound(pathways, program, quantum, threads)
     network = ctypes.cast(int(layout.network[0]), ctypes.POINTER(native._Network))
-    depth, found = structure.depth + 1, []
+    depth, found = program.depth + 1, []
     for step in range(len(spikes)):
-        out = [np.full(r.padded, np.nan) for r in structure.receptors]
+        out = [np.full(r.places, np.nan) for r in program.stacks]
         for stage in (native.JUMPS, native.ARRIVALS):
-            rows = np.zeros((depth, structure.sources), bool)
-            for sent in range(max(step - structure.depth, 0), step + stage):  # before the threshold is tested nobody has fired
+            rows = np.zeros((depth, program.sources), bool)
+            for sent in range(max(step - program.depth, 0), step + stage):  # before the threshold is tested nobody has fired
                 rows[sent % depth] = spikes[sent]
             bits = packed(rows)
-            mine = [o for o, r in zip(out, structure.receptors, strict=True) if (r.output is None) == (stage == native.JUMPS)]
+            mine = [o for o, r in zip(out, program.stacks, strict=True) if r.synapse.jumps == (stage == native.JUMPS)]
             pointers = (ctypes.c_void_p * max(len(mine), 1))(*(part.ctypes.data for part in mine))
             native.library().snnrun_arrivals(network, stage, depth, bits.shape[1], bits.ctypes.data, step, None, pointers)
         found.append(np.concatenate(out))

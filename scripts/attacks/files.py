@@ -133,7 +133,9 @@ def unlocated(error: Any) -> str:
 
 
 def _unprintable(text: str) -> str:
-    bad = sorted({c for c in text if not (c.isprintable() or c in "\n\t")})
+    from snnrun.terminal import hidden
+
+    bad = sorted({c for c in text if hidden(c) and c not in "\n\t"})
     return f"prints {bad}" if bad else ""
 
 

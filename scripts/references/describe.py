@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from snnrun import check, connect, document, network, quantities, spec
+from snnrun import check, document, network, quantities, spec
+from snnrun.models import connect
 
 PARAMETERS = ("tau", "tau_ref", "V_rest", "V_reset", "V_th")
 
@@ -85,15 +86,15 @@ def _population(entry: Any) -> dict[str, Any]:
 def _drawn_population(entry: Any, drawn: network.Population, dt: float) -> dict[str, Any]:
     """Parameters of the neurons that were drawn: numbers, and lists where neurons differ."""
     if entry.model == "spike_times":
-        assert drawn.trains is not None
-        neuron, step = drawn.trains
+        neuron, step = drawn.parameters["times"]
         return {"model": "spike_times", "neuron": neuron.tolist(), "step": step.tolist()}
     if entry.model != "lif":
         raise Unsupported(f"{entry.model} neurons")
-    p = {key: value if value is None else np.asarray(value, float) for key, value in drawn.parameters.items()}
+    numbers = {key: value for key, value in drawn.parameters.items() if not isinstance(value, str)}
+    p = {key: value if value is None else np.asarray(value, float) for key, value in numbers.items()}
     C = p["tau"] / p["R"] if p["C"] is None else p["C"]
-    ref = network.round_steps(p["tau_ref"], dt) * dt
-    values = {**{key: p[key] for key in PARAMETERS}, "tau_ref": ref, "R": p["tau"] / C, "C": C, "I": p["I_e"], "V": drawn.V}
+    ref, V = p["tau_ref"] * dt, drawn.initial["V"]  # a whole number of steps
+    values = {**{key: p[key] for key in PARAMETERS}, "tau_ref": ref, "R": p["tau"] / C, "C": C, "I": p["I_e"], "V": V}
     return {"model": "lif", **{key: np.asarray(value).tolist() for key, value in values.items()}}
 
 

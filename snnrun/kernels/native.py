@@ -381,7 +381,7 @@ def _pathway(pathway: Pathway, kept: _Kept) -> _Pathway:
             else:
                 p.log_q = random.log1p(-c.rule.p)
         if not c.rule.autapses:
-            own = c.sizes.pre_of_post() if c.rule.rule == "fixed_indegree" else c.sizes.post_of_pre()
+            own = c.sizes.pre_of_post() if c.rule.by_target else c.sizes.post_of_pre()
             p.own = kept.array(own, np.int32)
     if isinstance(c.weight, Drawn):
         p.weight_law = kept.structures(_Law, [_law(c.weight, kept)])[0]
@@ -446,6 +446,8 @@ def _in_parts(function: Callable[..., Any], p: _Pathway, block: _Block | None, s
               threads: int) -> list[_Found]:  # fmt: skip
     """A pass over the edges of a pathway, in as many parts as there are threads."""
     blocks = () if block is None else (byref(block),)
+    if threads == 1:
+        return [function(byref(p), *blocks, byref(shards), 0, 1)]
     return list(pool.map(lambda part: function(byref(p), *blocks, byref(shards), part, threads), range(threads)))
 
 
@@ -551,7 +553,9 @@ def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axi
     return Layout(kept.owned(kept.structures(_Network, [network])[0]))
 
 
-def _handed_out(part: Slice, first: int, result: int, extent: Any, starts: Any, ends: Any, unit: dict[int, float]) -> list[_Receptor]:
+def _handed_out(
+    part: Slice, first: int, result: int, extent: Any, starts: Any, ends: Any, unit: dict[int, float]
+) -> list[_Receptor]:
     """A slice of a stack whose first place is given, in pieces of one unit."""
     low = max(int(np.searchsorted(starts, part.first, side="right")) - 1, int(extent[0]))
     pieces: list[_Receptor] = []

@@ -16,17 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnrun import kernels, receptors, units
+from snnrun.document import uncollected
+from snnrun.kernels import Axis, Pathway
 from snnrun.lower import constants, groups, quantise, recording
 from snnrun.lower.groups import Placed
-from snnrun.network import Network
-from snnrun.receptors import Receptor, output_of
-from snnrun.kernels import Axis, Pathway
 from snnrun.models import connect
+from snnrun.network import Network
 from snnrun.plan import Constants, Noise, PathwayReport, Plan, Program, Stack, Structure
+from snnrun.receptors import output_of
 from snnrun.spec import Part
 
 
-def lower(network: Network, merge: bool = True, kernel: str = "xla", threads: int = 1, procedural_if_needed: bool = False) -> Plan:
+@uncollected()
+def lower(
+    network: Network, merge: bool = True, kernel: str = "xla", threads: int = 1, procedural_if_needed: bool = False
+) -> Plan:
     """The plan of a network for a kernel and a number of threads; with `procedural_if_needed`, edges that can be drawn again are
     not stored.
 
@@ -141,5 +145,6 @@ def _reached(feeds: receptors.Feeds, placed: Placed, reports: Any, noise: list[i
     for i, stack in enumerate(noise):
         inputs.setdefault(stack, []).append(i)
     return tuple(
-        stack._replace(due=i in due, instant=i in instant, noise=tuple(inputs.get(i, ()))) for i, stack in enumerate(placed.stacks)
+        stack._replace(due=i in due, instant=i in instant, noise=tuple(inputs.get(i, ())))
+        for i, stack in enumerate(placed.stacks)
     )

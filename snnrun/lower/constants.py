@@ -8,9 +8,9 @@ import numpy as np
 
 from snnrun import kernels, random, units
 from snnrun.lower.groups import Placed, of_group, of_stack, side_by_side, stops
-from snnrun.network import Network
 from snnrun.models import inputs
 from snnrun.models.interface import Course, Current, Members, cast
+from snnrun.network import Network
 from snnrun.plan import END, Group
 from snnrun.spec import Part
 

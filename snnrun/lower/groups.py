@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnrun.network import Network, Trains
-from snnrun.receptors import Receptor
 from snnrun.models import neurons, outputs, synapses
+from snnrun.network import Network, Trains
 from snnrun.plan import END, Group, PopulationPlace, ReceptorPlace, Stack
+from snnrun.receptors import Receptor
 
 LANES = 64  # a large odd length costs XLA on a CPU a factor of four; words of the history hold 32
 # Neurons of a population that is never put beside others: arrays that differ within a group are then more to move through the
@@ -69,7 +69,9 @@ def place(network: Network, found: list[Receptor]) -> Placed:
         for name, population in spec.populations.items()
     )
     index = {name: i for i, name in enumerate(spec.populations)}
-    places = tuple(ReceptorPlace(r.name, index[r.population], *of_receptor[i]) for i, r in enumerate(found))
+    places = tuple(
+        ReceptorPlace(r.name, index[r.population], kinds[i][2], *of_receptor[i]) for i, r in enumerate(found)
+    )
     return Placed(groups, stacks, populations, places, members, rows)
 
 

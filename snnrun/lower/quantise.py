@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from snnrun import receptors
+from snnrun.models import connect, inputs
 from snnrun.network import Network
 from snnrun.receptors import Receptor
-from snnrun.models import connect, inputs
 
 
 def quanta(network: Network, found: list[Receptor]) -> list[float]:

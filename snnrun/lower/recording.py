@@ -7,9 +7,9 @@ import numpy as np
 
 from snnrun import units
 from snnrun.lower.groups import Placed, stops
-from snnrun.receptors import Receptor, variables
 from snnrun.models import monitors
 from snnrun.plan import Sample, SpikeTap, Take
+from snnrun.receptors import Receptor, variables
 from snnrun.spec import Part, Spec, parts
 
 MOST_RUNS = 8  # pieces that are taken as such; of more, place by place

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,22 @@ class Sizes(NamedTuple):
 
 
 class _Rule(Frozen):
+    by_source: ClassVar[bool] = False
+    """Whether each source draws its own row, so that it can be drawn again when it is needed."""
+    by_target: ClassVar[bool] = False
+    """Whether each target does."""
+    random_number: ClassVar[bool] = False
+    """Whether the number of edges is drawn, too."""
+
+    @property
+    def listed(self) -> bool:
+        """Whether the edges are few, or must be known all at once: they are then listed when a network is built."""
+        return False
+
+    def most_inputs(self, sizes: "Sizes") -> float:
+        """How many edges a target has at most."""
+        raise NotImplementedError  # of those whose edges are listed
+
     autapses: bool = True
     """Whether a neuron may connect to itself."""
     storage: Literal["stored", "procedural", "auto"] = "auto"
@@ -75,6 +91,10 @@ class OneToOne(_Rule):
 
     rule: Literal["one_to_one"]
 
+    @property
+    def listed(self) -> bool:
+        return True
+
     def expected(self, sizes: Sizes) -> float:
         return float(min(sizes.pre, sizes.post))
 
@@ -88,7 +108,11 @@ class OneToOne(_Rule):
 class AllToAll(_Rule):
     """Every neuron of pre to every neuron of post."""
 
+    by_source = True
     rule: Literal["all_to_all"]
+
+    def most_inputs(self, sizes: Sizes) -> float:
+        return sizes.pre
 
     def expected(self, sizes: Sizes) -> float:
         return float(sizes.pre) * sizes.post - _own_pairs(self, sizes)
@@ -100,8 +124,13 @@ class AllToAll(_Rule):
 class FixedProb(_Rule):
     """Every pair independently with probability p; no pair twice."""
 
+    by_source = True
+    random_number = True
     rule: Literal["fixed_prob"]
     p: Annotated[float, Field(ge=0, le=1, strict=True)]
+
+    def most_inputs(self, sizes: Sizes) -> float:
+        return min(_never_more(self.p * sizes.pre), sizes.pre)
 
     def expected(self, sizes: Sizes) -> float:
         return self.p * (float(sizes.pre) * sizes.post - _own_pairs(self, sizes))
@@ -118,8 +147,12 @@ class _Drawn(_Rule):
 class FixedIndegree(_Drawn):
     """Every neuron of post draws n sources, uniformly."""
 
+    by_target = True
     rule: Literal["fixed_indegree"]
     n: Degree
+
+    def most_inputs(self, sizes: Sizes) -> float:
+        return self.n
 
     def expected(self, sizes: Sizes) -> float:
         return float(self.n) * sizes.post
@@ -131,8 +164,14 @@ class FixedIndegree(_Drawn):
 class FixedOutdegree(_Drawn):
     """Every neuron of pre draws n targets, uniformly."""
 
+    by_source = True
     rule: Literal["fixed_outdegree"]
     n: Degree
+
+    def most_inputs(self, sizes: Sizes) -> float:
+        """A source that bars itself leaves one target less."""
+        most = _never_more(self.n * sizes.pre / max(sizes.post - bool(_own_pairs(self, sizes)), 1))
+        return most if self.multapses else min(most, sizes.pre)
 
     def expected(self, sizes: Sizes) -> float:
         return float(self.n) * sizes.pre
@@ -146,6 +185,14 @@ class FixedTotal(_Drawn):
 
     rule: Literal["fixed_total"]
     n: Annotated[int, Field(ge=0, lt=2**53, strict=True)]
+
+    @property
+    def listed(self) -> bool:
+        return not self.multapses
+
+    def most_inputs(self, sizes: Sizes) -> float:
+        most = _never_more(self.n * sizes.pre / max(sizes.pre * sizes.post - _own_pairs(self, sizes), 1))
+        return most if self.multapses else min(most, sizes.pre)
 
     def expected(self, sizes: Sizes) -> float:
         return float(self.n)
@@ -163,6 +210,11 @@ class Pairs(_Rule):
     """The pairs listed here: [[pre, post], ...], 0-based within the selections; a pair given twice connects twice."""
 
     rule: Literal["pairs"]
+
+    @property
+    def listed(self) -> bool:
+        return True
+
     pairs: tuple[tuple[Annotated[int, Field(ge=0, strict=True)], Annotated[int, Field(ge=0, strict=True)]], ...]
 
     def expected(self, sizes: Sizes) -> float:
@@ -198,6 +250,11 @@ Rule = Annotated[
     OneToOne | AllToAll | FixedProb | FixedIndegree | FixedOutdegree | FixedTotal | Pairs | File,
     Field(discriminator="rule"),
 ]
+
+
+def _never_more(mean: float) -> float:
+    """Ten standard deviations and more above the mean, which never happens."""
+    return mean + 10.0 * math.sqrt(mean) + 40.0
 
 
 def _own_pairs(rule: _Rule, sizes: Sizes) -> int:
@@ -574,22 +631,16 @@ def delay_bounds(c: Connectivity) -> tuple[int, int]:
 def _bounds(value: Any) -> tuple[float, float]:
     if isinstance(value, Drawn):
         return random.bounds(value.law)
+    if isinstance(value, int | float):
+        return value, value
     return (float(np.min(value)), float(np.max(value))) if np.size(value) else (0.0, 0.0)
 
 
-_PROCEDURAL = ("all_to_all", "fixed_prob", "fixed_outdegree")
-
-
-def may_be_procedural(rule: Any) -> bool:
-    """Whether the rows of a rule are sources, each drawn by itself, so that edges can be drawn again when they are needed."""
-    return rule.rule in _PROCEDURAL
-
-
-def procedural(c: Connectivity, spare: bool) -> bool:
-    """Whether edges are to be drawn again instead of stored: as the file says, or to spare memory where it leaves it open."""
-    if c.listed is not None or not may_be_procedural(c.rule):
+def procedural(c: Connectivity, if_needed: bool) -> bool:
+    """Whether edges are to be drawn again instead of stored: as the file says, or to if_needed memory where it leaves it open."""
+    if c.listed is not None or not c.rule.by_source:
         return False
-    return c.rule.storage == "procedural" or (spare and c.rule.storage == "auto" and _never_negative(c))
+    return c.rule.storage == "procedural" or (if_needed and c.rule.storage == "auto" and _never_negative(c))
 
 
 def _never_negative(c: Connectivity) -> bool:
@@ -597,20 +648,5 @@ def _never_negative(c: Connectivity) -> bool:
 
 
 def most_inputs(c: Connectivity) -> Any:
-    """How many edges a target has at most, for each target of the projection or for all.
-
-    Where degrees are random this is ten standard deviations and more above the mean, which never happens.
-    """
-    sizes, rule = c.sizes, c.rule
-    if c.listed is not None:
-        return np.bincount(c.listed[1], minlength=sizes.post)
-    if rule.rule in ("fixed_indegree", "all_to_all"):
-        return rule.n if rule.rule == "fixed_indegree" else sizes.pre
-    if rule.rule == "fixed_prob":
-        mean = rule.p * sizes.pre
-    elif rule.rule == "fixed_outdegree":  # a source that bars itself leaves one target less
-        mean = rule.n * sizes.pre / max(sizes.post - bool(_own_pairs(rule, sizes)), 1)
-    else:
-        mean = rule.n * sizes.pre / max(sizes.pre * sizes.post - _own_pairs(rule, sizes), 1)
-    most = mean + 10.0 * math.sqrt(mean) + 40.0
-    return min(most, sizes.pre) if rule.rule == "fixed_prob" or not rule.multapses else most
+    """How many edges a target has at most, for each target of the projection or for all."""
+    return c.rule.most_inputs(c.sizes) if c.listed is None else np.bincount(c.listed[1], minlength=c.sizes.post)

@@ -105,7 +105,8 @@ class StateVariables(Kind):
     def sampled(self, spec: Any, own: Any, of_source: dict[str, int], known: dict[str, str]) -> Iterator[Sampled]:
         for label in spec.variables:
             name, _, field = label.partition(".")
-            yield (label, known[label], "receptor", of_source[name], field) if field else (label, known[label], "neuron", -1, label)
+            where = ("receptor", of_source[name], field) if field else ("neuron", -1, label)
+            yield label, known[label], *where
 
 
 class InputCurrent(Kind):

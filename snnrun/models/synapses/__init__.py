@@ -9,4 +9,5 @@ from snnrun.models.synapses import alpha, delta, expon
 
 Synapse = Annotated[delta.Spec | expon.Spec | alpha.Spec, Field(discriminator="model")]
 
+SIMPLEST = {"model": "delta"}
 MODELS: dict[str, interface.Synapse] = {"delta": delta.MODEL, "expon": expon.MODEL, "alpha": alpha.MODEL}
