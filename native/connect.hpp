@@ -1,4 +1,4 @@
-// Connection rules: the twin of snnrun/connect.py. An edge is (pre, post) within the selections of its projection, and (entity,
+// Connection rules: the twin of snnrun/models/connect.py. An edge is (pre, post) within the selections of its projection, and (entity,
 // number), under which its weight and delay are drawn.
 #pragma once
 

@@ -70,6 +70,7 @@ struct Stage {
   int64_t receptor_count;
   int64_t results;
   int64_t counting;  // all edges onto a receptor have one weight, its quantum is that weight in units, and sums count arrivals
+  int64_t few;       // all receptors add to variables, and there are few of them in each shard
 };
 
 struct Network {
@@ -81,6 +82,8 @@ struct Network {
 };
 
 // Nanoseconds, roughly: what an edge takes, a due segment, an edge that is drawn, a neuron's noise, a receptor's sum.
+constexpr int64_t FEW_RECEPTORS = 8;  // of a shard: for more it takes long to find that of a place
+constexpr double FEW = 12.0;           // places that are handed over in the time of an edge that is gone through twice
 constexpr double EDGE = 1.0, SEGMENT = 8.0, DRAWN_EDGE = 8.0, NOISE = 1.0, SUM = 0.3;
 
 namespace detail {
@@ -320,6 +323,107 @@ SNNRUN_HOT inline void hand_out(int32_t* counts, int64_t count, double weight, d
   hand_out_counts_plain(counts, count, weight, out);
 }
 
+// Factors on the places of a result: one, or one per row, or one per place; none where there is no address.
+struct Factors {
+  const void* of;
+  int64_t count;
+};
+
+// Where what arrives through a receptor goes: into an array of the run's precision; or onto a variable, which has decayed by then.
+struct Result {
+  void* to;  // [rows, row]
+  int64_t places, row;
+  bool adds, wide;  // whether to a variable; whether to doubles
+  Factors decay, scale;  // of the variable, and of what is added to it; of the variable's type
+};
+
+// The factors of a piece of a row, from the place `neuron` on.
+template <class T>
+struct Piece {
+  const T* at = nullptr;
+  int64_t stride = 0;
+
+  Piece() = default;
+  Piece(const Factors& factors, const Result& result, int64_t neuron) {
+    const bool each = factors.count == result.places, rows = factors.count > 1 && !each;
+    stride = each;
+    at = factors.of ? static_cast<const T*>(factors.of) + (each ? neuron : rows ? neuron / result.row : 0) : nullptr;
+  }
+  SNNRUN_INLINE T operator[](int64_t i) const { return at[stride * i]; }
+};
+
+template <class T, class Float>
+SNNRUN_INLINE void decay_and_add_plain(T decay, const Float* __restrict more, int64_t count, T* __restrict to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = (decay * to[i] + T(0)) + static_cast<T>(more[i]);
+}
+SNNRUN_HOT inline void decay_and_add(float decay, const float* more, int64_t count, float* to) {
+  decay_and_add_plain(decay, more, count, to);
+}
+SNNRUN_HOT inline void decay_and_add(float decay, const double* more, int64_t count, float* to) {
+  decay_and_add_plain(decay, more, count, to);
+}
+SNNRUN_HOT inline void decay_and_add(double decay, const float* more, int64_t count, double* to) {
+  decay_and_add_plain(decay, more, count, to);
+}
+SNNRUN_HOT inline void decay_and_add(double decay, const double* more, int64_t count, double* to) {
+  decay_and_add_plain(decay, more, count, to);
+}
+SNNRUN_HOT inline void decay_all(float decay, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = decay * to[i] + 0.0f;
+}
+SNNRUN_HOT inline void decay_all(double decay, int64_t count, double* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = decay * to[i] + 0.0;
+}
+
+// A piece of a row of a variable x: x <- (decay x + 0) + scale y, each product rounded; nothing becomes -0.
+template <class T>
+struct Onto {
+  T* to = nullptr;
+  Piece<T> decay, scale;
+
+  Onto() = default;
+  Onto(const Result& result, int64_t neuron)
+      : to(static_cast<T*>(result.to) + neuron), decay(result.decay, result, neuron), scale(result.scale, result, neuron) {}
+
+  void relax(int64_t count) const {
+    if (!decay.stride) return decay_all(*decay.at, count, to);
+    for (int64_t i = 0; i < count; ++i) to[i] = decay[i] * to[i] + T(0);
+  }
+  template <class Float>
+  SNNRUN_INLINE void add(int64_t i, Float value) const {
+    T more = static_cast<T>(value);
+    if (scale.at) more = more * scale[i];
+    to[i] = to[i] + more;
+  }
+  template <class Float>
+  void relax_and_add(int64_t begin, int64_t count, const Float* values) const {
+    if (!decay.stride && !scale.at) return decay_and_add(*decay.at, values, count, to + begin);
+    for (int64_t i = begin; i < begin + count; ++i) {
+      to[i] = decay[i] * to[i] + T(0);
+      add(i, values[i - begin]);
+    }
+  }
+};
+
+// Hands out sums, which are left at zero.
+template <class Float, class T, class Sum>
+inline void add_out(Sum* sums, int64_t count, double quantum, const Onto<T>& onto) {
+  constexpr int64_t PART = 512;
+  Float values[PART];
+  for (int64_t begin = 0; begin < count; begin += PART) {
+    const int64_t n = std::min(PART, count - begin);
+    hand_out(sums + begin, n, quantum, values);
+    onto.relax_and_add(begin, n, values);
+  }
+}
+
+template <class Float, class Sum>
+inline void hand_over(Sum* sums, int64_t count, double quantum, const Result& result, int64_t neuron) {
+  if (!result.adds) return hand_out(sums, count, quantum, static_cast<Float*>(result.to) + neuron);
+  result.wide ? add_out<Float>(sums, count, quantum, Onto<double>(result, neuron))
+              : add_out<Float>(sums, count, quantum, Onto<float>(result, neuron));
+}
+
 // Calls f(source, pre) for the sources of a procedural pathway that fired in a row.
 template <class F>
 void fired_of(const Procedural& p, const History& history, int64_t step, F&& f) {
@@ -416,11 +520,71 @@ inline void look_ahead(const Network& net, const History& history, int64_t step)
   Workers::get().begin(static_cast<int>(net.threads), net.shards.count, ahead);
 }
 
+namespace detail {
+
+// A receptor as far as it lies in a shard, and where what it receives goes; its variable decays at once.
+struct Near {
+  int64_t first = 0, end = 0;  // places
+  double quantum = 0;
+  bool wide = false;
+  Onto<float> onto_float;
+  Onto<double> onto_double;
+
+  Near() = default;
+  Near(const Receptor& whole, const Result& result, int64_t first, int64_t end)
+      : first(first), end(end), quantum(whole.quantum), wide(result.wide) {
+    const int64_t neuron = whole.neuron + (first - whole.first);
+    if (wide) {
+      (onto_double = Onto<double>(result, neuron)).relax(end - first);
+    } else {
+      (onto_float = Onto<float>(result, neuron)).relax(end - first);
+    }
+  }
+};
+
+// Adds what few edges have brought a shard, of which all else is zero: they are gone through once more. An edge whose target has
+// been seen before finds nothing left.
+template <class Float, class Sum>
+inline void hand_over_few(const Network& net, const Stage& stage, const Due& due, int64_t shard, Sum* sums,
+                          const Result* results) {
+  const int64_t low = net.shards.first[shard], high = net.shards.first[shard + 1];
+  Near mine[FEW_RECEPTORS];
+  int64_t n = 0;
+  for (int64_t r = 0; r < stage.receptor_count; ++r) {
+    const Receptor& whole = stage.receptors[r];
+    const int64_t begin = std::max(whole.first, low), end = std::min(whole.first + whole.size, high);
+    if (begin >= end) continue;
+    mine[n++] = Near(whole, results[whole.result], begin, end);
+  }
+  std::sort(mine, mine + n, [](const Near& a, const Near& b) { return a.first < b.first; });
+  for (int64_t i = 0; i < stage.block_count; ++i) {
+    const Block& b = stage.blocks[i];
+    const int64_t record = 2 + b.weight_bytes;
+    for (const Segment& segment : due.of_block[static_cast<size_t>(i)]) {
+      const Span span = b.offset_bytes == 4 ? span_of<uint32_t>(b, shard, segment) : span_of<uint16_t>(b, shard, segment);
+      const Near* near = mine;  // edges are in the order of their targets, or nearly so
+      for (int64_t e = 0; e < span.count; ++e) {
+        uint16_t target;
+        std::memcpy(&target, span.begin + e * record, 2);
+        const int64_t place = low + target;
+        if (place < near->first) near = mine;
+        while (place >= near->end) ++near;
+        const Float value = static_cast<Float>(static_cast<double>(sums[place]) * near->quantum + 0.0);
+        sums[place] = 0;
+        near->wide ? near->onto_double.add(place - near->first, value) : near->onto_float.add(place - near->first, value);
+      }
+    }
+  }
+}
+
+}  // namespace detail
+
 // What arrives at the end of a step through the receptors of a stage, in units. `newest` is the last row that the history holds:
 // that of the step before for jumps, that of the step itself for arrivals. `pending` is int64 [depth, targets] where
 // procedural pathways have drawn delays: what is due in this step and later; what is handed out leaves it.
 template <class Float>
-void arrivals(const Network& net, int which, const History& history, int64_t step, int64_t* pending, Float* const* out) {
+void arrivals(const Network& net, int which, const History& history, int64_t step, int64_t* pending,
+              const detail::Result* results) {
   using namespace detail;
   const Stage& stage = net.stages[which];
   static thread_local Sums own;
@@ -442,9 +606,17 @@ void arrivals(const Network& net, int which, const History& history, int64_t ste
   find_due(stage, history, step, 0, begun ? 0 : INT64_MAX, due_now);
   const Due& due = due_now;
   const bool share = work_of(net, stage, due, !begun) + SUM * static_cast<double>(net.targets) >= net.worth_sharing;
+  // where few edges are due, the places that they do not reach are left alone
+  const bool few = which == 1 && !begun && !pending && !stage.noise_count && !stage.procedural_count && stage.few && stage.results && results->adds &&
+                   FEW * static_cast<double>(due.segments) * net.edges_per_segment * static_cast<double>(net.shards.count) <
+                       static_cast<double>(net.targets);
   Workers::get().run(share ? static_cast<int>(net.threads) : 1, net.shards.count, [&](int64_t shard) {
     const int64_t low = net.shards.first[shard], high = net.shards.first[shard + 1];
     add_shard(net, stage, due, !begun, step, shard, all);
+    if (few) {
+      return stage.counting ? hand_over_few<Float>(net, stage, due, shard, all.counts.data(), results)
+                            : hand_over_few<Float>(net, stage, due, shard, weights, results);
+    }
     for (int64_t r = 0; r < stage.receptor_count; ++r) {
       const Receptor& receptor = stage.receptors[r];
       const int64_t begin = std::max(receptor.first, low), end = std::min(receptor.first + receptor.size, high);
@@ -453,15 +625,25 @@ void arrivals(const Network& net, int which, const History& history, int64_t ste
         int64_t* waiting = pending + history.place(step) * net.targets;
         for (int64_t t = begin; t < end; ++t) weights[t] += waiting[t], waiting[t] = 0;
       }
-      Float* to = out[receptor.result] + receptor.neuron + (begin - receptor.first);
+      const Result& result = results[receptor.result];
+      const int64_t neuron = receptor.neuron + (begin - receptor.first);
       if (stage.counting) {
-        hand_out(all.counts.data() + begin, end - begin, receptor.quantum, to);
+        hand_over<Float>(all.counts.data() + begin, end - begin, receptor.quantum, result, neuron);
       } else {
-        hand_out(weights + begin, end - begin, receptor.quantum, to);
+        hand_over<Float>(weights + begin, end - begin, receptor.quantum, result, neuron);
       }
     }
   }, begun);
   if (begun) Workers::get().give_back();
+}
+
+// The same into arrays of the run's precision.
+template <class Float>
+void arrivals(const Network& net, int which, const History& history, int64_t step, int64_t* pending, Float* const* out) {
+  static thread_local std::vector<detail::Result> results;
+  results.clear();
+  for (int64_t i = 0; i < net.stages[which].results; ++i) results.push_back({out[i], 0, 0, false, false, {}, {}});
+  arrivals<Float>(net, which, history, step, pending, results.data());
 }
 
 // Bits of a mask of bytes (0 or 1), 32 to a word, the first neuron in the lowest bit.

@@ -11,28 +11,13 @@ const Network& network_at(const ffi::Buffer<ffi::S64>& address) {
   return *reinterpret_cast<const Network*>(*address.typed_data());
 }
 
-// Arrivals of a stage into the results from number `first` on; all have the run's precision. One more result: what waits.
-ffi::Error deliver_into(ffi::RemainingRets& results, size_t first, const Network& net, int which, const History& history,
-                        int64_t step) {
-  static thread_local std::vector<void*> out;
-  out.resize(static_cast<size_t>(net.stages[which].results));
-  bool single = false;
-  for (size_t i = 0; i < out.size(); ++i) {
-    auto result = results.get<ffi::AnyBuffer>(first + i);
-    if (!result) return result.error();
-    single = (*result)->element_type() == ffi::F32;
-    out[i] = (*result)->untyped_data();
-  }
-  int64_t* pending = nullptr;
-  if (first + out.size() < results.size()) {
-    auto waits = results.get<ffi::AnyBuffer>(first + out.size());
+// The last result, if there is one from a number on: what waits.
+ffi::Error waiting_of(ffi::RemainingRets& results, size_t number, int64_t** pending) {
+  *pending = nullptr;
+  if (number < results.size()) {
+    auto waits = results.get<ffi::AnyBuffer>(number);
     if (!waits) return waits.error();
-    pending = static_cast<int64_t*>((*waits)->untyped_data());
-  }
-  if (single) {
-    arrivals<float>(net, which, history, step, pending, reinterpret_cast<float* const*>(out.data()));
-  } else if (!out.empty()) {
-    arrivals<double>(net, which, history, step, pending, reinterpret_cast<double* const*>(out.data()));
+    *pending = static_cast<int64_t*>((*waits)->untyped_data());
   }
   return ffi::Error::Success();
 }
@@ -54,8 +39,23 @@ History history_of(ffi::Buffer<ffi::U32>& bits, ffi::Buffer<ffi::U32>& digests) 
 // What moves V at the end of a step, before the threshold is tested. Where arrivals wait, they are the last operand and result.
 ffi::Error jumps(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::U32> bits,
                  ffi::Buffer<ffi::U32> digests, ffi::RemainingArgs, ffi::RemainingRets results) {
-  return guarded([&] {
-    return deliver_into(results, 0, network_at(network), 0, history_of(bits, digests), *step.typed_data());
+  return guarded([&]() -> ffi::Error {
+    const Network& net = network_at(network);
+    const History history = history_of(bits, digests);
+    static thread_local std::vector<void*> out;
+    out.resize(static_cast<size_t>(net.stages[0].results));
+    bool single = false;
+    for (size_t i = 0; i < out.size(); ++i) {
+      auto result = results.get<ffi::AnyBuffer>(i);
+      if (!result) return result.error();
+      single = (*result)->element_type() == ffi::F32;
+      out[i] = (*result)->untyped_data();
+    }
+    int64_t* pending = nullptr;
+    if (const ffi::Error error = waiting_of(results, out.size(), &pending); error.failure()) return error;
+    single ? arrivals<float>(net, 0, history, *step.typed_data(), pending, reinterpret_cast<float* const*>(out.data()))
+           : arrivals<double>(net, 0, history, *step.typed_data(), pending, reinterpret_cast<double* const*>(out.data()));
+    return ffi::Error::Success();
   });
 }
 
@@ -110,15 +110,17 @@ struct Reset {
 };
 
 // Who fired becomes the row of this step, which is written into the history and, as far as it is tapped, into row `step - first`
-// of the frames; what a spike sets is set; then receptors are handed what arrives. The steps until `end` follow. For each
-// group there is a mask or, where `reached` names one of the leaves of their states, the threshold for it. `then` holds, for each operand after the leaves, the group
-// whose spikes set it and the leaf that is set.
+// of the frames; what a spike sets is set; then variables of receptors decay, and what arrives is added to them, times a factor
+// where `scaled` names one. The steps until `end` follow. For each group there is a mask or, where `reached` names one of the
+// leaves of their states, the threshold for it. `then` holds, for each operand after the leaves, the group whose spikes set it and
+// the leaf that is set. Operands after these: variables, decays, scales, and what waits.
 ffi::Error close_step(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::S64> first,
                   ffi::Buffer<ffi::S64> end, ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>, ffi::Buffer<ffi::U32>,
                   ffi::RemainingArgs operands,
                   ffi::Result<ffi::Buffer<ffi::U32>> frames, ffi::Result<ffi::Buffer<ffi::U32>> bits,
                   ffi::Result<ffi::Buffer<ffi::U32>> digests, ffi::RemainingRets results, ffi::Span<const int64_t> taps,
-                  ffi::Span<const int64_t> reached, ffi::Span<const int64_t> sizes, ffi::Span<const int64_t> then, int64_t leaves) {
+                  ffi::Span<const int64_t> reached, ffi::Span<const int64_t> sizes, ffi::Span<const int64_t> then, int64_t leaves,
+                  ffi::Span<const int64_t> scaled, int64_t single) {
   return guarded([&]() -> ffi::Error {
     const Network& net = network_at(network);
     const int64_t k = *step.typed_data();
@@ -162,9 +164,30 @@ ffi::Error close_step(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step,
       std::memcpy(out, row + taps[i], sizeof(uint32_t) * static_cast<size_t>(taps[i + 1] - taps[i]));
       out += taps[i + 1] - taps[i];
     }
-    const ffi::Error error = deliver_into(results, static_cast<size_t>(leaves), net, 1, history, k);
-    if (error.success() && k + 1 < *end.typed_data()) look_ahead(net, history, k + 1);
-    return error;
+    static thread_local std::vector<detail::Result> into;
+    into.clear();
+    const size_t first_result = static_cast<size_t>(leaves);
+    const size_t first_factor = sizes.size() + static_cast<size_t>(leaves) + then.size() / 2 + scaled.size();
+    for (size_t i = 0; i < scaled.size(); ++i) {
+      auto variable = results.get<ffi::AnyBuffer>(first_result + i);
+      auto decay = operands.get<ffi::AnyBuffer>(first_factor + i);
+      if (!variable) return variable.error();
+      if (!decay) return decay.error();
+      detail::Result result{(*variable)->untyped_data(), static_cast<int64_t>((*variable)->element_count()),
+                            (*variable)->dimensions().back(), true, (*variable)->element_type() == ffi::F64,
+                            {decay->untyped_data(), static_cast<int64_t>(decay->element_count())}, {}};
+      if (scaled[i] >= 0) {
+        auto scale = operands.get<ffi::AnyBuffer>(first_factor + scaled.size() + static_cast<size_t>(scaled[i]));
+        if (!scale) return scale.error();
+        result.scale = {scale->untyped_data(), static_cast<int64_t>(scale->element_count())};
+      }
+      into.push_back(result);
+    }
+    int64_t* pending = nullptr;
+    if (const ffi::Error error = waiting_of(results, first_result + into.size(), &pending); error.failure()) return error;
+    single ? arrivals<float>(net, 1, history, k, pending, into.data()) : arrivals<double>(net, 1, history, k, pending, into.data());
+    if (k + 1 < *end.typed_data()) look_ahead(net, history, k + 1);
+    return ffi::Error::Success();
   });
 }
 
@@ -209,7 +232,9 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_close, close_step,
                                   .Attr<ffi::Span<const int64_t>>("reached")
                                   .Attr<ffi::Span<const int64_t>>("sizes")
                                   .Attr<ffi::Span<const int64_t>>("then")
-                                  .Attr<int64_t>("leaves"));
+                                  .Attr<int64_t>("leaves")
+                                  .Attr<ffi::Span<const int64_t>>("scaled")
+                                  .Attr<int64_t>("single"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_words, words_of,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::Buffer<ffi::U32>>()

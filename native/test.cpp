@@ -80,7 +80,7 @@ std::vector<Test>& tests() {
   const bool name##_listed = (tests().push_back({#name, checks, name}), true); \
   void name()
 
-std::mt19937_64 bits;  // the same sequence everywhere; each test starts it anew
+thread_local std::mt19937_64 bits;  // the same sequence everywhere; each test starts it anew
 
 int64_t between(int64_t low, int64_t high) { return low + static_cast<int64_t>(bits() % static_cast<uint64_t>(high - low + 1)); }
 bool coin(double p = 0.5) { return static_cast<double>(bits() >> 11) * 0x1p-53 < p; }
@@ -1480,11 +1480,12 @@ std::unique_ptr<AnyNetwork> any_network(Storing storing, int64_t first_step) {
       of.wanted.push_back(r);
     }
     std::shuffle(of.wanted.begin(), of.wanted.end(), bits);
-    for (int64_t result = 0; result < length(of.wanted); ++result) {  // each in one piece or several
-      const Receptor& r = of.wanted[result];
+    for (int64_t result = 0; result < length(of.wanted); ++result) {  // each in one piece or several, in the last of some rows
+      Receptor& r = of.wanted[result];
+      r.neuron = between(0, 2) * r.size;
       const std::vector<int64_t> ends = cuts(between(1, 3), r.size);
       for (size_t i = 0; i + 1 < ends.size(); ++i) {
-        of.receptors.push_back({r.first + ends[i], ends[i + 1] - ends[i], r.quantum, result, ends[i]});
+        of.receptors.push_back({r.first + ends[i], ends[i + 1] - ends[i], r.quantum, result, r.neuron + ends[i]});
       }
     }
     std::shuffle(of.receptors.begin(), of.receptors.end(), bits);
@@ -1497,6 +1498,7 @@ std::unique_ptr<AnyNetwork> any_network(Storing storing, int64_t first_step) {
     point_to(of.blocks, &s.blocks, &s.block_count), point_to(of.procedural, &s.procedural, &s.procedural_count);
     point_to(of.noise, &s.noise, &s.noise_count), point_to(of.receptors, &s.receptors, &s.receptor_count);
     s.results = length(of.wanted);
+    s.few = length(of.receptors) <= FEW_RECEPTORS && coin();
   }
   return made;
 }
@@ -1529,23 +1531,80 @@ std::vector<int64_t> sums_slowly(const AnyNetwork& m, int stage, const std::vect
   return sums;
 }
 
+// A variable of some rows, of which a receptor is the last, with factors of any shape.
+template <class T>
+struct AnyVariable {
+  std::vector<T> x, decay, scale;
+  detail::Result result;
+
+  AnyVariable(int64_t size, int64_t rows) : x(rows * size), decay(shape(size, rows)), scale(coin() ? shape(size, rows) : 0) {
+    for (auto* values : {&x, &decay, &scale}) {
+      for (T& value : *values) value = static_cast<T>(one_of({0.0, 1.0, -1.0, 0.3, 1e-3, 700.1}));
+    }
+    result = {x.data(), rows * size, size, true, std::is_same_v<T, double>, {decay.data(), length(decay)}, {}};
+    if (!scale.empty()) result.scale = {scale.data(), length(scale)};
+  }
+  static int64_t shape(int64_t size, int64_t rows) { return one_of({int64_t{1}, rows, rows * size}); }
+  static T of(const std::vector<T>& factors, int64_t size, int64_t rows, int64_t i) {
+    return length(factors) == rows * size ? factors[i] : length(factors) == rows ? factors[i / size] : factors[0];
+  }
+  // What place i of the last row must become.
+  template <class Float>
+  T wanted(int64_t i, int64_t size, int64_t rows, Float arriving) const {
+    i += (rows - 1) * size;
+    const volatile T rest = of(decay, size, rows, i) * x[i] + T(0);
+    const volatile T more = scale.empty() ? static_cast<T>(arriving) : static_cast<T>(arriving) * of(scale, size, rows, i);
+    return rest + more;
+  }
+};
+
+template <class Float, class T>
+void check_added(const AnyNetwork& m, const Network& net, const History& history, int64_t* pending,
+                 const std::vector<int64_t>& sums, int64_t step) {
+  const std::vector<Receptor>& receptors = m.stages[ARRIVALS].wanted;
+  std::vector<AnyVariable<T>> variables, before;
+  std::vector<detail::Result> results;
+  variables.reserve(receptors.size());
+  for (const Receptor& r : receptors) {
+    variables.emplace_back(r.size, r.neuron / r.size + 1);
+    results.push_back(variables.back().result);
+  }
+  before = variables;
+  arrivals<Float>(net, ARRIVALS, history, step, pending, results.data());
+  for (size_t r = 0; r < receptors.size(); ++r) {
+    const int64_t size = receptors[r].size, first = receptors[r].neuron;
+    for (int64_t i = 0; i < first; ++i) CHECK(same(variables[r].x[i], before[r].x[i]), "a row beside the receptor's was changed");
+    for (int64_t i = 0; i < size; ++i) {
+      const auto arriving = static_cast<Float>(static_cast<double>(sums[receptors[r].first + i]) * receptors[r].quantum);
+      const T wanted = before[r].wanted(i, size, first / size + 1, arriving), found = variables[r].x[first + i];
+      CHECK(same(found, wanted), "receptor ", r, ", neuron ", i, ", step ", step, ": ", found, ", not ", wanted);
+    }
+  }
+}
+
+// Arrivals are handed out, or added to variables.
 template <class Float>
 void check_arrivals(const AnyNetwork& m, const Network& net, int stage, const History& history, int64_t* pending,
                     const std::vector<Fired>& fired, int64_t first_step, int64_t step) {
+  const std::vector<int64_t> sums = sums_slowly(m, stage, fired, first_step, step);
+  if (stage == ARRIVALS && coin()) {
+    return coin() ? check_added<Float, double>(m, net, history, pending, sums, step)
+                  : check_added<Float, float>(m, net, history, pending, sums, step);
+  }
   const std::vector<Receptor>& receptors = m.stages[stage].wanted;
   std::vector<std::vector<Float>> out;
   std::vector<Float*> pointers;
   for (const Receptor& r : receptors) {
-    out.emplace_back(r.size, std::numeric_limits<Float>::quiet_NaN());
+    out.emplace_back(r.neuron + r.size, std::numeric_limits<Float>::quiet_NaN());
     pointers.push_back(out.back().data());
   }
   arrivals<Float>(net, stage, history, step, pending, pointers.data());
-  const std::vector<int64_t> sums = sums_slowly(m, stage, fired, first_step, step);
   for (size_t r = 0; r < receptors.size(); ++r) {
-    for (size_t i = 0; i < out[r].size(); ++i) {
+    for (int64_t i = 0; i < receptors[r].size; ++i) {
       const Float wanted = static_cast<Float>(static_cast<double>(sums[receptors[r].first + i]) * receptors[r].quantum);
-      CHECK(same(out[r][i], wanted), "stage ", stage, ", receptor ", r, ", neuron ", i, ", step ", step, ": ", out[r][i],
-            ", not ", wanted);
+      const Float found = out[r][receptors[r].neuron + i];
+      CHECK(same(found, wanted), "stage ", stage, ", receptor ", r, ", neuron ", i, ", step ", step, ": ", found, ", not ",
+            wanted);
     }
   }
 }
@@ -1579,7 +1638,7 @@ void check_networks(int networks, Storing storing, std::initializer_list<int64_t
   }
 }
 
-TEST(arrivals_of_stored_edges, "What arrives is noise and the sum over all edges whose source fired `delay` steps ago") {
+TEST(arrivals_of_stored_edges, "What arrives is noise and the sum over all edges whose source fired `delay` steps ago; variables decay") {
   check_networks(25, Storing::STORED, {1});
 }
 

@@ -2,10 +2,10 @@
 
 Step k takes the network from t = k dt to (k + 1) dt, in this order:
 
-1. V is propagated from the receptor variables at t (held where refractory);
+1. neurons are propagated from the receptor variables at t (lif: V, held where refractory);
 2. receptor variables decay over the step;
 3. arrivals due at (k + 1) dt are added: to receptor variables, or to V (delta; lost where refractory);
-4. V >= V_th is a spike, stamped (k + 1) dt; V is reset and held for tau_ref;
+4. who is at its threshold then (lif: V >= V_th) spikes, stamped (k + 1) dt, and is reset;
 5. spikes without delay reach receptor variables at once.
 
 What a frame shows at t is the state before step k: the right limit at that instant.
@@ -23,10 +23,11 @@ import numpy as np
 from jax import lax
 
 from snnrun import kernels
-from snnrun.kernels import Transit
+from snnrun.kernels import Entry, Transit
 from snnrun.models.interface import Drive
 from snnrun.models.interface import State as Variables
-from snnrun.plan import Constants, Group, Plan, PopulationPlace, Program, Stack, Take
+from snnrun.models.synapses.decay import decayed
+from snnrun.plan import END, Constants, Group, Plan, PopulationPlace, Program, Stack, Take
 
 MAX_CHUNK = 2_000  # steps
 FRAME_BYTES = 16 * 2**20  # what the frames of a chunk may take; memory of a few MiB is used again, more is new every time
@@ -83,48 +84,85 @@ def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: A
     """One step of those from `first` to `end`: the state after it. Who fired in it is written into the frames."""
     k, kernel = state.step, kernels.module(p.kernel)
     transit, jumps, waiting = kernel.jumps(p, c.delivery, state.transit, k)
-    decayed = [
-        _arrived(stack, const, stack.synapse.advance(const, own), jump)
-        for stack, const, own, jump in zip(p.stacks, c.synapses, state.receptors, jumps, strict=True)
-    ]
     neurons, fired = [], []
     for i, (group, const, own) in enumerate(zip(p.groups, c.neurons, state.neurons, strict=True)):
-        drive = Drive() if group.model.source else _drive(p, c, group, c.currents[i], state, decayed)
-        after, who = group.model.step(const, own, drive, group.method, k, kernel.words)
+        drives = () if group.model.source else _drives(p, c, group, c.currents[i], state, jumps)
+        after, who = group.model.step(const, own, drives, group.method, k, kernel.words)
         neurons.append(after)
         fired.append(who)
-    transit, arrivals, neurons, frames = kernel.close(
-        p, c.delivery, transit, waiting, k, fired, neurons, frames, first, end
+    stacks = list(zip(p.stacks, c.synapses, state.receptors, strict=True))
+    entered = [_entry(*parts) for parts in stacks]
+    transit, variables, neurons, frames = kernel.close(
+        p, c.delivery, transit, waiting, k, fired, neurons, entered, frames, first, end
     )  # fmt: skip
-    receptors = [
-        _arrived(stack, const, own, arrived)
-        for stack, const, own, arrived in zip(p.stacks, c.synapses, decayed, arrivals, strict=True)
-    ]
+    receptors = []
+    for (stack, const, own), jump, variable in zip(stacks, jumps, variables, strict=True):
+        after = own | stack.synapse.advance(const, own)
+        if stack.synapse.enters is None:
+            receptors.append(after if jump is None else after | {"x": jump})
+        else:
+            receptors.append(after | {stack.synapse.enters.variable: variable})
     return State(k + 1, tuple(neurons), tuple(receptors), transit), frames
 
 
-def _arrived(stack: Stack, const: Any, own: Variables, arrivals: Any) -> Variables:
-    return own if arrivals is None else stack.synapse.arrive(const, own, arrivals)
+def _entry(stack: Stack, const: Any, own: Variables) -> Entry | None:
+    """Where what arrives after the threshold goes; None where all moves V."""
+    enters = stack.synapse.enters
+    if enters is None:
+        return None
+    scale = None if enters.scale is None else getattr(const, enters.scale)
+    return Entry(own[enters.variable], getattr(const, enters.decay), scale, const.zero)
 
 
-def _drive(p: Program, c: Constants, group: Group, currents: Any, state: State, after: list[Variables]) -> Drive:
-    """What a group receives in a step, in its precision: receptor variables of its beginning, and jumps of its end. The receptors
-    of a neuron are summed one by one, in their order."""
-    total = Drive()
+def _drives(p: Program, c: Constants, group: Group, currents: Any, state: State, jumps: list[Any]) -> tuple[Drive, ...]:
+    """What a group receives in a step, in its precision, at each stage of it: receptor variables as they decay from the beginning
+    on, and jumps of its end. The receptors of a neuron are summed one by one, in their order."""
+    held, zero = Drive(), c.zero.astype(group.precision) if group.model.described else None
     for layer in currents:
-        total = _plus(total, current=_current(layer, state.step))
-    for i in group.stacks:
-        stack = p.stacks[i]
-        if stack.output is None:
-            brought = Drive(jump=after[i]["x"].astype(group.precision))
-        elif c.gains[i] is not None:
-            gained = [gain * state.receptors[i][name].astype(group.precision) for gain, name in zip(
-                c.gains[i], stack.synapse.variables, strict=True)]  # fmt: skip
-            brought = Drive(increment=functools.reduce(operator.add, gained))
-        else:
-            brought = stack.output.drive(c.outputs[i], state.receptors[i]["x"].astype(group.precision))
-        total = _rows_added(total, brought, stack.rows)
-    return total
+        held = _plus(held, _rounded(Drive(current=_current(layer, state.step)), zero))
+    drives = []
+    for number in range(len(group.model.stages(group.method))):
+        total = held
+        for i in group.stacks:
+            brought = _brought(p.stacks[i], c, i, group, state.receptors[i], jumps[i], number)
+            total = total if brought is None else _rows_added(total, _rounded(brought, zero), p.stacks[i].rows)
+        drives.append(total)
+    return tuple(drives)
+
+
+def _rounded(drive: Drive, zero: Any) -> Drive:
+    """A drive whose products have been rounded: see models/rounded.py."""
+    return drive if zero is None else jax.tree.map(lambda values: values + zero, drive)
+
+
+def _brought(stack: Stack, c: Constants, i: int, group: Group, own: Variables, jump: Any, number: int) -> Drive | None:
+    """What a stack brings at a stage: arrays [rows, neurons]."""
+    if stack.output is None:
+        return None if number else Drive(jump=(own["x"] if jump is None else jump).astype(group.precision))
+    if c.gains[i] is not None:
+        return Drive(increment=_gained(c.gains[i], stack, group, own, c.zero))
+    if number:
+        own = _after(stack, c.instants[i][number - 1], own)
+    return stack.output.drive(c.outputs[i], own["x"].astype(group.precision))
+
+
+def _gained(gains: tuple[dict[str, Any], ...], stack: Stack, group: Group, own: Variables, zero: Any) -> dict[str, Any]:
+    """What each variable of a group gains over the step."""
+    found: dict[str, Any] = {}
+    for of_mode, name in zip(gains, stack.synapse.variables, strict=True):
+        x = own[name].astype(group.precision)
+        for variable, gain in of_mode.items():
+            more = gain * x if not group.model.described else decayed(gain, x, zero.astype(group.precision))
+            found[variable] = found[variable] + more if variable in found else more
+    return found
+
+
+def _after(stack: Stack, const: Any, own: Variables) -> Variables:
+    """The variables of a stack when a time has passed in which nothing arrives."""
+    entry = _entry(stack, const, own)
+    assert entry is not None and stack.synapse.enters is not None
+    rest = decayed(entry.decay, entry.variable, entry.zero)
+    return own | stack.synapse.advance(const, own) | {stack.synapse.enters.variable: rest}
 
 
 def _current(layer: Any, step: Any) -> Any:
@@ -134,25 +172,24 @@ def _current(layer: Any, step: Any) -> Any:
     return (factors[0] if layer.which is None else factors[layer.which]) * layer.amplitude
 
 
-def _plus(total: Drive, **more: Any) -> Drive:
-    own = {name: value for name, value in more.items() if value is not None}
-    return total._replace(**{n: v if getattr(total, n) is None else getattr(total, n) + v for n, v in own.items()})
+def _plus(total: Drive, more: Drive) -> Drive:
+    return Drive(
+        *(a if b is None else b if a is None else jax.tree.map(operator.add, a, b) for a, b in zip(total, more, strict=True))
+    )
 
 
 UNROLLED = 8  # rows that are added one by one in the program; more in a loop, which keeps their order and compiles as fast as one
 
 
 def _rows_added(total: Drive, brought: Drive, rows: int) -> Drive:
+    def add(row: Any, total: Drive) -> Drive:
+        return _plus(total, jax.tree.map(lambda values: values[row], brought))
+
     if rows <= UNROLLED:
         for row in range(rows):
-            total = _plus(total, **{name: None if value is None else value[row] for name, value in brought._asdict().items()})
+            total = add(row, total)
         return total
-    first = _plus(total, **{name: None if value is None else value[0] for name, value in brought._asdict().items()})
-
-    def add(row: Any, total: Drive) -> Drive:
-        return _plus(total, **{name: None if value is None else value[row] for name, value in brought._asdict().items()})
-
-    return lax.fori_loop(1, rows, add, first)
+    return lax.fori_loop(1, rows, add, add(0, total))
 
 
 # ---- chunks ----------------------------------------------------------------------------------------------------------
@@ -177,9 +214,26 @@ def _observed(p: Program, c: Constants, group: int, name: str, state: State) -> 
     return p.groups[group].model.observed(c.neurons[group], state.neurons[group], name, state.step)
 
 
+def _recorded(p: Program, c: Constants, state: State, begin: Any, samples: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Samples with what is due in the present state, in a chunk that begins with the step `begin`. The last row of a buffer takes
+    what is not due."""
+    k, after = state.step, []
+    for i, (take, buffer) in enumerate(zip(p.takes, samples, strict=True)):
+        late = k - take.first_step if take.first_step else k
+        conditions = [late >= 0] if take.first_step else []
+        conditions += [k < take.last_step] if take.last_step < END else []
+        conditions += [late % take.every == 0] if take.every > 1 else []
+        slot = _frames(take, k) - _frames(take, begin)
+        if conditions:
+            slot = jnp.where(functools.reduce(operator.and_, conditions), slot, buffer.shape[0] - 1)
+        after.append(buffer.at[slot].set(_take(p, c, i, state), mode="promise_in_bounds"))
+    return tuple(after)
+
+
 def _frames(take: Take, step: Any) -> Any:
     """How many frames of a take lie before a step."""
-    return (jnp.maximum(step - take.first_step, 0) + take.every - 1) // take.every
+    past = jnp.maximum(step - take.first_step, 0) if take.first_step else step
+    return (past + take.every - 1) // take.every if take.every > 1 else past
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4), compiler_options=COMPILER)
@@ -192,21 +246,16 @@ def run_chunk(p: Program, c: Constants, state: State, steps: Any, capacity: int)
 
     def body(carry: Any) -> Any:
         state, rows, samples = carry
-        taken = []
-        for i, (take, buffer) in enumerate(zip(p.takes, samples, strict=True)):
-            k = state.step
-            due = (k >= take.first_step) & (k < take.last_step) & ((k - take.first_step) % take.every == 0)
-            slot = jnp.where(due, _frames(take, k) - _frames(take, begin), buffer.shape[0] - 1)
-            taken.append(buffer.at[slot].set(_take(p, c, i, state)))
         state, rows = step(p, c, state, rows, begin, end)
-        return state, rows, tuple(taken)
+        # the state after a step: what is read of a state before it is changed would have to be copied
+        return state, rows, _recorded(p, c, state, begin, samples)
 
     rows = jnp.zeros((capacity, sum(b - a for a, b in p.tapped)), jnp.uint32)
-    # the last row of a buffer takes what is not due
     kinds = [jax.eval_shape(lambda i=i: _take(p, c, i, state)) for i in range(len(p.takes))]
     samples = tuple(
         jnp.zeros((-(-capacity // take.every) + 2, *kind.shape), kind.dtype) for take, kind in zip(p.takes, kinds, strict=True)
     )
+    samples = _recorded(p, c, state, begin, samples)
     state, rows, samples = lax.while_loop(lambda carry: carry[0].step < end, body, (state, rows, samples))
     settled = [g.model.settled(const, own, end) for g, const, own in zip(p.groups, c.neurons, state.neurons, strict=True)]
     state = state._replace(neurons=tuple(settled))

@@ -91,8 +91,10 @@ class Constants(NamedTuple):
     neurons: tuple[Any, ...]  # per group
     currents: tuple[tuple[Any, ...], ...]  # per group: currents that change in time
     synapses: tuple[Any, ...]  # per stack
+    instants: tuple[Any, ...]  # per stack: what the synapse does until each later stage of a step
     outputs: tuple[Any, ...]
     gains: tuple[Any, ...]
+    zero: Any  # 0, that no compiler knows: see models/rounded.py
     taken: tuple[Any, ...]  # per Take: int32 places, or None
     delivery: Any  # a kernel's Layout
 

@@ -236,6 +236,7 @@ def _run(plan: Plan, writer: results.Writer, watcher: Watcher, clock: _Clock, ke
         count = keeper.next_step(int(state.step), steps) - int(state.step)
         state = engine.simulate(plan, state, count, sink, progress=on_progress, stop=lambda: stop.requested() or keeper.due())
         if int(state.step) == steps:
+            sink.hand_over()
             break
         if stop.reason is not None:
             keeper.write_last(state, stop.reason)
@@ -258,6 +259,11 @@ class _Timed:
     def write(self, frame: Any) -> None:
         begin = time.perf_counter()
         self.sink.write(frame)
+        self.seconds += time.perf_counter() - begin
+
+    def hand_over(self) -> None:
+        begin = time.perf_counter()
+        self.sink.hand_over()
         self.seconds += time.perf_counter() - begin
 
 

@@ -59,7 +59,6 @@ def bits(plan, sink, population: str) -> np.ndarray:
     return np.unpackbits(rows.copy().view(np.uint8), axis=1, bitorder="little")[:, first : first + place.size]
 
 
-
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     return simulate(tmp_path_factory.mktemp("run"))
@@ -222,3 +221,30 @@ def test_what_is_no_results_file_is_refused_with_a_sentence(tmp_path):
         pass
     with pytest.raises(results.ResultsError, match="no results file of snnrun"):
         results.Results(tmp_path / "other.h5")
+
+
+def test_rows_that_could_not_be_appended_are_not_passed_over(tmp_path, monkeypatch):
+    """A commit that fails fails again, however often it is asked for: a run cannot end well without some of its rows."""
+    from snnrun.results import writer as module
+
+    loaded = load(tmp_path, NET.replace("PRECISION", "float32"))
+    plan = lower.lower(network.build(loaded.spec, tmp_path))
+    names = {name: monitor.model for name, monitor in loaded.spec.monitors.items()}
+    meta = results.Meta("small", loaded.document.text, loaded.document.tree, [], names, {})
+    extend, calls = module._extend, []
+
+    def failing(dataset, values):
+        calls.append(dataset.name)
+        if len(calls) == 2:
+            raise OSError("injected")
+        extend(dataset, values)
+
+    with results.Writer(tmp_path / "r.h5", plan.structure, meta) as writer:
+        engine.simulate(plan, engine.init(plan), plan.structure.steps, writer)
+        monkeypatch.setattr(module, "_extend", failing)
+        for _ in range(2):
+            with pytest.raises(results.WriteError):
+                writer.sync()
+        with pytest.raises(results.WriteError):
+            writer.complete({})
+    assert not (tmp_path / "r.h5").exists() and len(calls) == 2

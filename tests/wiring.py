@@ -8,10 +8,11 @@ import ctypes
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from snnrun import kernels
-from snnrun.kernels import Axis, Edges, Pathway
+from snnrun.kernels import Axis, Edges, Entry, Pathway
 from snnrun.models.connect import Connectivity, Sizes
 from snnrun.models.interface import Crossing
 from snnrun.models.neurons import lif
@@ -63,14 +64,25 @@ def axis_of(program) -> Axis:
 
 @partial(jax.jit, static_argnums=0)
 def one_step(program, layout, transit, step, fired, states, frames):
-    """Both halves of a step, compiled. Where a mask is missing, those fire whose x is at least 0.5."""
+    """Both halves of a step, compiled; what arrives is added to zeros. Where a mask is missing, those fire whose x is at
+    least 0.5."""
     kernel = kernels.module(program.kernel)
     fired = [*fired, *[Crossing("x", np.float64(0.5), {})] * (len(program.groups) - len(fired))]
     transit, jumps, waiting = kernel.jumps(program, layout, transit, step)
     transit, arrived, states, frames = kernel.close(
-        program, layout, transit, waiting, step, fired, states, frames, np.int64(0), step + 1
+        program, layout, transit, waiting, step, fired, states, zeros_of(program), frames, np.int64(0), step + 1
     )
     return transit, jumps, arrived, states, frames
+
+
+def zeros_of(program):
+    """Zeros for what arrives through each stack."""
+    zeros = [jnp.zeros((stack.rows, stack.padded), program.precision) for stack in program.stacks]
+    one = np.ones((), program.precision)
+    return [
+        None if stack.synapse.jumps else Entry(value, one, None, 0 * one)
+        for stack, value in zip(program.stacks, zeros, strict=True)
+    ]
 
 
 def bound(pathways, program, quantum=1.0, threads=1, noise=()):

@@ -44,7 +44,7 @@ main()
 DISK, IO, BIG = (f"OSError({number}, {os.strerror(number)!r})" for number in (errno.ENOSPC, errno.EIO, errno.EFBIG))
 CALLS = (
     ("a frame handed over", "snnrun.results:Writer.write", "MemoryError()"),
-    ("a dataset appended to", "snnrun.results.writer:_append", DISK),
+    ("a dataset appended to", "snnrun.results.writer:_extend", DISK),
     ("a page held", "snnrun.results.store:Store._put", "MemoryError()"),
     ("a commit", "snnrun.results.store:Store.commit", IO),
     ("a flush", "h5py:File.flush", f"RuntimeError('Unable to flush (errno = {errno.EIO}, error message = x)')"),

@@ -13,17 +13,18 @@ A kernel is a module with
     transit(program, arranged, layout, rows, step) -> Transit     of those who fired in the steps before `step`
     rows(program, transit, step) -> rows                          the same the other way round, free of the kernel
     jumps(program, layout, transit, step) -> (transit, jumps, waiting)
-    close(program, layout, transit, waiting, step, fired, states, frames, first, end)
-        -> (transit, arrivals, states, frames)
+    close(program, layout, transit, waiting, step, fired, states, entered, frames, first, end)
+        -> (transit, variables, states, frames)
     words(streams, step) -> words                                   one random word per neuron: random.words
 
 `rows` are uint32 [depth, words], of the steps from step - depth to step - 1, one bit per source: all that a transit follows from.
 
-`jumps` says what moves V through delta synapses at the end of a step, before the threshold is tested. `close` takes who fired
-then (for each group a mask, or the Crossing of a variable), writes it into the transit and into row `step - first` of the
-frames, and says what reaches the other receptors. Both are one array [rows, neurons] per stack, in the unit of its weights, or
-None where nothing can arrive. `waiting` is handed from one to the other. `states` are those of the groups, which come out with
-the values set that a spike sets: a compiler must have them ready by then, and does not compute them again for every later use.
+`jumps` says what moves V through delta synapses at the end of a step, before the threshold is tested: one array [rows, neurons]
+per stack, in the unit of its weights, or None where nothing can arrive. `close` takes who fired then (for each group a mask, or
+the Crossing of a variable), writes it into the transit and into row `step - first` of the frames, and lets the variables of
+`entered` decay and adds to them what reaches the other receptors. `waiting` is handed from one to the other. `states` are those
+of the groups, which come out with the values set that a spike sets: a compiler must have them ready by then, and does not
+compute them again for every later use.
 All steps from `first` to `end` follow each other with one transit, so that a kernel may work ahead.
 """
 
@@ -107,6 +108,20 @@ class Transit(NamedTuple):
     words: Any  # uint32 [depth, words]
     count: Any  # what a kernel derives from each row, to read it faster
     pending: Any  # what is not in the rows: arrivals of later steps that were drawn already, the row of the last step; or None
+
+
+class Entry(NamedTuple):
+    """The variable of a stack that arrivals are added to at the end of a step, when it has decayed:
+
+        variable <- decay variable + scale arrivals
+
+    Every product is rounded before it is added to (synapses/decay.py); arrivals are rounded to the run's precision first.
+    Factors are one for all, or one per row [rows, 1], or one per place."""
+
+    variable: Any  # [rows, neurons]
+    decay: Any
+    scale: Any  # None for 1
+    zero: Any  # 0, see synapses/decay.py
 
 
 class Choice(NamedTuple):

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnrun import kernels, random
-from snnrun.kernels import Arranged, Axis, Found, Pathway, Transit, Unavailable, quantised
+from snnrun.kernels import Arranged, Axis, Entry, Found, Pathway, Transit, Unavailable, quantised
 from snnrun.lazy import ffi, jax, jnp
 from snnrun.models import connect
 from snnrun.models.connect import Connectivity, Drawn
 from snnrun.models.interface import Crossing, State
+from snnrun.models.synapses.decay import decayed
 from snnrun.plan import Program
 from snnrun.quantities import Law
 
@@ -29,6 +30,7 @@ LIBRARY = "_native.so"
 SHARD = 2**16  # targets of a shard have two bytes
 WORD = 64  # neurons that stay together
 ALIGNMENT = 64  # bytes; XLA copies arrays that lie otherwise
+FEW_RECEPTORS = 8  # as in native/deliver.hpp
 WORTH_SHARING = 4e3  # nanoseconds of work that are worth calling other threads for
 _RULES = (None, "all_to_all", "fixed_prob", "fixed_indegree", "fixed_outdegree", "fixed_total")
 _LAWS = ("normal", "uniform", "lognormal", "exponential", "gamma")
@@ -97,7 +99,7 @@ class _Stage(Structure):
         (name, kind)
         for part in ("blocks", "procedural", "noise", "receptors")
         for name, kind in ((part, c_void_p), (f"{part}_count", c_int64))
-    ] + [("results", c_int64), ("counting", c_int64)]
+    ] + [("results", c_int64), ("counting", c_int64), ("few", c_int64)]
 
 
 class _Network(Structure):
@@ -547,10 +549,17 @@ def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axi
                 *kept.structures(_Receptor, parts),
                 len(receiving),
                 counting,
+                stage == ARRIVALS and max(_per_shard(parts, shards), default=0) <= FEW_RECEPTORS,
             )
         )
     network = _Network(threads, program.targets, shards, edges_per_segment, WORTH_SHARING, tuple(stages))
     return Layout(kept.owned(kept.structures(_Network, [network])[0]))
+
+
+def _per_shard(parts: list[_Receptor], shards: _Shards) -> list[int]:
+    """How many pieces of receptors each shard has."""
+    first = np.ctypeslib.as_array(ctypes.cast(shards.first, POINTER(c_int64)), (shards.count + 1,))
+    return np.bincount(np.searchsorted(first, [part.first for part in parts], side="right")).tolist()
 
 
 def _handed_out(
@@ -637,9 +646,15 @@ def jumps(p: Program, layout: Layout, transit: Transit, step: Any) -> tuple[Tran
 
 
 def close(p: Program, layout: Layout, transit: Transit, waiting: None, step: Any, fired: list[Any], states: list[State],
-          frames: Any, first: Any, end: Any) -> tuple[Transit, list[Any], list[State], Any]:  # fmt: skip
+          entered: list[Entry | None], frames: Any, first: Any, end: Any,
+          ) -> tuple[Transit, list[Any], list[State], Any]:  # fmt: skip
     _registered()
     receiving = _receiving(p, ARRIVALS)
+    into = [entry for i in receiving if (entry := entered[i]) is not None]
+    decays = [jnp.asarray(entry.decay, entry.variable.dtype) for entry in into]
+    scales = [jnp.asarray(entry.scale, entry.variable.dtype) for entry in into if entry.scale is not None]
+    numbers = iter(range(len(scales)))
+    scaled = [-1 if entry.scale is None else next(numbers) for entry in into]
     names = [(g, name) for g, state in enumerate(states) for name in state]
     leaves = [states[g][name] for g, name in names]
     who, reached, then, values = [], [], [], []
@@ -654,17 +669,20 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: None, step: Any
             then += [g, names.index((g, name))]
             values.append(jnp.asarray(value, states[g][name].dtype))
     kept, waits = [frames, transit.words, transit.count], _waiting(transit)
-    given = [*kept, *who, *leaves, *values, *waits]
-    shapes = [*map(_like, kept), *map(_like, leaves), *_outputs(p, receiving), *map(_like, waits)]
+    variables = [entry.variable for entry in into]
+    given = [*kept, *who, *leaves, *values, *variables, *decays, *scales, *waits]
+    shapes = [*map(_like, kept), *map(_like, leaves), *map(_like, variables), *map(_like, waits)]
     aliases = {4 + i: i for i in range(len(kept))}
     aliases |= {4 + len(kept) + len(who) + i: len(kept) + i for i in range(len(leaves))}
+    before = 4 + len(kept) + len(who) + len(leaves) + len(values)
+    aliases |= {before + i: len(kept) + len(leaves) + i for i in range(len(variables))}
     aliases |= {3 + len(given): len(shapes) - 1} if waits else {}
     call = ffi.ffi_call("snnrun_close", shapes, input_output_aliases=aliases)
     result = call(
         layout.network, step, first, end, *given,
         taps=np.array([word for run in p.tapped for word in run], np.int64), reached=np.array(reached, np.int64),
         sizes=np.array([group.size for group in p.groups], np.int64), then=np.array(then, np.int64),
-        leaves=np.int64(len(leaves)),
+        leaves=np.int64(len(leaves)), scaled=np.array(scaled, np.int64), single=np.int64(p.precision == "float32"),
     )  # fmt: skip
     frames, words, digests, *found = result
     after: list[State] = [{} for _ in states]
@@ -672,7 +690,11 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: None, step: Any
         after[g][name] = leaf
     found = found[len(names) :]
     transit = Transit(words, digests, found[-1] if waits else None)
-    return transit, _spread(p, receiving, found[: len(receiving)]), after, frames
+    added = _spread(p, receiving, found[: len(receiving)])
+    for i, entry in enumerate(entered):
+        if added[i] is None and entry is not None:
+            added[i] = decayed(entry.decay, entry.variable, entry.zero)
+    return transit, added, after, frames
 
 
 def _waiting(transit: Transit) -> list[Any]:

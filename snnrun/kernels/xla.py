@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnrun import random
-from snnrun.kernels import Arranged, Axis, Edges, Pathway, Transit, edges_of, found_in
+from snnrun.kernels import Arranged, Axis, Edges, Entry, Pathway, Transit, edges_of, found_in
 from snnrun.lazy import jnp, lax
 from snnrun.models.inputs import poisson
 from snnrun.models.interface import Crossing, State
+from snnrun.models.synapses.decay import decayed
 from snnrun.plan import Program, Stack
 
 BLOCK = 32  # spikes looked up at a time
@@ -118,7 +119,8 @@ def _of_stack(sums: Any, stack: Stack) -> Any:
 
 
 def close(p: Program, layout: Layout, transit: Transit, waiting: Any, step: Any, fired: list[Any], states: list[State],
-          frames: Any, first: Any, end: Any) -> tuple[Transit, list[Any], list[State], Any]:  # fmt: skip
+          entered: list[Entry | None], frames: Any, first: Any, end: Any,
+          ) -> tuple[Transit, list[Any], list[State], Any]:  # fmt: skip
     row, after = [], []
     for who, state, group in zip(fired, states, p.groups, strict=True):
         then: State = {}
@@ -138,8 +140,14 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: Any, step: Any,
             if stack.instant:
                 at_once = _of_stack(sums, stack)
                 arrivals[i] = at_once if arrivals[i] is None else arrivals[i] + at_once
-    arrivals = [None if quanta is None else _in_units(p, layout.quanta[i], quanta) for i, quanta in enumerate(arrivals)]
-    return transit._replace(pending=row), arrivals, after, frames
+    variables: list[Any] = [None] * len(p.stacks)
+    for i, (entry, quanta) in enumerate(zip(entered, arrivals, strict=True)):
+        if entry is not None:
+            variables[i] = decayed(entry.decay, entry.variable, entry.zero)
+            if quanta is not None:
+                more = _in_units(p, layout.quanta[i], quanta)
+                variables[i] += more if entry.scale is None else decayed(entry.scale, more, entry.zero)
+    return transit._replace(pending=row), variables, after, frames
 
 
 words = random.words

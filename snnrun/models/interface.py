@@ -63,7 +63,7 @@ class Drive(NamedTuple):
     """
 
     current: Any = None  # pA, held over the step
-    increment: Any = None  # mV that freely decaying currents add to V over the step
+    increment: Any = None  # what freely decaying currents add to variables over the step, by name
     jump: Any = None  # mV, from synapses that move V itself
     conductance: Any = None  # nS, sum over receptors
     reversal: Any = None  # pA, sum of conductance times reversal potential
@@ -87,6 +87,7 @@ class Population(Part):
     """A model of neurons, or a source of spikes: then there is no drive, and no variable to record."""
 
     source: ClassVar[bool] = False
+    described: ClassVar[bool] = False  # whether by equations in a file
     variables: ClassVar[Mapping[str, str]] = {}  # what can be recorded, with its unit
 
     @abstractmethod
@@ -98,8 +99,19 @@ class Population(Part):
         """The state at t = 0 from the initial values of the variables."""
 
     @abstractmethod
-    def step(self, const: Any, state: State, drive: Drive, method: str, step: Any, words: Words) -> tuple[State, Any]:
-        """One step, up to the threshold: the state, and who fires as a mask or a Crossing."""
+    def step(
+        self, const: Any, state: State, drives: tuple[Drive, ...], method: str, step: Any, words: Words
+    ) -> tuple[State, Any]:
+        """One step: the state, and who fires, as a mask when what a spike sets has been set, or as a Crossing. There is a drive
+        for each of the stages; the first one has what jumps."""
+
+    def stages(self, method: str) -> tuple[float, ...]:
+        """The instants at which what synapses bring is wanted, as parts of a step from its beginning on."""
+        return (0.0,)
+
+    def accepts(self, what: str) -> bool:
+        """Whether a current, a conductance or a jump of V acts on it."""
+        return not self.source
 
     def methods(self, spec: Any, conductances: bool) -> str:
         """How the state is propagated: one of the names that `step` knows."""
@@ -116,17 +128,17 @@ class Population(Part):
         """The coarsest spacing of V in float32, in mV; None where there is no V."""
         return None
 
-    def initial(self, parameters: Parameters) -> State:
-        """Initial values of the variables that a user may set, where he does not."""
+    def initial(self, parameters: Parameters, given: State) -> State:
+        """Initial values of the variables that a user may set, where they are given and where they are not."""
         return {}
 
     def origin(self, parameters: Parameters, precision: str) -> Any:
         """What V and reversal potentials are relative to, in mV."""
         return 0.0
 
-    def gains(self, members: Members, method: str, modes: tuple[tuple[Any, int], ...]) -> tuple[Any, ...] | None:
-        """What freely decaying currents t^n exp(-t / tau) add to V over a step, per pA / ms^n, for each (tau, n); None where the
-        method takes such a current as one that is held."""
+    def gains(self, members: Members, method: str, modes: tuple[tuple[Any, int], ...]) -> tuple[State, ...] | None:
+        """What freely decaying currents t^n exp(-t / tau) add to variables over a step, per pA / ms^n, for each (tau, n); None
+        where the method takes such a current as one that is held."""
         return None
 
     def observed(self, const: Any, state: State, name: str, step: Any) -> Any:
@@ -141,12 +153,25 @@ class Population(Part):
 # ---- receptors -------------------------------------------------------------------------------------------------------
 
 
+class Enters(NamedTuple):
+    """The variable that arrivals are added to; by itself it decays: variable <- decay variable + scale arrivals."""
+
+    variable: str
+    decay: str  # constants of the model
+    scale: str | None = None
+
+
 class Synapse(Part):
     """How the effect of a spike unfolds in time, in variables of the target. The first is what acts on the membrane."""
 
     variables: ClassVar[Mapping[str, str]]  # with what comes after the unit of the weight
     weight: ClassVar[str | None] = None  # dimension of the weight, where it is not for the output to say
-    jumps: ClassVar[bool] = False  # whether an arrival moves V itself, before the threshold is tested
+    enters: ClassVar[Enters | None] = None  # where arrivals go; None where they move V itself, before the threshold is tested
+
+    @property
+    def jumps(self) -> bool:
+        """Whether what arrives moves V itself. Its variable x is then what has arrived at this instant."""
+        return self.enters is None
 
     @abstractmethod
     def lower(self, parameters: Parameters, dt: float) -> Any:
@@ -154,11 +179,7 @@ class Synapse(Part):
 
     @abstractmethod
     def advance(self, const: Any, state: State) -> State:
-        """Free decay over a step."""
-
-    @abstractmethod
-    def arrive(self, const: Any, state: State, arrivals: Any) -> State:
-        """What arrives at the end of a step is added."""
+        """The other variables at the end of a step, in which nothing arrives."""
 
     def modes(self, parameters: Parameters) -> tuple[tuple[Any, int], ...] | None:
         """For each variable the (tau, n) of the current t^n exp(-t / tau) that it lets flow per unit; None for other synapses."""

@@ -118,6 +118,9 @@ class Writer:
         self._now = 0.0
         self._whole = False  # whether what has been written is as it should be
         self._growing: dict[str, Any] = {}
+        self._waiting: dict[str, list[NDArray[Any]]] = {}  # what the next commit appends to each of these
+        self._waiting_bytes = 0
+        self._lost: BaseException | None = None  # what kept rows from their dataset: nothing is appended after that
         self._reported: set[str] = set()  # populations with a report
         with self._telling():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,9 +165,42 @@ class Writer:
             self._store.close()
 
     def _commit(self) -> None:
+        self._hand_over()
         self._file.flush()
         self._store.commit()
         self._committed, self._kept = time.monotonic(), self._now
+
+    def _append(self, dataset: Any, values: NDArray[Any]) -> None:
+        """Have rows at the end of a dataset by the next commit: HDF5 takes as long for a few as for many."""
+        if len(values):
+            self._waiting.setdefault(dataset.name, []).append(values)
+            self._waiting_bytes += values.nbytes
+
+    def hand_over(self) -> None:
+        """Have everything that was recorded in the datasets. Raises WriteError."""
+        with self._telling():
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+        try:
+            for name, rows in self._waiting.items():
+                values, self._waiting[name] = rows[0] if len(rows) == 1 else np.concatenate(rows) if rows else None, []
+                if values is not None:
+                    _extend(self._growing[name], values)
+        except BaseException as error:
+            self._lost = error
+            raise
+        self._waiting_bytes = 0
+        for samples in self._samples:
+            _set_end(samples)
+        config = self._file["snnrun/config"]
+        if config.attrs["reached"] != self._now:
+            config.attrs["reached"] = self._now
+
+    def _length(self, dataset: Any) -> int:
+        return dataset.shape[0] + sum(map(len, self._waiting.get(dataset.name, ())))
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -185,7 +221,7 @@ class Writer:
     def position(self) -> Position:
         """Where the recording stands after the last frame."""
         bins = {rate.data.name: (rate.count, rate.steps) for rate in self._rates}
-        return Position(self._now, {name: data.shape[0] for name, data in self._growing.items()}, bins)
+        return Position(self._now, {name: self._length(data) for name, data in self._growing.items()}, bins)
 
     def sync(self) -> None:
         """Have everything that was recorded on the disk. Raises WriteError."""
@@ -304,7 +340,10 @@ class Writer:
             self._whole = False
             self._append_frame(frame)
             self._whole = True
-            if time.monotonic() - self._committed >= COMMIT_SECONDS or self._store.uncommitted > COMMIT_BYTES:
+            if (
+                time.monotonic() - self._committed >= COMMIT_SECONDS
+                or self._store.uncommitted + self._waiting_bytes > COMMIT_BYTES
+            ):
                 self._commit()
 
     def _append_frame(self, frame: FrameLike) -> None:
@@ -314,9 +353,12 @@ class Writer:
         for target in self._rates:
             self._write_rate(target, frame, *own[target.population])
         for target in self._samples:
-            _write_samples(target, [frame.samples[take][:, first:end] for take, first, end in target.columns])
+            blocks = [frame.samples[take][:, first:end] for take, first, end in target.columns]
+            values = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+            self._append(target.data, values)
+            if target.report is not None:
+                self._append(target.report, values)
         self._now = (frame.first_step + frame.steps) * self.dt
-        self._file["snnrun/config"].attrs["reached"] = self._now
 
     def _of_populations(self, row: NDArray[np.int64], place: NDArray[np.int64]) -> dict[str, tuple[Any, Any]]:
         """Row and neuron of the spikes of each population that is recorded."""
@@ -336,8 +378,8 @@ class Writer:
     def _write_spikes(self, target: _Spikes, frame: FrameLike, row: NDArray[Any], neuron: NDArray[Any]) -> None:
         stamp = frame.first_step + row + 1
         keep = target.wanted[neuron] & (stamp > target.window[0]) & (stamp <= target.window[1])
-        _append(target.timestamps, stamp[keep] * self.dt)
-        _append(target.node_ids, neuron[keep].astype(np.uint64))
+        self._append(target.timestamps, stamp[keep] * self.dt)
+        self._append(target.node_ids, neuron[keep].astype(np.uint64))
 
     def _write_rate(self, target: _Rate, frame: FrameLike, row: NDArray[Any], neuron: NDArray[Any]) -> None:
         begin = max(target.window[0], frame.first_step)
@@ -350,12 +392,13 @@ class Writer:
         edges = np.arange(target.bin_steps - target.steps, len(per_step) + 1, target.bin_steps)  # where bins end
         summed = np.cumsum(padded)
         full = np.diff(np.concatenate([[0], summed[edges]]))
-        _append(target.data, full / (target.wanted.sum() * target.bin_steps * self.dt) * 1e3)
+        self._append(target.data, full / (target.wanted.sum() * target.bin_steps * self.dt) * 1e3)
         target.count = int(summed[-1] - (summed[edges[-1]] if len(edges) else 0))
         target.steps = int(len(per_step) - edges[-1]) if len(edges) else target.steps + len(per_step)
 
     def spikes_and_rate(self) -> tuple[int, float]:
         """Spikes, and mean rate in Hz over neurons and windows, counting each population by its first spikes monitor."""
+        self.hand_over()
         count, exposure = 0, 0.0
         for group in self._file["spikes"].values():
             count += group["timestamps"].shape[0]
@@ -368,8 +411,9 @@ class Writer:
             self._whole = False
             for target in self._rates:
                 if target.steps:  # a last bin that the run cut short: the rate over the part that there is
-                    _append(target.data, np.array([target.count / (target.wanted.sum() * target.steps * self.dt) * 1e3]))
+                    self._append(target.data, np.array([target.count / (target.wanted.sum() * target.steps * self.dt) * 1e3]))
                     target.data.attrs["last_bin"] = target.steps * self.dt
+            self._hand_over()
             self._file["snnrun/provenance"].attrs.update(provenance)
             self._file.attrs["status"] = "complete"
             self._file.close()
@@ -433,9 +477,10 @@ def _grouped_samples(structure: Any) -> list[tuple[str, str, str, list[Any], str
 
 def _fired(words: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row and place of every set bit, in order of row and place; most words are zero."""
-    pairs: Any = words.view("<u8") if words.shape[1] % 2 == 0 else words.astype(np.uint64)
+    flat = np.ascontiguousarray(words).ravel()
+    pairs: Any = (flat if len(flat) % 2 == 0 else np.append(flat, flat.dtype.type(0))).view("<u8")
     place = np.flatnonzero(pairs != 0)
-    left = pairs.ravel()[place]
+    left = pairs[place]
     number = np.bitwise_count(left).astype(np.int64)
     first = np.cumsum(number) - number
     bit = np.empty(int(number.sum()), np.int64)
@@ -445,25 +490,15 @@ def _fired(words: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int
         left ^= lowest
         more = left != 0
         left, first = left[more], first[more] + 1
-    row, word = np.divmod(np.repeat(place, number), pairs.shape[1])
-    return row, word * (32 * words.shape[1] // max(pairs.shape[1], 1)) + bit
+    return np.divmod(64 * np.repeat(place, number) + bit, 32 * words.shape[1])
 
 
-def _append(dataset: Any, values: NDArray[Any]) -> None:
-    if len(values):
-        length = dataset.shape[0]
-        dataset.resize(length + len(values), axis=0)
-        space = dataset.id.get_space()  # h5py's own dataset[length:] = values takes twice as long
-        space.select_hyperslab((length, *[0] * (values.ndim - 1)), values.shape)
-        dataset.id.write(h5py.h5s.create_simple(values.shape), space, np.ascontiguousarray(values))
-
-
-def _write_samples(target: _Samples, blocks: list[NDArray[Any]]) -> None:
-    values = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
-    _append(target.data, values)
-    if target.report is not None:
-        _append(target.report, values)
-    _set_end(target)
+def _extend(dataset: Any, values: NDArray[Any]) -> None:
+    length = dataset.shape[0]
+    dataset.resize(length + len(values), axis=0)
+    space = dataset.id.get_space()  # h5py's own dataset[length:] = values takes twice as long
+    space.select_hyperslab((length, *[0] * (values.ndim - 1)), values.shape)
+    dataset.id.write(h5py.h5s.create_simple(values.shape), space, np.ascontiguousarray(values))
 
 
 def _set_end(target: _Samples) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from snnrun.models.interface import Parameters, Rule, State, Synapse
+from snnrun.models.interface import Enters, Parameters, Rule, State, Synapse
 from snnrun.models.synapses.decay import decayed
 from snnrun.quantities import Drawable, Frozen, Time
 
@@ -37,6 +37,7 @@ class Alpha(Synapse):
     Spec = Spec
     rules = (Rule(("tau",), lambda tau: tau > 0, "tau must be positive"),)
     variables = {"x": "", "y": "/ms"}
+    enters = Enters("y", "decay", "scale")
 
     def lower(self, parameters: Parameters, dt: float) -> Const:
         tau = parameters["tau"]
@@ -45,13 +46,7 @@ class Alpha(Synapse):
     def advance(self, const: Const, state: State) -> State:
         """Exact: x(t + dt) = exp(-dt / tau) (x + dt y)."""
         y = decayed(const.dt, state["y"], const.zero)
-        return {
-            "x": decayed(const.decay, state["x"] + y, const.zero),
-            "y": decayed(const.decay, state["y"], const.zero),
-        }
-
-    def arrive(self, const: Const, state: State, arrivals: Any) -> State:
-        return {"x": state["x"], "y": state["y"] + decayed(const.scale, arrivals, const.zero)}
+        return {"x": decayed(const.decay, state["x"] + y, const.zero)}
 
     def modes(self, parameters: Parameters) -> tuple[tuple[Any, int], ...]:
         return ((parameters["tau"], 0), (parameters["tau"], 1))

@@ -7,8 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from snnrun.models.interface import Parameters, Rule, State, Synapse
-from snnrun.models.synapses.decay import decayed
+from snnrun.models.interface import Enters, Parameters, Rule, State, Synapse
 from snnrun.quantities import Drawable, Frozen, Time
 
 
@@ -29,15 +28,13 @@ class Expon(Synapse):
     Spec = Spec
     rules = (Rule(("tau",), lambda tau: tau > 0, "tau must be positive"),)
     variables = {"x": ""}
+    enters = Enters("x", "decay")
 
     def lower(self, parameters: Parameters, dt: float) -> Const:
         return Const(np.exp(-dt / parameters["tau"]), 0.0)
 
     def advance(self, const: Const, state: State) -> State:
-        return {"x": decayed(const.decay, state["x"], const.zero)}
-
-    def arrive(self, const: Const, state: State, arrivals: Any) -> State:
-        return {"x": state["x"] + arrivals}
+        return {}
 
     def modes(self, parameters: Parameters) -> tuple[tuple[Any, int], ...]:
         return ((parameters["tau"], 0),)
