@@ -38,7 +38,7 @@ class Quantity(NamedTuple):
 
 @dataclass(frozen=True)
 class Unit:
-    """Annotation of a float that is written with a unit of one dimension."""
+    """Annotation of a float that is written with a unit of one dimension, or without one if that is `number`."""
 
     dimension: str
 
@@ -48,7 +48,11 @@ class Unit:
         )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return _quantity_schema(units.of_dimension(self.dimension), f"{self.dimension}, like 5 {units.USUAL[self.dimension]}")
+        if self.dimension == "number":
+            return _number_schema("number without a unit")
+        if not units.is_simple(self.dimension):
+            return _compound_schema(f"like 5 {units.usual(self.dimension)}")
+        return _quantity_schema(units.of_dimension(self.dimension), f"{self.dimension}, like 5 {units.usual(self.dimension)}")
 
     def read(self, raw: object) -> float:
         try:
@@ -56,15 +60,16 @@ class Unit:
         except units.UnitError as error:
             raise fault(error.message, error.hint) from None
 
-    def write(self, value: float) -> str:
-        return units.show(value, self.dimension)
+    def write(self, value: float) -> str | float:
+        return value if self.dimension == "number" else units.show(value, self.dimension)
 
 
 @dataclass(frozen=True)
 class AnyUnit:
     """Annotation of a Quantity: a number with a unit whose dimension is checked once its surroundings are known."""
 
-    dimensions: tuple[str, ...]
+    dimensions: tuple[str, ...]  # that are told of
+    others: bool = False  # whether compound units and bare numbers have a use, too
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -74,6 +79,9 @@ class AnyUnit:
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         allowed = [unit for dimension in self.dimensions for unit in units.of_dimension(dimension)]
         description = " or ".join(self.dimensions) if len(self.dimensions) < 4 else "a number with its unit"
+        if self.others:
+            every = [_quantity_schema(allowed, description), _compound_schema("compound unit"), _number_schema("number")]
+            return {"anyOf": every}
         return _quantity_schema(allowed, description)
 
     def bare(self, raw: Any) -> Quantity:
@@ -82,7 +90,7 @@ class AnyUnit:
         return Quantity(float(raw), None)
 
     def examples(self) -> str:
-        return ", ".join(f"5 {units.USUAL[dimension]}" for dimension in self.dimensions[:3])
+        return ", ".join(f"5 {units.usual(dimension)}" for dimension in self.dimensions[:3])
 
     def read(self, raw: object) -> Quantity:
         if isinstance(raw, bool) or not isinstance(raw, int | float | str):
@@ -102,6 +110,16 @@ class AnyUnit:
 def _quantity_schema(allowed: list[str], description: str) -> dict[str, Any]:
     pattern = rf"^\s*{units.NUMBER}\s*({'|'.join(allowed)})\s*$"
     return {"type": "string", "pattern": pattern, "description": f"{description} ({', '.join(allowed)})"}
+
+
+def _compound_schema(description: str) -> dict[str, Any]:
+    """A number with any compound unit: which are of the wanted dimension is more than a pattern can say."""
+    return {"type": "string", "pattern": rf"^\s*{units.NUMBER}\s*{units.COMPOUND}\s*$", "description": description}
+
+
+def _number_schema(description: str) -> dict[str, Any]:
+    written = {"type": "string", "pattern": rf"^\s*{units.NUMBER}\s*$"}
+    return {"anyOf": [{"type": "number"}, written], "description": description}
 
 
 class _Selecting:
@@ -138,9 +156,11 @@ Conductance = Annotated[float, Unit("conductance")]
 Resistance = Annotated[float, Unit("resistance")]
 Capacitance = Annotated[float, Unit("capacitance")]
 Rate = Annotated[float, Unit("rate")]
+Diffusion = Annotated[float, Unit("mV/ms^(1/2)")]
+Number = Annotated[float, Unit("number")]
 WeightQuantity = Annotated[Quantity, AnyUnit(("voltage", "current", "conductance"))]
 # one set of distributions serves all dimensions; check.py compares theirs with that of the place where they stand
-AnyQuantity = Annotated[Quantity, AnyUnit(tuple(units.USUAL))]
+AnyQuantity = Annotated[Quantity, AnyUnit(tuple(units.USUAL), others=True)]
 
 T = TypeVar("T")
 
@@ -277,15 +297,34 @@ class Column(Frozen):
     column: str
 
 
-class TrainsFile(Frozen):
-    """A file with the columns `neuron` (0-based) and `time_ms`, or a file of spikes of SONATA's."""
+class TimesFile(Frozen):
+    """A file with times that are whole numbers of steps."""
+
+    columns: ClassVar[tuple[str, ...]]  # that it needs
 
     file: str
+
+
+class TrainsFile(TimesFile):
+    """A file with the columns `neuron` (0-based) and `time_ms`, or a file of spikes of SONATA's."""
+
+    columns = ("neuron", "time_ms")
+
     population: str | None = None
     """Whose spikes of a SONATA file; may be left out where there is one population."""
     off_grid: OffGrid = "error"
     """What becomes of times that are no whole number of steps: an error, or the nearest step. Spikes of a neuron that then
     share a step are one spike."""
+
+
+class RatesFile(TimesFile):
+    """A file with the columns `time_ms` and `rate_Hz`."""
+
+    columns = ("time_ms", "rate_Hz")
+
+    off_grid: OffGrid = "error"
+    """What becomes of times that are no whole number of steps: an error, or the nearest step. Of rates that then begin in one
+    step the last one counts."""
 
 
 LAWS = ("normal", "lognormal", "gamma", "uniform", "exponential")
@@ -331,6 +370,21 @@ class Windowed(Frozen):
     """The first step is the one that begins here."""
     stop: Steps | None = None
     """No step that begins here or later; the end of the run where it is not given."""
+
+
+def paired(times: tuple[float, ...], values: tuple[float, ...], name: str) -> None:
+    """That each of some ascending times has a value; of which `name` is the field, in the plural."""
+    if len(times) != len(values):
+        raise fault(
+            f"times and {name} differ in length: {len(times)} and {len(values)}",
+            f"give one {name.removesuffix('s')} per time",
+            at=("times",),
+        )
+    if not times:
+        raise fault("times is empty", f"give at least one time and one {name.removesuffix('s')}", at=("times",))
+    for i, (before, time) in enumerate(zip(times, times[1:], strict=False), start=1):
+        if time <= before:
+            raise fault("times must ascend", "each time lies after the one before it", at=("times", i))
 
 
 class FieldOf(NamedTuple):

@@ -36,12 +36,12 @@ class Receptor(NamedTuple):
     def variables(self) -> dict[str, str]:
         """State variables and their units."""
         dimension = _weight(self.synapse, self.output)
-        return {name: units.USUAL[dimension] + more for name, more in synapses.MODELS[self.synapse.model].variables.items()}
+        return {name: units.usual(dimension) + more for name, more in synapses.MODELS[self.synapse.model].variables.items()}
 
 
-def variables(model: str, own: Iterable[Receptor]) -> dict[str, str]:
+def variables(population: Any, own: Iterable[Receptor]) -> dict[str, str]:
     """Names and units of a population's state variables: the model's, and `<projection>.<variable>` of its receptors."""
-    known = dict(neurons.MODELS[model].variables)
+    known = dict(neurons.of(population).variables)
     for receptor in own:
         for source in receptor.sources:
             known |= {f"{source.name}.{name}": unit for name, unit in receptor.variables.items()}

@@ -200,3 +200,156 @@ def test_a_time_off_the_grid_is_told_its_neighbours(time, dt, least, hint):
 )
 def test_a_column_names_its_unit_in_its_suffix(column, found):
     assert units.column_unit(column) == found
+
+
+# Compound units
+
+COMPOUND = [
+    ("8 mV/ms", 8.0, "mV/ms"),
+    ("8 mV / s", 0.008, "mV/ms"),
+    ("0.07 /mV", 0.07, "1/mV"),
+    ("0.07/mV", 0.07, "1/mV"),
+    ("0.07 1/mV", 0.07, "1/mV"),
+    ("3 mV^-1", 3.0, "1/mV"),
+    ("1 pA*ms", 1.0, "pA*ms"),
+    ("1 ms * pA", 1.0, "pA*ms"),
+    ("3 nS/mV^2", 3.0, "pA/mV^3"),
+    ("3 \u00b5S/V**2", 0.003, "pA/mV^3"),
+    ("2 mV/ms^(1/2)", 2.0, "mV/ms^(1/2)"),
+    ("2 mV/ms^0.5", 2.0, "mV/ms^(1/2)"),
+    ("2 mV*ms^(-1/2)", 2.0, "mV/ms^(1/2)"),
+    ("1 mV/ms*pA", 1.0, "mV*pA/ms"),  # from the left
+    ("1 um^2/ms", 1.0, "um^2/ms"),
+    # what has a name goes by it
+    ("2 1/ms", 2.0, "rate"),
+    ("2 /s", 0.002, "rate"),
+    ("5 pA/mV", 5.0, "conductance"),
+    ("5 nS^-1", 5.0, "resistance"),
+    ("7 pA*ms/mV", 7.0, "capacitance"),
+    ("7 nS*mV", 7.0, "current"),
+    ("7 GOhm*pF", 7.0, "time"),
+    ("7 mV*mV/V", 0.007, "voltage"),
+    ("2 mV/V", 0.002, "number"),
+]
+
+
+@pytest.mark.parametrize(("text", "value", "dimension"), COMPOUND)
+def test_a_compound_unit_is_read_in_internal_units(text, value, dimension):
+    assert units.parse(text) == (value, dimension)
+    if dimension != "number":
+        assert units.read(text, dimension) == value
+        assert re.fullmatch(rf"\s*{units.NUMBER}\s*{units.COMPOUND}\s*", text.translate(units.LOOKALIKES))
+
+
+def test_one_power_of_ten_converts_a_compound_unit():
+    """1.1 / 1e3 once, and not 1.1 * 1e-3 twice over; only a root of a unit has none that is exact."""
+    assert units.parse("1.1 uV/s")[0] == 1.1 / 1e6 and units.parse("1.1 nA/uV")[0] == 1.1 * 1e6
+    assert units.parse("1 mV/s^(1/2)")[0] == pytest.approx(1 / math.sqrt(1000), rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("5 mv/ms", "unknown unit 'mv'", "did you mean mV?"),
+        ("5 mV/", "unknown unit 'mV/'", "did you mean mV"),
+        ("5 mV//ms", "unknown unit 'mV//ms'", ""),
+        ("5 *mV", "unknown unit '*mV'", ""),
+        ("5 mV^", "unknown unit 'mV^'", ""),
+        ("5 mV^x", "unknown unit 'mV^x'", ""),
+        ("5 mV/(ms)", "unknown unit 'mV/(ms)'", ""),
+        ("5 1", "unknown unit '1'", ""),
+        ("5 1/", "unknown unit '1/'", ""),
+        ("5 mV^(1/0)", "unknown unit", "divides by 0"),
+        ("1,5 mV/ms", "has a decimal comma", "write 1.5 mV/ms"),
+        ("5 A^6*A^6*A^6*A^6*A^6", "out of range", ""),
+        ("5 mV^999", "out of range", ""),
+        ("5 mV^(9999999999999999999999999)", "out of range", ""),
+        ("1e300 V^9", "out of range", ""),
+        ("2 " + "a" * 90 + "!", "unknown unit", ""),
+        ("2 " + "ms " * 30, "unknown unit", ""),
+    ],
+)
+def test_what_is_no_compound_unit_is_refused(text, message, hint):
+    with pytest.raises(units.UnitError, match=re.escape(message)) as caught:
+        units.parse(text)
+    assert hint in caught.value.hint
+
+
+@settings(max_examples=500)
+@given(st.text(alphabet="12.e/*^()- msVAhHzOpFGk", max_size=40), st.sampled_from(["number", "time", "mV/ms", "1/mV"]))
+def test_any_text_is_a_quantity_or_a_unit_error(text, dimension):
+    for written in (text, f"3 {text}", f"3 mV/{text}"):
+        try:
+            assert math.isfinite(units.read(written, dimension))
+        except units.UnitError as error:
+            assert error.message
+
+
+EXPONENTS = st.tuples(*[st.fractions(-6, 6, max_denominator=2) for _ in units.BASE])
+
+
+@given(EXPONENTS)
+def test_a_dimension_is_its_exponents(exponents):
+    dimension = units.dimension_of(exponents)
+    assert units.exponents(dimension) == exponents
+    assert units.dimension_of(units.exponents(dimension)) == dimension
+    if dimension != "number":
+        assert units.parse(f"1 {units.usual(dimension)}")[1] == dimension
+        if not units.is_simple(dimension):
+            assert units.parse(f"1 {units.usual(dimension)}")[0] == units.parse(f"1 {dimension}")[0] == 1.0
+
+
+@given(EXPONENTS, st.floats(allow_nan=False, allow_infinity=False))
+def test_a_compound_quantity_is_shown_as_it_is_read(exponents, value):
+    dimension = units.dimension_of(exponents)
+    if abs(value) > 1e-290 and not units.is_simple(dimension):
+        assert units.read(units.show(value, dimension), dimension) == pytest.approx(value, rel=1e-11)
+
+
+def test_dimensions_are_named_as_a_physicist_would():
+    every = {"mV/ms": ("mV/ms", "8 mV/ms"), "1/mV": ("/mV", "8 /mV"), "pA/mV^3": ("nS/mV^2", "8 nS/mV^2"), "number": ("", "8"),
+             "pA*ms": ("pA*ms", "8 pA*ms"), "rate": ("Hz", "8000 Hz"), "pA/mV^2": ("nS/mV", "8 nS/mV"),
+             "mV/pA/ms": ("/pF", "8 /pF")}  # fmt: skip
+    assert {dimension: (units.usual(dimension), units.show(8.0, dimension)) for dimension in every} == every
+    assert units.article("mV/ms") == "a quantity in mV/ms" and units.article("number") == "a number"
+
+
+@pytest.mark.parametrize(
+    ("raw", "dimension", "message", "hint"),
+    [
+        (8, "mV/ms", "a quantity in mV/ms needs a unit", "write 8 mV/ms"),
+        ("8", "1/mV", "a quantity in /mV needs a unit", "write 8 /mV"),
+        ("8 mV", "mV/ms", "'8 mV' is a voltage, and a quantity in mV/ms is wanted here", "write it like 5 mV/ms"),
+        ("8 mV/ms", "voltage", "'8 mV/ms' is a quantity in mV/ms, and a voltage is wanted here", "write it in mV (or V, uV)"),
+        (None, "mV/ms", "a quantity in mV/ms is wanted here", "like 5 mV/ms"),
+        ("5 mV", "number", "'5 mV' is a voltage, and a number is wanted here", "without a unit"),
+        ("5 mV/V", "number", "'5 mV/V' has a unit, and a number is wanted here", "without a unit"),
+        ("five", "number", "'five' is no number", "without a unit"),
+        ("1" * 200, "number", "... is no number", "without a unit"),
+        (True, "number", "a number is wanted here", "without a unit"),
+        ([5], "number", "a number is wanted here", "without a unit"),
+        (math.inf, "number", "a number must be finite", ""),
+        ("1e999", "number", "a number must be finite", ""),
+        (10**400, "number", "a number must be finite", ""),
+    ],
+)
+def test_compound_quantities_and_numbers_are_refused_with_advice(raw, dimension, message, hint):
+    with pytest.raises(units.UnitError, match=re.escape(message)) as caught:
+        units.read(raw, dimension)
+    assert hint in caught.value.hint
+
+
+def test_a_number_is_read_without_a_unit():
+    assert [units.read(raw, "number") for raw in (5, -0.5, "1e-3", " 2 ", 0)] == [5.0, -0.5, 0.001, 2.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [("d_mV/ms", ("mV/ms", "mV/ms")), ("d_mV*ms^-1", ("mV*ms^-1", "mV/ms")), ("f_1/s", ("1/s", "rate")),
+     ("k_/mV", ("/mV", "1/mV")),
+     ("mV/ms", None), ("d_mv/ms", None), ("d_", None)],
+)  # fmt: skip
+def test_a_column_may_name_a_compound_unit(column, found):
+    assert units.column_unit(column) == found
+    if found is not None:
+        assert units.scaled(3.0, found[0]) == units.parse(f"3 {found[0]}")[0]

@@ -15,7 +15,9 @@ from snnrun import units
 from snnrun.tables import csv, hdf5, npz, sonata
 from snnrun.tables.table import Table, TableError, without
 
-__all__ = ["Table", "TableError", "check_column", "edges", "found", "parameters", "to_internal", "trains", "weights", "without"]
+__all__ = [
+    "Table", "TableError", "check_column", "edges", "found", "parameters", "rates", "to_internal", "trains", "weights", "without",
+]  # fmt: skip
 
 _KINDS = {".csv": csv.open, ".npz": npz.open, ".h5": hdf5.open, ".hdf5": hdf5.open}
 
@@ -47,24 +49,28 @@ def found(table: Table, column: str) -> str:
 
 
 def check_column(table: Table, column: str, dimension: str) -> None:
-    """That a table has a column, and that the unit in the column's name has the wanted dimension. Raises TableError."""
+    """That a table has a column, and that the unit in the column's name has the wanted dimension; a column of numbers names
+    none. Raises TableError."""
     table.cost([found(table, column)])
     unit = units.column_unit(column)
     if unit is None:
-        raise TableError(f"the column {column!r} names no unit", f"end its name in one, like {column}_{units.USUAL[dimension]}")
+        if dimension == "number":
+            return
+        raise TableError(f"the column {column!r} names no unit", f"end its name in one, like {column}_{units.usual(dimension)}")
+    if dimension == "number":
+        raise TableError(f"the column {column!r} is in {unit[0]}, and a number is wanted here", "give it a name without a unit")
     if unit[1] != dimension:
         raise TableError(
             f"the column {column!r} is in {unit[0]}, and {units.article(dimension)} is wanted here",
-            f"end its name in one of {', '.join(units.of_dimension(dimension))}",
+            f"end its name in one of {', '.join(units.of_dimension(dimension) or [units.usual(dimension)])}",
         )
 
 
 def to_internal(values: NDArray[Any], column: str) -> NDArray[np.float64]:
-    """Values in internal units, by the unit in the name of their column."""
+    """Values in internal units, by the unit in the name of their column; numbers have none."""
     unit = units.column_unit(column)
-    assert unit is not None
     with np.errstate(over="ignore"):  # infinite then, and refused as such
-        return units.scaled(values.astype(np.float64), unit[0])
+        return values.astype(np.float64) if unit is None else units.scaled(values.astype(np.float64), unit[0])
 
 
 def edges(path: Path, population: str | None = None, types: Path | None = None) -> Table:
@@ -91,6 +97,11 @@ def trains(path: Path, population: str | None = None) -> Table:
 
 
 _TRAINS = {"neuron": "neuron", "time_ms": "time_ms", "node_ids": "neuron", "timestamps": "time_ms"}
+
+
+def rates(path: Path) -> Table:
+    """A table of a rate in time: columns `time_ms` and `rate_Hz`."""
+    return _renamed(_open(path), lambda column: {"time_ms": "time_ms", "rate_hz": "rate_Hz"}.get(column.lower(), column))
 
 
 def _edge_column(column: str) -> str:

@@ -113,18 +113,14 @@ def edges(path: Path, population: str | None, types: Path | None) -> Table:
         if "edge_type_id" not in header.claims:
             raise TableError(f"{path.name} has no edge_type_id, by which its edges would have types", "remove types: ...")
         table, notes = _types(types, population)
-    owned = {
-        column: [number for number, own in header.groups.items() if theirs in own] for column, theirs in _PROPERTIES.items()
-    }
+    owned = {column: [number for number, own in header.groups.items() if theirs in own] for column, theirs in _PROPERTIES.items()}
     columns = [column for column, theirs in _IDS.items() if theirs in header.claims]
     columns += [column for column in _PROPERTIES if owned[column] or (table is not None and table.values[column])]
     notes += _unread(header, owned, table is not None, path.name)
 
     def read(wanted: list[str]) -> dict[str, NDArray[Any]]:
         with hdf5.opened(path) as file:
-            found = {
-                column: hdf5.values(file, f"{header.root}/{_IDS[column]}", path.name) for column in wanted if column in _IDS
-            }
+            found = {column: hdf5.values(file, f"{header.root}/{_IDS[column]}", path.name) for column in wanted if column in _IDS}
             rest = [column for column in wanted if column not in _IDS]
             return found | (_properties(file, header, table, rest, path.name) if rest else {})
 
