@@ -9,7 +9,7 @@ from snnrun.check import connected, selection_sizes
 from snnrun.document import Fault
 from snnrun.models import monitors
 from snnrun.models.connect import File
-from snnrun.quantities import TrainsFile, is_literal, law_of, plain
+from snnrun.quantities import TimesFile, is_literal, law_of, plain
 from snnrun.spec import Spec, parts
 
 # Bytes per synapse while a network is built and arranged, measured on networks of 10 to 20 million synapses. The native kernel:
@@ -18,7 +18,7 @@ from snnrun.spec import Spec, parts
 _NATIVE, _NATIVE_WEIGHT, _NATIVE_LISTED = 2.1, 1.03, 24.0
 _XLA_UNIFORM, _XLA_DRAWN = 36.0, 95.0
 _PEAK_NEURON = 400
-_SPIKE = 120  # of a given train
+_SPIKE = 120  # of a given train, or a rate of a given course
 _BASE = 350 * 2**20  # the libraries and the compiler
 
 
@@ -66,8 +66,8 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
     peak += depth * (sum(size + 63 for size in sizes.values()) / 4 + waiting)
     for population in spec.populations.values():
         for _, value in population:
-            if isinstance(value, TrainsFile):
-                peak += _SPIKE * check.trains_table(value, folder).length("neuron")
+            if isinstance(value, TimesFile):
+                peak += _SPIKE * check.times_table(value, folder).length("time_ms")
     return Estimate(
         neurons,
         synapses,

@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from snnrun.models.interface import Course, Current, Parameters
 from snnrun.quantities import Current as Amplitude
-from snnrun.quantities import Selection, Steps, Windowed, fault
+from snnrun.quantities import Selection, Steps, Windowed, paired
 
 
 class Spec(Windowed):
@@ -23,17 +23,7 @@ class Spec(Windowed):
 
     @model_validator(mode="after")
     def _pairs(self) -> "Spec":
-        if len(self.times) != len(self.currents):
-            raise fault(
-                f"times and currents differ in length: {len(self.times)} and {len(self.currents)}",
-                "give one current per time",
-                at=("times",),
-            )
-        if not self.times:
-            raise fault("times is empty", "give at least one time and one current", at=("times",))
-        for i, (before, time) in enumerate(zip(self.times, self.times[1:], strict=False), start=1):
-            if time <= before:
-                raise fault("times must ascend", "each time lies after the one before it", at=("times", i))
+        paired(self.times, self.currents, "currents")
         return self
 
 

@@ -1,15 +1,18 @@
 """A source of independent Poisson trains, one per neuron: in every step each neuron spikes with probability rate * dt.
 
-All targets of a source neuron see the same train. At most one spike per neuron and step.
+The rate is constant, or has a course in time that all neurons share: see models/rates.py. All targets of a source neuron see the
+same train. At most one spike per neuron and step.
 """
 
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from pydantic import model_validator
 
 from snnrun import random
+from snnrun.models import rates
 from snnrun.models.interface import Drive, Members, Parameters, Population, Rule, State, Words
-from snnrun.quantities import Count, Drawable, Rate, Windowed
+from snnrun.quantities import Count, Drawable, Rate, Windowed, fault
 
 
 class Spec(Windowed):
@@ -18,15 +21,29 @@ class Spec(Windowed):
     model: Literal["poisson"]
     size: Count
     """Number of neurons."""
-    rate: Drawable[Rate]
-    """Mean number of spikes per time; rate * dt is at most 1."""
+    rate: Drawable[Rate] | None = None
+    """Mean number of spikes per time, rate * dt is at most 1; this or course."""
+    course: rates.Course | None = None
+    """How the rate goes in time, the same for all neurons."""
+
+    @model_validator(mode="after")
+    def _one_of_rate_and_course(self) -> "Spec":
+        if (self.rate is None) == (self.course is None):
+            missing = self.rate is None
+            raise fault(
+                "rate or course is missing" if missing else "rate and course are both given",
+                "write one of them, like rate: 10 Hz" if missing else "keep one of them",
+                at=() if missing else ("course",),
+            )
+        return self
 
 
 class Const(NamedTuple):
-    threshold: Any  # a 32-bit word below this is a spike
+    threshold: Any  # a 32-bit word below this is a spike; None where that changes in time
     start: Any  # first step and the one after the last
     stop: Any
     streams: random.Streams
+    course: rates.Const | None  # in that case
 
 
 class Poisson(Population):
@@ -37,33 +54,37 @@ class Poisson(Population):
     rules = (Rule(("rate",), lambda rate: rate >= 0, "rate must not be negative"),)
 
     def check(self, spec: Spec, checker: Any, path: Any) -> None:
-        if isinstance(spec.rate, float) and checker.dt is not None:
-            p = spec.rate * checker.dt
-            if p > 1:
-                message = f"rate * dt is {p:.3g}, and a source spikes at most once in a step"
-                checker.fault((*path, "rate"), message, "use several sources, or an input of model poisson")
-            elif p > 0.1:
-                checker.warn((*path, "rate"), f"rate * dt is {p:.2g}: spikes that would share a step are lost")
+        said = "spikes that would share a step are lost"
+        if isinstance(spec.rate, float):
+            rates.check(checker, (*path, "rate"), spec.rate, said)
+        if spec.course is not None:
+            rates.check_course(checker, (*path, "course"), spec.course, said)
 
     def sound(self, spec: Spec, parameters: Parameters, dt: float) -> tuple[str, str, Any] | None:
-        per_step = np.asarray(parameters["rate"]) * dt
-        message = f"a rate makes {np.max(per_step):.3g} spikes per step; the limit is 1"
-        return ("rate", message, per_step > 1.0) if np.any(per_step > 1.0) else None
+        return None if parameters["rate"] is None else rates.sound(parameters["rate"], dt)
 
     def lower(self, members: Members, method: str) -> Const:
-        p = members.parameters
+        p, course, threshold = members.parameters, None, None
+        if p["course"] is None:
+            threshold = random.bernoulli_threshold(np.minimum(np.asarray(p["rate"]) * members.dt, 1.0))
+        else:
+            course = rates.lower(p["course"], members.sizes, members.padded, members.dt)
         return Const(
-            random.bernoulli_threshold(np.minimum(np.asarray(p["rate"]) * members.dt, 1.0)),
+            threshold,
             np.asarray(p["start"], np.int64),
             np.asarray(p["stop"], np.int64),
             random.side_by_side(members.streams("spikes"), members.sizes, members.padded),
+            course,
         )
 
     def init(self, const: Const, initial: State, padded: int) -> State:
         return {}
 
-    def step(self, const: Const, state: State, drive: Drive, method: str, step: Any, words: Words) -> tuple[State, Any]:
-        spikes = words(const.streams, step) < const.threshold
+    def step(
+        self, const: Const, state: State, drives: tuple[Drive, ...], method: str, step: Any, words: Words
+    ) -> tuple[State, Any]:
+        threshold = const.threshold if const.course is None else rates.threshold(const.course, step)
+        spikes = words(const.streams, step) < threshold
         return state, spikes & (step >= const.start) & (step < const.stop)
 
 

@@ -1,6 +1,7 @@
-"""A source that spikes at listed times.
+"""A source that spikes at listed times, once or again and again.
 
-A time t is the stamp of the spike: the whole step t / dt, at least one. A neuron spikes at most once in a step.
+A time t is the stamp of the spike: the whole step t / dt, at least one. A neuron spikes at most once in a step. With a period a
+neuron spikes at t + n period, n = 0, 1, 2, ...
 """
 
 from typing import Annotated, Any, Literal, NamedTuple
@@ -10,11 +11,11 @@ from pydantic import Discriminator, Tag
 
 from snnrun import units
 from snnrun.lazy import jnp
-from snnrun.models.interface import Drive, Members, Population, State, Words
-from snnrun.quantities import Count, FewSteps, Frozen, TrainsFile
+from snnrun.models.interface import Drive, Members, Parameters, Population, State, Words
+from snnrun.quantities import Count, FewSteps, TrainsFile, Windowed
 
 
-class Spec(Frozen):
+class Spec(Windowed):
     """Sources that spike at given times."""
 
     model: Literal["spike_times"]
@@ -25,6 +26,8 @@ class Spec(Frozen):
         Discriminator(lambda raw: "<file>" if isinstance(raw, dict | TrainsFile) else "<list>"),
     ]
     """Times at which all neurons spike, or a file with the columns `neuron` and `time_ms`."""
+    period: FewSteps | None = None
+    """After which all of this comes again, and again; no shorter than the last of the times."""
 
 
 NEVER = np.iinfo(np.int64).max
@@ -33,10 +36,13 @@ NEVER = np.iinfo(np.int64).max
 class Const(NamedTuple):
     stamps: Any  # steps, ascending within a neuron, each neuron's list closed by NEVER
     first: Any  # where a neuron's list begins
+    period: Any  # steps; None where nothing comes again
+    start: Any  # first step and the one after the last
+    stop: Any
 
 
 class SpikeTimes(Population):
-    """Its state is how many spikes each neuron has sent."""
+    """Its state is how many spikes of its list each neuron has come past."""
 
     Spec = Spec
     source = True
@@ -49,24 +55,43 @@ class SpikeTimes(Population):
                 if step in seen:
                     checker.fault((*path, "times", i), "two spikes in one step", "a neuron spikes at most once in a step")
                 seen[step] = i
+                if spec.period is not None and 0 < spec.period * (1 + units.GRID_TOLERANCE) < time:
+                    message = f"{units.show(time, 'time')} lies after the period, {units.show(spec.period, 'time')}"
+                    checker.fault((*path, "times", i), message, "all times lie within the first period")
+
+    def sound(self, spec: Spec, parameters: Parameters, dt: float) -> tuple[str, str, Any] | None:
+        _, stamps = parameters["times"]
+        if spec.period is None or np.max(stamps, initial=0) <= units.whole(spec.period, dt):
+            return None
+        last = units.show(float(np.max(stamps)) * dt, "time")
+        return "period", f"a spike at {last} lies after the period, {units.show(spec.period, 'time')}", np.True_
 
     def lower(self, members: Members, method: str) -> Const:
         """The trains are pairs (neuron, stamp), in any order."""
-        neurons, stamps = members.parameters["times"]
+        p = members.parameters
+        neurons, stamps = p["times"]
         every_neuron = np.concatenate([neurons, np.arange(members.padded)])
         every_stamp = np.concatenate([stamps, np.full(members.padded, NEVER)])
         order = np.lexsort((every_stamp, every_neuron))
         counts = np.bincount(neurons, minlength=members.padded)
         first = np.concatenate([[0], np.cumsum(counts + 1)[:-1]])
-        return Const(every_stamp[order], first.astype(np.int64))
+        again = np.any(np.asarray(p["period"]) < NEVER)
+        window = np.asarray(p["start"], np.int64), np.asarray(p["stop"], np.int64)
+        return Const(every_stamp[order], first.astype(np.int64), np.asarray(p["period"], np.int64) if again else None, *window)
 
     def init(self, const: Const, initial: State, padded: int) -> State:
         return {"spent": np.zeros(padded, np.int64)}
 
-    def step(self, const: Const, state: State, drive: Drive, method: str, step: Any, words: Words) -> tuple[State, Any]:
+    def step(
+        self, const: Const, state: State, drives: tuple[Drive, ...], method: str, step: Any, words: Words
+    ) -> tuple[State, Any]:
         """A spike of step k bears the stamp k + 1."""
-        fired = const.stamps[const.first + state["spent"]] == step + 1
-        return {"spent": state["spent"] + fired.astype(jnp.int64)}, fired
+        past, spent = step, state["spent"]
+        if const.period is not None:
+            past = step % const.period
+            spent = jnp.where(past == 0, 0, spent)
+        due = const.stamps[const.first + spent] == past + 1
+        return {"spent": spent + due.astype(jnp.int64)}, due & (step >= const.start) & (step < const.stop)
 
 
 MODEL = SpikeTimes()
