@@ -10,7 +10,8 @@ from snnrun import document, random, tables, units
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
 from snnrun.models import connect, inputs, interface, monitors, neurons, outputs, precision, synapses
 from snnrun.models.connect import Sizes
-from snnrun.quantities import Column, Frozen, Quantity, TrainsFile, Windowed, fields, is_literal, law_of, leaves, plain
+from snnrun.models.own import resolve
+from snnrun.quantities import Column, Frozen, Quantity, TimesFile, TrainsFile, Windowed, fields, is_literal, law_of, leaves, plain
 from snnrun.receptors import (
     ROUGH,
     WEIGHTS,
@@ -44,13 +45,14 @@ def load(path: Path, overrides: Iterable[Override] = ()) -> Loaded:
     try:
         found = document.read(path)
         found = document.override(found, overrides)
-        reading = read(found.tree, path.stem)
+        own = resolve(found)
+        reading = read(own.tree, path.stem, own.models)
     except SpecError as error:
         # a document that could not be parsed has no text yet: read it for the sake of the message
         if not found.text:
             found = replace(found, text=path.read_bytes()[: document.MAX_BYTES].decode("utf-8-sig", "replace"))
-        raise SpecError(error.faults, found) from None
-    faults, warnings = list(reading.faults), []
+        raise SpecError(error.faults, error.document or found) from None
+    faults, warnings = list(reading.faults), list(own.warnings)
     if reading.spec is not None:
         for fault, is_warning in _findings(reading, path.parent):
             (warnings if is_warning else faults).append(fault)
@@ -137,9 +139,9 @@ class _Checker:
         if dimension == "voltage" and self.spec.precision == "float32" and is_literal(value) and abs(plain(value)) > FLOAT32:
             self.fault(path, f"{units.show(plain(value), 'voltage')} is more than float32 can hold")
         for below, leaf in leaves(value):
-            if leaf.dimension == dimension:
+            if (leaf.dimension or "number") == dimension:
                 continue
-            usual = units.USUAL[dimension]
+            usual = units.usual(dimension)
             if leaf.dimension is None:
                 message = f"{units.article(dimension)} needs a unit"
                 self.fault((*path, *below), message, f"write {units.number_text(leaf.value)} {usual}")
@@ -180,8 +182,8 @@ class _Checker:
                 if isinstance(time, float) and (time >= 0 or field.name not in bounded):
                     self.on_grid(where if below is None else (*where, below), time, field.least)
         for name, value in part:
-            if isinstance(value, TrainsFile):
-                self.table((*path, name, "file"), lambda file=value: trains_table(file, self.folder))
+            if isinstance(value, TimesFile):
+                self.table((*path, name, "file"), lambda file=value: times_table(file, self.folder))
             elif isinstance(value, Frozen) and name == "init":
                 self.types((*path, name), value)
         if isinstance(part, Windowed):
@@ -227,19 +229,17 @@ def _check_run(c: _Checker) -> None:
 
 
 def _check_population(c: _Checker, path: Key, population: Any) -> None:
-    model = neurons.MODELS[population.model]
+    model = neurons.of(population)
     c.types(path, population, frozenset(rule.fields[0] for rule in model.rules if len(rule.fields) == 1))
     c.rules(path, model, population)
 
 
-def trains_table(times: Any, folder: Path) -> tables.Table:
-    """The table of given trains, which has the columns that it needs. Raises TableError."""
-    table = tables.trains(folder / times.file, times.population)
-    _has(table, *TRAINS)
+def times_table(times: TimesFile, folder: Path) -> tables.Table:
+    """The table of given trains, or of rates, which has the columns that it needs. Raises TableError."""
+    path = folder / times.file
+    table = tables.trains(path, times.population) if isinstance(times, TrainsFile) else tables.rates(path)
+    _has(table, *times.columns)
     return table
-
-
-TRAINS = ["neuron", "time_ms"]
 
 
 def _has(table: tables.Table, *columns: str) -> None:
@@ -250,13 +250,33 @@ def _has(table: tables.Table, *columns: str) -> None:
     table.cost(list(columns))
 
 
-def _receiving(c: _Checker, path: Key, selection: tuple[str, ...]) -> list[Part] | None:
+_EFFECTS = {"current": "current", "conductance": "conductance", "jump": "synapse that moves V"}
+_LACKING = {
+    "current": "I stands in none of its equations",
+    "conductance": "its equations need I, and V as a variable",
+    "jump": "it has no variable V",
+}
+
+
+def _effect(entry: Any) -> str:
+    """What an input or projection is to its targets: see Population.accepts."""
+    if not hasattr(entry, "synapse"):
+        return "current"
+    output = output_of(entry)
+    return "jump" if output is None else "conductance" if outputs.MODELS[output.model].conductance else "current"
+
+
+def _receiving(c: _Checker, path: Key, selection: tuple[str, ...], what: str) -> list[Part] | None:
     """The parts of a selection that something acts on: sources cannot be among them."""
     found = c.parts(path, selection)
     for part in found or []:
-        model = c.spec.populations[part.population].model
-        if neurons.MODELS[model].source:
-            c.fault(path, f"{part.population} is a source ({model}): nothing acts on it")
+        population = c.spec.populations[part.population]
+        model = neurons.of(population)
+        if model.source:
+            c.fault(path, f"{part.population} is a source ({population.model}): nothing acts on it")
+            return None
+        if not model.accepts(what):
+            c.fault(path, f"{part.population} ({population.model}) takes no {_EFFECTS[what]}", _LACKING[what])
             return None
     return found
 
@@ -278,7 +298,7 @@ def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
     dimension = weight_dimension(entry)
     output = output_of(entry)
     kind = (entry.synapse if output is None else output).model
-    usual = units.USUAL[dimension]
+    usual = units.usual(dimension)
     if isinstance(entry.weight, Column):
         c.drawable((*path, "weight"), entry.weight, dimension)
         return
@@ -297,7 +317,7 @@ def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
 
 
 def _check_input(c: _Checker, path: Key, entry: Any) -> None:
-    _receiving(c, (*path, "to"), entry.to)
+    _receiving(c, (*path, "to"), entry.to, _effect(entry))
     c.types(path, entry)
     c.rules(path, inputs.MODELS[entry.model], entry)
     if hasattr(entry, "synapse"):
@@ -306,7 +326,7 @@ def _check_input(c: _Checker, path: Key, entry: Any) -> None:
 
 def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     pre = c.parts((*path, "pre"), entry.pre)
-    post = _receiving(c, (*path, "post"), entry.post)
+    post = _receiving(c, (*path, "post"), entry.post, _effect(entry))
     _check_synapse(c, path, entry)
     c.types(path, entry)
     if isinstance(entry.delay, float) and c.duration is not None and entry.delay >= c.duration:
@@ -326,7 +346,7 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
         and "weight" not in from_file
         and all(c.sound((*path, key)) for key in ("weight", "synapse", "output"))
     ):
-        usual = units.USUAL[weight_dimension(entry)]
+        usual = units.usual(weight_dimension(entry))
         of_file = [(f, is_warning) for f, is_warning in c.findings if f.path == (*path, "connect", "path")]
         if all(is_warning for _, is_warning in of_file):
             typed = any("edge types" in f.message for f, _ in of_file)
@@ -492,7 +512,7 @@ def _warn_of_rounding(c: _Checker) -> None:
 
 def _finest(population: Any, run: str, dt: float) -> float | None:
     """The coarsest spacing of V in float32, in mV; None where V is held in float64, no number where it is not known."""
-    model = neurons.MODELS[population.model]
+    model = neurons.of(population)
     every = {field.name: getattr(population, field.name) for field in fields(type(population))}
     values = {name: value if value is None or is_literal(value) else math.nan for name, value in every.items()}
     return None if model.precision(run, values, dt) == "float64" else model.finest(values)
@@ -522,13 +542,17 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Re
         return
     complete = not any(key[0] in ("projections", "inputs") for key in c.unsound)
     for part in found:
-        model = c.spec.populations[part.population].model
-        if neurons.MODELS[model].source:
-            c.fault((*path, "of"), f"{part.population} is a source ({model}) and has no state to record", "monitor its spikes")
+        population = c.spec.populations[part.population]
+        if neurons.of(population).source:
+            c.fault(
+                (*path, "of"),
+                f"{part.population} is a source ({population.model}) and has no state to record",
+                "monitor its spikes",
+            )
             continue
         own = [receptor for receptor in every_receptor if receptor.population == part.population]
         _warn_of_sums(c, path, monitor, own)
-        known = variables(model, own) if kind.own else dict.fromkeys(s.name for r in own for s in r.sources)
+        known = variables(population, own) if kind.own else dict.fromkeys(s.name for r in own for s in r.sources)
         what = "state variable" if kind.own else "receptor"
         for i, name in enumerate(names):
             if name not in known and complete:

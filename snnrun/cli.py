@@ -294,6 +294,44 @@ def info(
 
 
 @app.command()
+def models(as_json: AsJson = False) -> None:
+    """List the neuron models and sources."""
+    from snnrun import explain
+
+    if as_json:
+        _print_json([entry._asdict() for entry in explain.table()])
+    else:
+        for line in explain.table_lines():
+            say(line)
+
+
+@app.command("explain")
+def explain_(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, or a file with models.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Print a neuron model: equations, parameters with units and defaults, solver, and what it was checked against."""
+    from snnrun import explain
+    from snnrun.models import neurons, own
+
+    with _reporting(as_json):
+        if Path(model).suffix in (".yaml", ".yml"):
+            texts = {name: explain.of_model(found) for name, found in own.of_file(Path(model)).items()}
+        elif model in neurons.MODELS:
+            texts = {model: explain.lines(model)}
+        else:
+            from snnrun.document import nearest
+
+            _stop(f"there is no model {model!r}", nearest(model, neurons.MODELS) or "snnrun models lists them", as_json)
+    if as_json:
+        _print_json({name: "\n".join(lines) for name, lines in texts.items()})
+        return
+    for i, lines in enumerate(texts.values()):
+        for line in ["", *lines] if i else lines:
+            say(line)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of the file format, for editors."""
     from snnrun.schema import schema as described
@@ -452,7 +490,9 @@ def _explained(error: Exception) -> _Explained | None:
     if kind in ("ResultsError", "PlotError", "Crashed"):
         return _sentence(str(error), "", 1 if getattr(error, "failure", False) else 2)
     if kind == "NumericalError":
-        return _sentence(str(error), "a smaller dt or weaker weights may help; what was recorded stays in the .partial file", 1)
+        return _sentence(
+            str(error), "a smaller dt, more substeps or weaker weights may help; what was recorded stays in the .partial file", 1
+        )
     if isinstance(error, OSError):
         return _of_the_system(error)
     if isinstance(error, MemoryError):

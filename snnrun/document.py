@@ -37,6 +37,7 @@ class Fault:
     line: int | None = None  # 1-based; given where there is no tree yet, otherwise found from the path
     column: int | None = None
     label: str = ""  # stands for the place of what was not written in the file, like `--set #2`
+    offset: int = 0  # within the text at the path
 
 
 class SpecError(Exception):
@@ -368,6 +369,8 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
         hint = "is a colon missing in the line above, or does a text contain ': ' and needs quotes?"
     elif "expected ',' or" in problem:
         hint = f"a comma is missing here, or what is opened {opened} is not closed"
+    elif "sequence entries are not allowed here" in problem:
+        message, hint = "a value that begins with - and a blank is a list", "write -x without the blank, or put it in quotes"
     elif "cannot start any token" in problem:
         message, hint = f"this is no YAML: a text cannot begin with {shown[column : column + 1]!r}", "quote the text"
     elif "quoted scalar" in (error.context or ""):
@@ -477,7 +480,17 @@ def located(document: Document, fault: Fault) -> Fault:
         path = path[:-1]
     marks = document.keys if (fault.at_key or not own) and path in document.keys else document.values
     mark = marks.get(path, Mark(0, 0))
-    return replace(fault, line=mark.line + 1, column=mark.column + 1)
+    return replace(fault, line=mark.line + 1, column=mark.column + 1 + _within(document, mark, fault.offset if own else 0))
+
+
+def _within(document: Document, mark: Mark, offset: int) -> int:
+    """How far from its beginning a place in a text is; 0 where the text is not written on one line as it is."""
+    if not offset:
+        return 0
+    lines = _lines(document.text)
+    rest = lines[mark.line][mark.column :] if mark.line < len(lines) else ""
+    quoted = rest[:1] in ("'", '"')
+    return 0 if rest[:1] in ("|", ">") or offset + quoted > len(rest) else offset + quoted
 
 
 def _override_label(document: Document, path: Key) -> str | None:

@@ -17,19 +17,18 @@ from numpy.typing import NDArray
 from snnrun import random, tables, units
 from snnrun.check import (
     MAX_STEPS,
-    TRAINS,
     connected,
     edges_columns,
     edges_table,
     referenced_files,
     selection_sizes,
-    trains_table,
+    times_table,
     uncountable,
 )
 from snnrun.document import Fault, Key, SpecError, uncollected
-from snnrun.models import connect, inputs, interface, neurons, outputs, precision, synapses
+from snnrun.models import connect, inputs, interface, neurons, outputs, precision, rates, synapses
 from snnrun.plan import END
-from snnrun.quantities import Column, Frozen, TrainsFile, fields, is_literal, law_of, plain
+from snnrun.quantities import Column, Frozen, RatesFile, TimesFile, TrainsFile, fields, is_literal, law_of, plain
 from snnrun.receptors import WEIGHTS, Receptor, output_of, rounding, targets, weight_dimension
 from snnrun.spec import Part, Spec, parts
 
@@ -193,9 +192,9 @@ def _cost(part: Any, path: Key, folder: Path, size: int) -> int:
         if isinstance(part, connect.File):
             table = edges_table(part, folder)
             return table.cost(edges_columns(table)) + 40 * table.length("pre")
-        if isinstance(part, TrainsFile):
-            table = trains_table(part, folder)
-            return table.cost(TRAINS) + 40 * table.length("neuron")
+        if isinstance(part, TimesFile):
+            table = times_table(part, folder)
+            return table.cost(list(part.columns)) + 40 * table.length("time_ms")
     except tables.TableError as error:
         raise _fail((*path, "path" if isinstance(part, connect.File) else "file"), error.message, error.hint) from None
     return sum(_cost(getattr(part, name), (*path, name), folder, size) for name in type(part).model_fields)
@@ -288,7 +287,7 @@ def _in_column(column: Column, bad: Any, path: Key, folder: Path, offset: int) -
 def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Population:
     """Neurons with their parameters drawn, and no more of the network. Raises SpecError."""
     entry, path = spec.populations[name], ("populations", name)
-    model, everyone = neurons.MODELS[entry.model], np.arange(entry.size)
+    model, everyone = neurons.of(entry), np.arange(entry.size)
 
     def values(stream: str, value: Any, *below: str) -> Any:
         return _values(spec, f"population/{name}/{stream}", value, everyone, (*path, *below), folder, entry.size)
@@ -300,20 +299,21 @@ def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Po
             continue
         if isinstance(value, TrainsFile | tuple):
             found[field] = _trains(spec, value, entry.size, (*path, field), folder, warnings)
+        elif isinstance(value, rates.StepsSpec | rates.SineSpec | rates.FileSpec):
+            read = partial(_rates, spec, path=(*path, field), folder=folder, warnings=warnings)
+            found[field] = rates.built(value, spec.dt, read)
         else:
             found[field] = values(field, value, field)
     _hold(model, found, path, entry, folder)
     if (problem := model.sound(entry, found, spec.dt)) is not None:
         field, message, bad = problem
         raise _fail((*path, field), message, _bound(getattr(entry, field), bad, (*path, field), folder))
+    given = dict(entry.init) if hasattr(entry, "init") else {}
+    drawn = {x: values(f"init/{x}", value, "init", x) for x, value in given.items() if value is not None}
+    initial = model.initial(found, drawn)
     for field, of in quantities.items():
         if of.least is not None and not isinstance(found[field], Trains):
             found[field] = _steps(found[field], spec.dt)
-    given = dict(entry.init) if hasattr(entry, "init") else {}
-    initial = model.initial(found)
-    for variable, value in given.items():
-        if value is not None:
-            initial[variable] = values(f"init/{variable}", value, "init", variable)
     return Population(found, initial)
 
 
@@ -323,7 +323,9 @@ def _steps(time: Any, dt: float) -> Any:
 
 
 def _bound(given: Any, bad: Any, path: Key, folder: Path, offset: int = 0) -> str:
-    """What to do about values that are too large."""
+    """What to do about values that are too large, or too small."""
+    if is_literal(given):
+        return ""
     return _in_column(given, bad, path, folder, offset) if isinstance(given, Column) else "bound the distribution"
 
 
@@ -334,8 +336,8 @@ def _trains(spec: Spec, given: Any, size: int, path: Key, folder: Path, warnings
         return Trains(np.repeat(np.arange(size), len(stamps)), np.tile(stamps, size))
     rounded = given.off_grid == "round"
     with _located((*path, "file")):
-        table = trains_table(given, folder)
-        values = table.read(TRAINS)
+        table = times_table(given, folder)
+        values = table.read(list(given.columns))
         neuron = _indices(values["neuron"], size, "neuron", table)
         stamps = _grid(values["time_ms"], spec.dt, "time_ms", table, rounded, MAX_STEPS, least=1)
         order = np.lexsort((stamps, neuron))
@@ -351,6 +353,30 @@ def _trains(spec: Spec, given: Any, size: int, path: Key, folder: Path, warnings
             merged = f"{np.count_nonzero(again):,} of {len(order):,} spikes are left out"
             warnings.append(Fault((*path, "file"), f"{merged}: their neuron has another one in the same step", message))
     return Trains(neuron[~again], stamps[~again])
+
+
+def _rates(spec: Spec, given: RatesFile, path: Key, folder: Path, warnings: list[Fault]) -> tuple[Any, Any]:
+    """Steps and rates of a file, of rates that begin in one step the last one."""
+    path = (*path, "file")
+    with _located(path):
+        table = times_table(given, folder)
+        values = table.read(list(given.columns))
+        times, rate = values["time_ms"], values["rate_Hz"].astype(np.float64)
+        steps = _grid(times, spec.dt, "time_ms", table, given.off_grid == "round", MAX_STEPS)
+        back = np.zeros(len(times), bool)
+        back[1:] = times[1:] <= times[:-1]
+        _first(back, times, "time_ms", table, "times ascend")
+        _first(~np.isfinite(rate), rate, "rate_Hz", table, "a rate is a finite number")
+        _first(rate < 0, rate, "rate_Hz", table, "a rate must not be negative")
+        rate = units.scaled(rate, "Hz")
+        hint = f"a source spikes at most once in a step: at most {units.show(1 / spec.dt, 'rate')}"
+        _first(rate * spec.dt > 1, values["rate_Hz"], "rate_Hz", table, hint)
+    highest = np.max(rate, initial=0.0) * spec.dt
+    if highest > 0.1:
+        message = f"rate * dt is up to {highest:.2g} in {table.name}: spikes that would share a step are lost"
+        warnings.append(Fault(path, message))
+    last = np.append(steps[1:] > steps[:-1], True)[: len(steps)]
+    return steps[last], rate[last]
 
 
 def _first(bad: NDArray[Any], values: NDArray[Any], column: str, table: tables.Table, hint: str) -> None:

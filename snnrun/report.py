@@ -128,14 +128,18 @@ def _model(part: Frozen) -> str:
 
 def _population(name: str, spec: Spec, folder: Path, found: list[Receptor]) -> dict[str, Any]:
     entry = spec.populations[name]
-    model = neurons.MODELS[entry.model]
+    model = neurons.of(entry)
     received = [r.output for r in found if r.population == name and r.output is not None]
     method = model.methods(entry, any(outputs.MODELS[output.model].conductance for output in received))
+    usual = model.methods(entry, False)
+    text = model.method_text(method)
+    if method != usual and model.described:  # conductances are not linear
+        text += f" in place of {model.method_text(usual)}"
     kept = spec.precision
     if not model.source:
         kept = model.precision(spec.precision, network.population(spec, name, folder, []).parameters, spec.dt)
     return {
-        "name": name, "model": entry.model, "size": entry.size, "method": model.method_text(method), "precision": kept
+        "name": name, "model": entry.model, "size": entry.size, "method": text, "precision": kept
     }  # fmt: skip
 
 

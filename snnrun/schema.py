@@ -10,8 +10,9 @@ from typing import Any, get_args
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from snnrun.models import described, neurons
 from snnrun.quantities import Frozen, Unit
-from snnrun.spec import Spec
+from snnrun.spec import spec_with
 
 
 @cache
@@ -23,6 +24,8 @@ def field_texts(model: type[Frozen]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if not (isinstance(base, type) and issubclass(base, Frozen)) or base is Frozen:
+            continue
+        if "part" in vars(base):  # made of a description, whose texts its fields have themselves
             continue
         body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
         assert isinstance(body, ast.ClassDef)
@@ -65,6 +68,66 @@ class _Described(GenerateJsonSchema):
 
 def schema() -> dict[str, Any]:
     """The schema of a network file."""
-    found = Spec.model_json_schema(schema_generator=_Described)
-    named = re.sub(r"snnrun__models__(\w+?)__(\w+?)__Spec", r"\1-\2", json.dumps(found))
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "snnrun network", **json.loads(named)}
+    every = tuple(model for model in neurons.MODELS.values() if model.described)
+    found = spec_with(every).model_json_schema(schema_generator=_Described)
+    named = json.loads(re.sub(r"snnrun__models__(\w+?)__(\w+?)__Spec", r"\1-\2", json.dumps(found)))
+    populations, own = named["properties"]["populations"], named["properties"]["models"]
+    for name in ("additionalProperties", "patternProperties"):
+        for pattern, known in (
+            populations.get(name, {}).items() if name == "patternProperties" else [(None, populations.get(name))]
+        ):
+            if isinstance(known, dict):
+                either = {"anyOf": [known, _OF_OWN_MODEL]}
+                populations[name] = either if pattern is None else {**populations[name], pattern: either}
+    own |= {"additionalProperties": _MODEL}
+    own["patternProperties"] = {pattern: _MODEL for pattern in own.get("patternProperties", {})}
+    _OF_OWN_MODEL["properties"]["model"]["anyOf"][0]["not"] = {"enum": list(neurons.MODELS)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "snnrun network", **named}
+
+
+_TEXT = {"type": "string"}
+_EXPRESSION = {"type": ["string", "number"], "description": "an expression, like -(V - V_rest) / tau"}
+
+
+def _mapping(values: dict[str, Any], about: str) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": values, "description": about}
+
+
+def _object(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "additionalProperties": False, **more}
+
+
+_PARAMETER = {
+    "anyOf": [
+        _EXPRESSION | {"description": "the default, with its unit"},
+        _object({
+            "default": _EXPRESSION | {"description": "a number with its unit"}, "unit": _TEXT, "about": _TEXT,
+            "where": {"anyOf": [_EXPRESSION, {"type": "array", "items": _EXPRESSION}]},
+            "gives": _mapping(_EXPRESSION, "the parameter that it stands in for"),
+        }),
+    ]
+}  # fmt: skip
+_STATE = {"anyOf": [_EXPRESSION, _object({"init": _EXPRESSION, "unit": _TEXT, "about": _TEXT})]}
+_MODEL = _object(
+    {
+        **dict.fromkeys(("about", "source", "checked"), _TEXT),
+        "parameters": _mapping(_PARAMETER, "what a population gives"),
+        "sets": _mapping(_mapping(_EXPRESSION, "values of parameters"), "named parameters"),
+        "state": _mapping(_STATE, "variables, and what they start at"),
+        "equations": _mapping(_EXPRESSION, "dX/dt of every variable, and abbreviations"),
+        "threshold": {"anyOf": [_EXPRESSION, _object({"rising": _EXPRESSION}), _object({"rate": _EXPRESSION})]},
+        "reset": _mapping(_EXPRESSION, "what a spike sets"),
+        "refractory": _object({"time": _EXPRESSION, "hold": {"type": "array", "items": _TEXT}}, required=["time", "hold"]),
+        "noise": _mapping(_EXPRESSION, "B of dX = f dt + B dW"),
+        "solver": {"enum": list(described.SOLVERS)},
+        "substeps": {"type": "integer", "minimum": 1, "maximum": described.MOST_SUBSTEPS},
+    },
+    required=["state", "equations"],
+)
+_FILE = _object({"file": _TEXT, "name": _TEXT}, required=["file"])
+_OF_OWN_MODEL: dict[str, Any] = {
+    "type": "object",
+    "properties": {"model": {"anyOf": [{"type": "string"}, _FILE]}, "size": {"type": "integer", "minimum": 1}},
+    "required": ["model", "size"],
+    "description": "Neurons of an own model: its parameters are those of its description.",
+}

@@ -7,11 +7,13 @@ import re
 import types
 from collections.abc import Mapping
 from difflib import SequenceMatcher
+from functools import cache
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
-from pydantic import AfterValidator, Field, PrivateAttr, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, Tag, ValidationError, create_model, model_validator
 
 from snnrun.document import Fault, Key, nearest
+from snnrun.models import neurons
 from snnrun.models.connect import Rule
 from snnrun.models.inputs import Input
 from snnrun.models.monitors import Monitor
@@ -66,6 +68,8 @@ class Spec(Frozen):
     """The time step."""
     precision: Precision = "float32"
     """Of the state variables."""
+    models: dict[Name, Any] = {}
+    """Own neuron models, as equations."""
     populations: dict[Name, Population]
     """Groups of equal neurons, and sources of spikes."""
     inputs: dict[Name, Input] = {}
@@ -91,6 +95,31 @@ class Spec(Frozen):
             entries = getattr(self, section)
             found += [(section, name, entry) for name, entry in entries.items() if hasattr(entry, "synapse")]
         return found
+
+
+@cache
+def spec_with(described: tuple[Any, ...]) -> type[Spec]:
+    """The Spec of a file whose populations may also be of some models that are described by equations."""
+    if not described:
+        return Spec
+    kinds = get_args(get_args(Population)[0])
+    every = Union[(*kinds, *(model.Spec for model in described))]  # noqa: UP007
+    populations = Annotated[every, Field(discriminator="model")]
+    about = Spec.model_fields["populations"].description
+    made = create_model("Spec", __base__=Spec, populations=(dict[Name, populations], Field(..., description=about)))  # type: ignore
+    made.part = None  # type: ignore[attr-defined]
+    return made
+
+
+def _described(tree: Any, own: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The described models that the populations of a tree name."""
+    populations = tree.get("populations")
+    entries = populations.values() if isinstance(populations, dict) else ()
+    named = dict.fromkeys(
+        entry.get("model") for entry in entries if isinstance(entry, dict) and isinstance(entry.get("model"), str)
+    )
+    found = [own.get(name) or neurons.MODELS[name] for name in named if name in own or name in neurons.MODELS]
+    return tuple(model for model in found if model.described)
 
 
 class Part(NamedTuple):
@@ -166,20 +195,23 @@ class Reading(NamedTuple):
 _STAND_INS: dict[str, Any] = {
     "duration": "1 s", "size": 1, "tau": "1 ms", "V_rest": "0 mV", "V_reset": "0 mV", "V_th": "1 mV",
     "rate": "1 Hz", "current": "1 pA", "synapse": SIMPLEST, "connect": {"rule": "all_to_all"}, "bin": "1 s",
+    "shape": 1.0, "period": "1 s", "course": {"model": "steps", "times": ["0 ms"], "rates": ["0 Hz"]},
 }  # fmt: skip
 
 
-def read(tree: dict[str, Any], default_name: str) -> Reading:
-    """The Spec in a tree.
+def read(tree: dict[str, Any], default_name: str, own: Mapping[str, Any] = types.MappingProxyType({})) -> Reading:
+    """The Spec in a tree, of which own models are given.
 
     Where something is wrong, the rest is read all the same, so that every mistake of a file is found at once: a faulty part
     of an entry is replaced by something sound, and an entry that cannot be mended like this is left out.
     """
     tree = {"name": visible(default_name, kept=""), **tree}
     order = tuple(section for section in tree if section in ("inputs", "projections"))
+    root = spec_with(_described(tree, own))
+    known = [*own, *neurons.MODELS]
 
     def validated(candidate: dict[str, Any]) -> Spec:
-        spec = Spec.model_validate(candidate)
+        spec = root.model_validate(candidate)
         spec._sections = order
         return spec
 
@@ -187,7 +219,7 @@ def read(tree: dict[str, Any], default_name: str) -> Reading:
         return Reading(validated(tree), [], frozenset(), frozenset())
     except ValidationError as error:
         details = error.errors(include_url=False)
-    faults = _without_echoes([_translated(detail, tree) for detail in details if not _follows(detail)])
+    faults = _without_echoes([_translated(detail, tree, root, known) for detail in details if not _follows(detail)])
     candidate, mended = _mended(tree, [tuple(detail["loc"]) for detail in details])
     broken: frozenset[Key] = frozenset()
     for _ in range(2):
@@ -240,10 +272,10 @@ def _mended(tree: dict[Any, Any], locs: list[tuple[Any, ...]]) -> tuple[dict[str
     return mended, frozenset(changed)
 
 
-def _path(loc: tuple[Any, ...], tree: Any) -> Key:
+def _path(loc: tuple[Any, ...], tree: Any, root: type[Spec]) -> Key:
     """A pydantic location as a path in the tree: tags of unions, which are not in the document, are left out."""
     path: list[str | int] = []
-    annotation: Any = Spec
+    annotation: Any = root
     for part in loc:
         if part not in _members(annotation):
             if isinstance(tree, dict) and part in tree or isinstance(tree, list) and part in range(len(tree)):
@@ -270,6 +302,8 @@ _WANTED = {
 }
 _EXAMPLES = {"duration": "1 s", "size": "100", "every": "0.1 ms", "bin": "5 ms", "tau": "10 ms", "E": "0 mV",
              "V_rest": "-65 mV", "V_reset": "-65 mV", "V_th": "-50 mV", "rate": "10 Hz", "weight": "0.1 mV",
+             "mean": "10 Hz", "amplitude": "5 Hz", "frequency": "4 Hz", "rates": "[10 Hz, 20 Hz]", "shape": "4",
+             "period": "10 ms",
              "current": "100 pA", "p": "0.1", "n": "100", "synapse": "{model: expon, tau: 5 ms}",
              "connect": "{rule: fixed_prob, p: 0.1}", "variables": "[V]", "path": "edges.csv", "pairs": "[[0, 1]]",
              "times": "[1 ms, 5 ms]", "currents": "[100 pA, 0 pA]", "populations": "{E: {model: lif, ...}}",
@@ -277,31 +311,31 @@ _EXAMPLES = {"duration": "1 s", "size": "100", "every": "0.1 ms", "bin": "5 ms",
              **dict.fromkeys(("to", "of", "pre", "post"), "the name of a population")}  # fmt: skip
 
 
-def _translated(detail: Any, tree: dict[str, Any]) -> Fault:
+def _translated(detail: Any, tree: dict[str, Any], root: type[Spec], models: list[str]) -> Fault:
     """A pydantic error in our words, at the place in the file where it belongs."""
     kind, loc, ctx = detail["type"], tuple(detail["loc"]), detail.get("ctx", {})
-    path, given = _path(loc, tree), detail.get("input")
+    path, given = _path(loc, tree, root), detail.get("input")
     if kind == "snnrun":  # what a whole mapping lacks is shown at its key
         return Fault((*path, *ctx["at"]), ctx["message"], ctx["hint"], at_key=isinstance(given, dict) and not ctx["at"])
     if kind == "tuple_type" and isinstance(loc[-1], int) or kind == "too_long" or kind == "missing" and isinstance(loc[-1], int):
-        where = _path(loc[:-1], tree) if kind == "missing" else path
+        where = _path(loc[:-1], tree, root) if kind == "missing" else path
         return Fault(where, "a pair is two indices", "write [pre, post], like [0, 1]")
     if kind == "missing":
         example = _EXAMPLES.get(str(loc[-1]), "..., with its unit")
         return Fault(path, f"{loc[-1]} is missing", f"add {loc[-1]}: {example}", at_key=True)
     if kind == "extra_forbidden":
         number = re.match(r"[0-9]", str(loc[-1]))  # what follows the comma of {tau: 20,5 ms}
-        hint = "if the comma is a decimal one, write a point" if number else _nearest_field(loc, path, tree)
+        hint = "if the comma is a decimal one, write a point" if number else _nearest_field(loc, path, tree, root)
         return Fault(path, "unknown key", hint, at_key=True)
     if kind in ("union_tag_invalid", "union_tag_not_found", "model_type", "model_attributes_type"):
-        return _unchosen(kind, loc, path, ctx, given)
+        return _unchosen(kind, loc, path, ctx, given, root, models)
     if kind == "no_distribution":
         word = str(next(iter(given), "")) if isinstance(given, dict) else ""
         return Fault((*path, word) if word else path, f"{word or 'this'} is no distribution", nearest(word, (*LAWS, "file")),
                      at_key=bool(word))  # fmt: skip
     if loc[-1:] == ("[key]",):
         hint = "a name is made of letters, digits, _ and -, and begins with a letter"
-        return Fault(_path(loc[:-1], tree), f"{loc[-2]!r} is no name", hint, at_key=True)
+        return Fault(_path(loc[:-1], tree, root), f"{loc[-2]!r} is no name", hint, at_key=True)
     if given is None:
         wanted = f"{_WANTED[kind]} is wanted" if kind in _WANTED else "write it, or remove the key"
         return Fault(path, "a value is missing here", "add an entry, or remove the key" if kind == "dict_type" else wanted)
@@ -319,9 +353,10 @@ def _translated(detail: Any, tree: dict[str, Any]) -> Fault:
     return Fault(path, detail["msg"])
 
 
-def _unchosen(kind: str, loc: tuple[Any, ...], path: Key, ctx: dict[str, Any], given: Any) -> Fault:
+def _unchosen(kind: str, loc: tuple[Any, ...], path: Key, ctx: dict[str, Any], given: Any, root: type[Spec],
+              models: list[str]) -> Fault:  # fmt: skip
     """A part whose model (or rule) is not given, is not known, or that is no mapping at all."""
-    known = _members(_follow(Spec, loc))
+    known = models if loc[:1] == ("populations",) and len(loc) < 3 else list(_members(_follow(root, loc)))
     key = ctx["discriminator"].strip("'") if "discriminator" in ctx else "rule" if "all_to_all" in known else "model"
     if not isinstance(given, dict):
         message = "a value is missing here" if given is None else f"a mapping is wanted, and this is {_said(given)}"
@@ -363,11 +398,11 @@ def _instead(kind: str, given: Any) -> str:
     return "write it like 0.1" if kind == "float_type" else ""
 
 
-def _nearest_field(loc: tuple[Any, ...], path: Key, tree: Any) -> str:
+def _nearest_field(loc: tuple[Any, ...], path: Key, tree: Any, root: type[Spec]) -> str:
     """The field that was meant: rather one that is not given yet."""
     for part in path[:-1]:
         tree = tree[part]
-    found = _bare(_follow(Spec, loc[:-1]))
+    found = _bare(_follow(root, loc[:-1]))
     fields = list(found.model_fields) if _is_model(found) else []
     free = nearest(str(loc[-1]), [name for name in fields if name not in tree])
     best = nearest(str(loc[-1]), fields)

@@ -72,7 +72,7 @@ def lower(
         spec.dt, spec.precision, units.whole(spec.duration, spec.dt), placed.populations, placed.receptors, recorded.samples,
         recorded.taps,
     )  # fmt: skip
-    return Plan(structure, program, Constants(*lowered, recorded.taken, delivery), initial, reports, arranged)
+    return Plan(structure, program, Constants(*lowered, np.float64(0.0), recorded.taken, delivery), initial, reports, arranged)
 
 
 def _axis(placed: Placed) -> tuple[Axis, list[int]]:

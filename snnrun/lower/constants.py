@@ -25,7 +25,7 @@ class Layer(NamedTuple):
 
 
 def lowered(network: Network, placed: Placed) -> tuple[tuple[Any, ...], tuple[dict[str, Any], ...]]:
-    """(neurons, currents, synapses, outputs, gains) as in plan.Constants, and initial values per group."""
+    """(neurons, currents, synapses, instants, outputs, gains) as in plan.Constants, and initial values per group."""
     spec = network.spec
     neurons, currents, initial, members, origins = [], [], [], [], []
     steady = _steady(network)
@@ -45,19 +45,26 @@ def lowered(network: Network, placed: Placed) -> tuple[tuple[Any, ...], tuple[di
         origins.append(group.model.origin(parameters, group.precision))
         currents.append(_currents(network, group, names, sizes))
         initial.append(_initial(network, group, names, sizes, origins[-1]))
-    synapses, outputs, gains = [], [], []
+    synapses, instants, outputs, gains = [], [], [], []
     for stack, rows in zip(placed.stacks, placed.rows, strict=True):
         group = placed.groups[stack.group]
         kinetics = of_stack(network, rows, stack.padded)
+        stages = group.model.stages(group.method)
         synapses.append(_cast(stack.synapse.lower(kinetics, spec.dt), stack.precision))
+        later = (
+            None
+            if stack.output is None
+            else tuple(_cast(stack.synapse.lower(kinetics, stage * spec.dt), stack.precision) for stage in stages[1:])
+        )
+        instants.append(later)
         if stack.output is None:
             outputs.append(None), gains.append(None)
             continue
         outputs.append(_cast(stack.output.lower(kinetics, origins[stack.group]), group.precision))
         modes = None if stack.output.conductance else stack.synapse.modes(kinetics)
         found = None if modes is None else group.model.gains(members[stack.group], group.method, modes)
-        gains.append(None if found is None else tuple(cast(gain, group.precision) for gain in found))
-    return tuple(map(tuple, (neurons, currents, synapses, outputs, gains))), tuple(initial)
+        gains.append(None if found is None else tuple({x: cast(gain, group.precision) for x, gain in of.items()} for of in found))
+    return tuple(map(tuple, (neurons, currents, synapses, instants, outputs, gains))), tuple(initial)
 
 
 def _cast(const: Any, precision: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnrun.models import neurons, outputs, synapses
+from snnrun.models import neurons, outputs, rates, synapses
 from snnrun.network import Network, Trains
 from snnrun.plan import END, Group, PopulationPlace, ReceptorPlace, Stack
 from snnrun.receptors import Receptor
@@ -69,9 +69,7 @@ def place(network: Network, found: list[Receptor]) -> Placed:
         for name, population in spec.populations.items()
     )
     index = {name: i for i, name in enumerate(spec.populations)}
-    places = tuple(
-        ReceptorPlace(r.name, index[r.population], kinds[i][2], *of_receptor[i]) for i, r in enumerate(found)
-    )
+    places = tuple(ReceptorPlace(r.name, index[r.population], kinds[i][2], *of_receptor[i]) for i, r in enumerate(found))
     return Placed(groups, stacks, populations, places, members, rows)
 
 
@@ -79,7 +77,7 @@ def _alike(network: Network, name: str, conductances: bool) -> tuple[Any, str, s
     """Model, method, precision, and whatever of the parameters is no number."""
     spec, population = network.spec, network.populations[name]
     entry = spec.populations[name]
-    model = neurons.MODELS[entry.model]
+    model = neurons.of(entry)
     method = model.methods(entry, conductances)
     kept = model.precision(spec.precision, population.parameters, spec.dt)
     return model, method, kept, _words(population.parameters)
@@ -93,8 +91,12 @@ def _kind(network: Network, receptor: Receptor) -> tuple[Any, Any, str, Any]:
     return synapse, output, network.precision_of(receptor), _words(parameters)
 
 
+_COURSES = (rates.Pieces, rates.Wave)
+
+
 def _words(parameters: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple((name, value) for name, value in parameters.items() if value is None or isinstance(value, str | bool))
+    found = [(name, type(value) if isinstance(value, _COURSES) else value) for name, value in parameters.items()]
+    return tuple((name, value) for name, value in found if value is None or isinstance(value, str | bool | type))
 
 
 def _runs(items: Sequence[Any]) -> Iterable[tuple[int, int]]:
@@ -111,12 +113,14 @@ def _runs(items: Sequence[Any]) -> Iterable[tuple[int, int]]:
 
 def side_by_side(values: Sequence[Any], sizes: Sequence[int], padded: int) -> Any:
     """Values of populations, each a number for all or one per neuron: as one number where they agree, else [padded]. What is no
-    number is the same in all. After the last neuron follow copies of it."""
+    number is the same in all; of courses there is one per population. After the last neuron follow copies of it."""
     first = values[0]
     if isinstance(first, Trains):
         begin = np.cumsum([0, *sizes])
         neurons = [trains.neuron + offset for trains, offset in zip(values, begin, strict=False)]
         return np.concatenate(neurons), np.concatenate([trains.stamp for trains in values])
+    if isinstance(first, _COURSES):
+        return tuple(values)
     if first is None or isinstance(first, str | bool):
         return first
     if all(np.ndim(value) == 0 for value in values):
@@ -152,9 +156,7 @@ def of_stack(network: Network, rows: Sequence[Sequence[Receptor]], padded: int) 
     """Parameters of the synapses and outputs of receptors as one."""
     sizes = [network.spec.populations[receptor.population].size for receptor in rows[0]]
     every = [[network.kinetics_of(receptor) for receptor in row] for row in rows]
-    return {
-        field: stacked([side_by_side([p[field] for p in row], sizes, padded) for row in every]) for field in every[0][0]
-    }
+    return {field: stacked([side_by_side([p[field] for p in row], sizes, padded) for row in every]) for field in every[0][0]}
 
 
 def stops(value: float | None, steps: Any) -> int:

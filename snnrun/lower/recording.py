@@ -93,5 +93,5 @@ def _tapped(spec: Spec, sizes: dict[str, int], placed: Placed, by_name: dict[str
 def _sampled(spec: Spec, monitor: Any, model: Any, part: Part, own: list[tuple[int, Receptor]]):
     """(label, unit, kind, receptor, variable) of each thing that a monitor takes of a population."""
     of_source = {source.name: i for i, receptor in own for source in receptor.sources}
-    known = variables(spec.populations[part.population].model, [receptor for _, receptor in own])
+    known = variables(spec.populations[part.population], [receptor for _, receptor in own])
     yield from model.sampled(monitor, own, of_source, known)

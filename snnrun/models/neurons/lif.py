@@ -1,6 +1,6 @@
 """Leaky integrate-and-fire with absolute refractoriness.
 
-    tau dV/dt = -(V - V_rest) + R I(t)        while not refractory
+    tau dV/dt = -(V - V_rest) + R I(t)        while not refractory; with noise, + tau B dW/dt
     V >= V_th:  a spike; V <- V_reset, held for tau_ref
 
 With current receptors that decay freely over a step the membrane equation is linear and is integrated exactly (Rotter &
@@ -11,6 +11,9 @@ Diesmann, Biol. Cybern. 81, 1999). With conductances
 everything is taken at the beginning of the step, which is first order in dt: `linear` keeps the conductances in the linear
 term (exponential Euler), `frozen` makes a current g_r (E_r - V) of them that is held over the step.
 
+Noise is added after the step: B sqrt((C / 2 G) (1 - exp(-2 G dt / C))) times a normal number for each neuron and step, with the
+total conductance G of the step, which is C / tau without synaptic ones. This is exact for them, and for G that stands still.
+
 In float32 V is kept as its distance from V_th, and a step adds the change to it. Then V is finest where it moves slowest, and a
 step is right to 2**-24 tau / dt of itself however little a neuron is driven above its threshold. In float64 V is what it says.
 """
@@ -20,10 +23,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import model_validator
 
+from snnrun import random
 from snnrun.lazy import jnp
-from snnrun.models import precision, refractory
+from snnrun.models import normal, precision, refractory
 from snnrun.models.interface import Crossing, Drive, Members, Parameters, Population, Rule, State, Words, cast
-from snnrun.quantities import Capacitance, Count, Current, Drawable, Frozen, Resistance, Steps, Time, Voltage, fault
+from snnrun.models.synapses.decay import decayed
+from snnrun.quantities import Capacitance, Count, Current, Diffusion, Drawable, Frozen, Resistance, Steps, Time, Voltage, fault
 
 
 class Init(Frozen):
@@ -55,6 +60,8 @@ class Spec(Frozen):
     """Capacitance of the membrane; this or R."""
     I_e: Drawable[Current] = 0.0
     """Constant current."""
+    noise: Drawable[Diffusion] | None = None
+    """Strength B of white noise on V, dV = ... + B dW: alone it makes a standard deviation of B sqrt(tau / 2)."""
     init: Init = Init()
     """State at t = 0."""
     conductance: Literal["linear", "frozen"] = "linear"
@@ -88,6 +95,11 @@ class Const(NamedTuple):
     leak: Any  # nS, C / tau
     dt_per_C: Any  # ms / pF
     ref_steps: Any  # whole steps held after a spike; None where no neuron is ever refractory
+    noise: Any  # mV / sqrt(ms); None where there is none
+    spread: Any  # mV, of the noise of a step without conductances
+    dt: Any  # ms
+    none: Any  # 0, see models/rounded.py
+    streams: Any  # random.Streams of the noise
 
 
 def gains(C: Any, tau: Any, tau_s: Any, dt: float) -> tuple[Any, Any]:
@@ -145,8 +157,8 @@ class Lif(Population):
         """Spacing of the values of V in float32 where they lie furthest from the threshold, in mV."""
         return float(np.spacing(np.float32(min(np.max(_span(parameters)), precision.MOST))))
 
-    def initial(self, parameters: Parameters) -> State:
-        return {"V": parameters["V_rest"]}
+    def initial(self, parameters: Parameters, given: State) -> State:
+        return {"V": parameters["V_rest"], **given}
 
     def origin(self, parameters: Parameters, precision: str) -> Any:
         """V is relative to V_th in float32."""
@@ -168,15 +180,21 @@ class Lif(Population):
                 leak=C / tau,
                 dt_per_C=dt / C,
                 ref_steps=refractory.steps(p["tau_ref"]),
+                noise=p["noise"],
+                spread=None if p["noise"] is None else p["noise"] * np.sqrt(tau / 2 * -np.expm1(-2 * dt / tau)),
+                dt=dt,
+                none=0.0,
+                streams=None,
             )
         held = Const(*(cast(value, members.precision) for value in const))
-        return held._replace(zero=cast(const.zero, "float64"))
+        streams = random.side_by_side(members.streams("noise/V"), members.sizes, members.padded)
+        return held._replace(zero=cast(const.zero, "float64"), streams=None if p["noise"] is None else streams)
 
-    def gains(self, members: Members, method: str, modes: tuple[tuple[Any, int], ...]) -> tuple[Any, ...] | None:
+    def gains(self, members: Members, method: str, modes: tuple[tuple[Any, int], ...]) -> tuple[State, ...] | None:
         if method != "exact":
             return None
         p = members.parameters
-        return tuple(gains(capacitance(p), p["tau"], tau, members.dt)[n] for tau, n in modes)
+        return tuple({"V": gains(capacitance(p), p["tau"], tau, members.dt)[n]} for tau, n in modes)
 
     def init(self, const: Const, initial: State, padded: int) -> State:
         state = {"V": np.broadcast_to(initial["V"], padded)}
@@ -195,10 +213,14 @@ class Lif(Population):
         return refractory.left(const.ref_steps, state["last"], step)
 
     def step(
-        self, const: Const, state: State, drive: Drive, method: str, step: Any, words: Words
+        self, const: Const, state: State, drives: tuple[Drive, ...], method: str, step: Any, words: Words
     ) -> tuple[State, Crossing]:
         """Propagate, add delta arrivals, hold where refractory."""
+        (drive,) = drives
         V = _PROPAGATE[method](const, state["V"], drive)
+        if const.noise is not None:
+            xi = normal.of_words(words(const.streams, step), V.dtype, const.none)
+            V = V + decayed(_spread(const, drive, method), xi, const.none)
         if drive.jump is not None:
             V = V + drive.jump
         if const.ref_steps is None:
@@ -232,8 +254,16 @@ def _held(const: Const, V: Any, current: Any, increment: Any) -> Any:
     return V + (change if increment is None else change + increment)
 
 
+def _spread(const: Const, drive: Drive, method: str) -> Any:
+    """Standard deviation of what noise adds to V in a step."""
+    if method != "linear" or drive.conductance is None:
+        return const.spread
+    z = 2.0 * const.dt_per_C * (const.leak + drive.conductance)  # 2 dt G / C
+    return const.noise * jnp.sqrt(const.dt * (1.0 - jnp.exp(-z)) / z)
+
+
 def _exact(const: Const, V: Any, drive: Drive) -> Any:
-    return _held(const, V, _current(const, drive), drive.increment)
+    return _held(const, V, _current(const, drive), None if drive.increment is None else drive.increment["V"])
 
 
 def _linear(const: Const, V: Any, drive: Drive) -> Any:

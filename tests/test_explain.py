@@ -1,0 +1,67 @@
+"""What is said of models, and that the pages about them are current."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from snnrun import cli, explain
+from snnrun.models import neurons
+
+ROOT = Path(__file__).parents[1]
+
+
+def call(*arguments: str):
+    return CliRunner().invoke(cli.app, list(arguments))
+
+
+def test_the_page_of_models_is_current():
+    assert (ROOT / "docs" / "models.md").read_text("utf-8") == explain.page(), "python scripts/models_page.py writes it"
+
+
+@pytest.mark.parametrize("name", neurons.MODELS)
+def test_every_model_explains_itself(name):
+    result = call("explain", name)
+    assert result.exit_code == 0 and result.stdout.startswith(f"{name}:")
+    model = neurons.MODELS[name]
+    for field in model.Spec.model_fields:
+        if field not in (
+            "model",
+            "size",
+            "set",
+            "init",
+            "solver",
+            "substeps",
+            "conductance",
+            "times",
+            "course",
+            "shape",
+            "begin",
+            "I_e",
+        ):
+            assert field in result.stdout, field
+    assert all(variable in result.stdout for variable in model.variables if variable != "ref")
+
+
+def test_models_lists_them_all():
+    assert [entry["name"] for entry in json.loads(call("models", "--json").stdout)] == list(neurons.MODELS)
+    assert [line.split()[0] for line in call("models").stdout.splitlines()] == list(neurons.MODELS)
+
+
+def test_models_of_a_file(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("decay:\n  state: {x: {init: 1}}\n  equations: {dx/dt: -x / 5 ms}\n  solver: exact\n")
+    found = call("explain", str(file))
+    assert found.exit_code == 0 and "dx/dt = -x / 5 ms" in found.stdout and "exact" in found.stdout
+    file.write_text("duration: 1 s\nmodels:\n  " + file.read_text().replace("\n", "\n  ") + "\npopulations: {}\n")
+    assert "dx/dt" in call("explain", str(file)).stdout
+    file.write_text(file.read_text().replace("-x /", "-y /"))
+    wrong = call("explain", str(file))
+    assert wrong.exit_code == 2 and "there is no 'y'" in wrong.output and "own.yaml:5:" in wrong.output
+    file.write_text("own: {a: b: c}\n")
+    broken = call("explain", str(file))
+    assert broken.exit_code == 2 and "own.yaml:1:" in broken.output
+    unknown = call("explain", "liff")
+    assert unknown.exit_code == 2 and "did you mean lif?" in unknown.output
+    assert call("explain", str(tmp_path / "none.yaml")).exit_code == 2
