@@ -46,9 +46,12 @@ def main() -> int:
         raws, complete = _measure(a)
     text = table.render(raws)
     print(text, end="")
-    for target in (a.output, ROOT / "docs" / "benchmarks.md" if a.write else None):
-        if target is not None:
-            target.write_text(text)
+    if a.output is not None:
+        a.output.write_text(text)
+    if a.write:
+        page = ROOT / "docs" / "benchmarks.md"
+        bars = table.bars_of(page.read_text())
+        page.write_text(table.with_bars(text, bars) if bars else text)
     return 0 if complete else 130
 
 

@@ -169,6 +169,7 @@ def test_a_column_of_another_length_is_refused(tmp_path, file, use):
 
 # ---- arrays ----------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("file", ["t.npz", "t.h5"])
 def test_a_column_that_is_known_to_have_another_length_is_refused_however_long_it_is(tmp_path, file):
     table(tmp_path / file, {"tau_ms": [20.0] * 100_000})

@@ -333,9 +333,11 @@ def slow(tmp_path_factory):
             synapse = f"weight: 1 pA, synapse: {{model: {kind}, tau: {tau} ms}}"
             lines.append(f"  {name}_{kind}: {{pre: K, post: x, connect: {{rule: all_to_all}}, delay: 0.01 ms, {synapse}}}")
     x = ", ".join(f"{name}_{kind}.x" for name in SLOW for kind in ("expon", "alpha"))
-    lines += [f"monitors:\n  spikes: {{model: spikes, of: [{', '.join(SLOW)}]}}",
-              f"  x: {{model: state, of: x, variables: [{x}], every: 0.1 ms}}",
-              f"  V: {{model: state, of: [{', '.join(f'{name}_rest' for name in SLOW)}], variables: [V], every: 0.1 ms}}"]
+    lines += [
+        f"monitors:\n  spikes: {{model: spikes, of: [{', '.join(SLOW)}]}}",
+        f"  x: {{model: state, of: x, variables: [{x}], every: 0.1 ms}}",
+        f"  V: {{model: state, of: [{', '.join(f'{name}_rest' for name in SLOW)}], variables: [V], every: 0.1 ms}}",
+    ]
     return run_plan(plan_of(folder, "\n".join(lines) + "\n"))
 
 

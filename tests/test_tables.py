@@ -243,7 +243,7 @@ def test_several_groups_and_types_give_each_edge_its_properties(tmp_path):
 
 
 def test_types_of_other_populations_do_not_count(tmp_path):
-    types = 'edge_type_id population syn_weight target_query\n7 y 1 *\n7 x 2 "ei == \'e\'"\n'
+    types = "edge_type_id population syn_weight target_query\n7 y 1 *\n7 x 2 \"ei == 'e'\"\n"
     path = sonata(tmp_path / "e.h5", {}, types, edge_type_id=[7, 7, 7])
     assert edges(path, types=tmp_path / "types.csv")["syn_weight"] == [2, 2, 2]
 

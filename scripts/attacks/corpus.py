@@ -20,7 +20,11 @@ precision: float64
 populations:
   P: {{size: 30, model: poisson, rate: 100 Hz, start: 2 ms, stop: 15 ms}}
   D: {{size: 5, model: poisson, rate: {{uniform: {{low: 0 Hz, high: 300 Hz}}}}}}
-  T: {{size: 3, model: spike_times, times: [0.1 ms, 5 ms, 20 ms]}}
+  T: {{size: 3, model: spike_times, times: [0.1 ms, 5 ms, 8 ms], period: 8 ms}}
+  C: {{size: 5, model: poisson, course: {{model: steps, times: [0 ms, 9 ms], rates: [10 Hz, 90 Hz]}}}}
+  W: {{size: 5, model: poisson, course: {{model: sine, mean: 50 Hz, amplitude: 20 Hz, frequency: 40 Hz, phase: 1.5}}}}
+  G: {{size: 5, model: gamma, rate: {{lognormal: {{mean: 90 Hz, std: 20 Hz}}}}, shape: 2.5, begin: spike}}
+  R: {{size: 5, model: regular, period: 2.5 ms, phase: {{uniform: {{low: 0 ms, high: 2 ms}}}}, stop: 19 ms}}
   E:
     size: 50
     model: lif

@@ -54,6 +54,10 @@ PLACES: dict[str, tuple[str, Columns]] = {
         "populations: {S: {size: 3, model: spike_times, times: {file: FILE}}}\n",
         {"neuron": [0, 0, 2, 1], "time_ms": [0.1, 0.5, 0.2, 0.9]},
     ),
+    "rates": (
+        "populations: {S: {size: 3, model: poisson, course: {model: file, file: FILE}}}\n",
+        {"time_ms": [0.0, 0.5, 0.6, 1.0], "rate_Hz": [0.0, 100.0, 1e3, 5.0]},
+    ),
 }
 HEAD = "duration: 2 ms\n"
 

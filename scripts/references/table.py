@@ -11,6 +11,8 @@ HEAD = ("network", "simulator", "threads", "build s", "compile s", "run s", "rea
 SILENT = 0.1  # Hz
 GROWTH = 1_000_000  # synapses from which the growth of a process says something about one of them
 
+BARS = "## What structure and models cost"  # the section of the page that scripts/bars.py writes; it is the last one
+
 TEXT = """\
 What is measured. Every run is a process of its own; simulators take turns, run by run, and each repetition has another seed
 for all of them. Times are medians over the repetitions. One thread is pinned to one core, two threads to two.
@@ -43,6 +45,17 @@ def render(raws: list[dict[str, Any]]) -> str:
     lines += list(dict.fromkeys(f"Machine: {raw['machine']}." for raw in raws))
     lines += ["", "Measured with", "", *(f"    {raw['command']}" for raw in raws)]
     return "\n".join(lines) + "\n"
+
+
+def with_bars(page: str, section: str) -> str:
+    """A page with another section of bars."""
+    return f"{page.partition(BARS)[0].rstrip()}\n\n{section}"
+
+
+def bars_of(page: str) -> str:
+    """The section of bars of a page; nothing where there is none."""
+    _, head, body = page.partition(BARS)
+    return head + body
 
 
 def label(run: dict[str, Any]) -> str:

@@ -124,13 +124,28 @@ def poisson(draw: Any, targets: dict[str, int], dt: float) -> dict[str, Any]:
 
 
 @st.composite
+def source(draw: Any, dt: float) -> dict[str, Any]:
+    """Of any kind that draws, or counts, on its own."""
+    rate, two = draw(varying(50, 300, "Hz")), {"times": ["0 ms", f"{50 * dt:.6g} ms"], "rates": ["90 Hz", "300 Hz"]}
+    wave = {"mean": "200 Hz", "amplitude": "150 Hz", "frequency": "70 Hz", "phase": draw(st.sampled_from([0.0, 2.0]))}
+    kind = draw(st.sampled_from(["rate", "steps", "sine", "gamma", "regular"]))
+    if kind == "gamma":
+        begin = draw(st.sampled_from(["stationary", "spike"]))
+        return {"model": "gamma", "rate": rate, "shape": draw(st.sampled_from([0.5, 1.0, 4.0])), "begin": begin}
+    if kind == "regular":
+        return {"model": "regular", "period": draw(varying(1, 9, "ms")), "phase": draw(varying(0, 5, "ms"))}
+    course = {"steps": {"model": "steps", **two}, "sine": {"model": "sine", **wave}}
+    return {"model": "poisson", **({"rate": rate} if kind == "rate" else {"course": course[kind]})}
+
+
+@st.composite
 def networks(draw: Any) -> dict[str, Any]:
     """The tree of a network file, whose populations are all recorded."""
     dt, steps = draw(st.sampled_from([0.1, 0.25])), draw(st.integers(120, 260))
     populations = {name: draw(lif(dt)) for name in ("A", "B")[: draw(st.integers(1, 2))]}
     targets = {name: p["size"] for name, p in populations.items()}
     if draw(st.booleans()):
-        populations["P"] = {"size": draw(st.integers(1, 70)), "model": "poisson", "rate": draw(varying(50, 300, "Hz"))}
+        populations["P"] = {"size": draw(st.integers(1, 70)), **draw(source(dt))}
     if draw(st.booleans()):
         times = draw(st.lists(st.integers(1, 250), min_size=1, max_size=8, unique=True))
         populations["S"] = {"size": draw(st.integers(1, 9)), "model": "spike_times", "times": [f"{t * dt:.6g} ms" for t in times]}
