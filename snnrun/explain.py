@@ -162,7 +162,8 @@ def page() -> str:
     """docs/models.md."""
     rows = ["| model | what it is | solver | checked against |", "|---|---|---|---|"]
     rows += [
-        f"| [{e.name}](#{e.name}) | {e.about} | {e.solver or e.kind} | {e.checked or 'exact references and closed forms'} |" for e in table()
+        f"| [{e.name}](#{e.name}) | {e.about} | {e.solver or e.kind} | {e.checked or 'exact references and closed forms'} |"
+        for e in table()
     ]
     sections = []
     for entry in table():

@@ -369,6 +369,17 @@ def test_escape_noise_fires_at_its_rate(tmp_path):
         assert abs(count - 500_000 * p) < 5 * np.sqrt(500_000 * p * (1 - p))
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_rate_beyond_a_float_fires_in_every_step(tmp_path, precision):
+    model = """
+    state: {V: {init: 900 mV}}
+    equations: {dV/dt: 0 mV / 1 ms}
+    threshold: {rate: exp(V / 1 mV) / 1 ms}
+    """
+    text = network(model, more="monitors:\n  s: {model: spikes, of: A}\n", run="duration: 1 ms").replace("float64", precision)
+    assert [stamp for stamp, _ in run(tmp_path, text).spikes["A"]] == list(range(1, 11))
+
+
 @pytest.mark.parametrize("solver", ["exact", "exp_euler", "rk4", "euler"])
 def test_noise_has_the_variance_of_its_process(tmp_path, solver):
     """dV = -V / tau dt + B dW: B sqrt(tau / 2), exact at any step for the solvers that know tau; and the correlation decays."""

@@ -34,6 +34,7 @@ from snnrun.models.synapses.decay import decayed
 from snnrun.quantities import Count, Current, Drawable, Frozen, Unit, Whole, fault
 
 LAST = "last spike"  # its step, in a state: no variable is called so
+_CERTAIN = 50.0  # spikes that are due in a step: 1 - exp(-50) is 1
 UNROLLED = 4  # substeps that are written out; more are a loop
 
 
@@ -535,6 +536,7 @@ class Equations(Population):
         reached = plain(evaluate(form.condition, values, values.functions))
         if threshold.kind == "rate":
             chance = Rounded(jnp.maximum(reached, 0.0), const.zero) * const.dt
+            chance = Rounded(jnp.minimum(plain(chance), _CERTAIN), const.zero)  # an infinite rate is no number below
             chance = chance * _phi_of(-chance)  # 1 - exp(-chance)
             return jnp.broadcast_to(
                 words(const.streams["escape"], step).astype(first.dtype) < plain(chance) * 2.0**32, first.shape
