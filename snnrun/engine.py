@@ -24,6 +24,7 @@ from jax import lax
 
 from snnrun import kernels
 from snnrun.kernels import Entry, Transit
+from snnrun.models import drives
 from snnrun.models.interface import Drive
 from snnrun.models.interface import State as Variables
 from snnrun.models.synapses.decay import decayed
@@ -34,6 +35,7 @@ FRAME_BYTES = 16 * 2**20  # what the frames of a chunk may take; memory of a few
 FIRST_CHUNK = 16  # steps; chunks then grow until one takes a while
 CHUNK_SECONDS = 0.25
 GROWTH = 8
+PROGRAMS = 64  # compiled programs that a process keeps; each takes 4 MiB and 60 of the 65,530 maps that Linux grants a process
 COMPILER = {"xla_cpu_prefer_vector_width": 512}  # a tenth faster on a CPU that has such vectors, and of no effect on others
 
 
@@ -86,8 +88,8 @@ def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: A
     transit, jumps, waiting = kernel.jumps(p, c.delivery, state.transit, k)
     neurons, fired = [], []
     for i, (group, const, own) in enumerate(zip(p.groups, c.neurons, state.neurons, strict=True)):
-        drives = () if group.model.source else _drives(p, c, group, c.currents[i], state, jumps)
-        after, who = group.model.step(const, own, drives, group.method, k, kernel.words)
+        received = () if group.model.source else _drives(p, c, group, c.currents[i], state, jumps)
+        after, who = group.model.step(const, own, received, group.method, k, kernel.words)
         neurons.append(after)
         fired.append(who)
     stacks = list(zip(p.stacks, c.synapses, state.receptors, strict=True))
@@ -119,15 +121,15 @@ def _drives(p: Program, c: Constants, group: Group, currents: Any, state: State,
     on, and jumps of its end. The receptors of a neuron are summed one by one, in their order."""
     held, zero = Drive(), c.zero.astype(group.precision) if group.model.described else None
     for layer in currents:
-        held = _plus(held, _rounded(Drive(current=_current(layer, state.step)), zero))
-    drives = []
+        held = drives.plus(held, _rounded(Drive(current=_current(layer, state.step)), zero))
+    found = []
     for number in range(len(group.model.stages(group.method))):
         total = held
         for i in group.stacks:
             brought = _brought(p.stacks[i], c, i, group, state.receptors[i], jumps[i], number)
-            total = total if brought is None else _rows_added(total, _rounded(brought, zero), p.stacks[i].rows)
-        drives.append(total)
-    return tuple(drives)
+            total = total if brought is None else drives.rows_added(total, _rounded(brought, zero), p.stacks[i].rows)
+        found.append(total)
+    return tuple(found)
 
 
 def _rounded(drive: Drive, zero: Any) -> Drive:
@@ -143,7 +145,8 @@ def _brought(stack: Stack, c: Constants, i: int, group: Group, own: Variables, j
         return Drive(increment=_gained(c.gains[i], stack, group, own, c.zero))
     if number:
         own = _after(stack, c.instants[i][number - 1], own)
-    return stack.output.drive(c.outputs[i], own["x"].astype(group.precision))
+    x = own["x"].astype(group.precision)
+    return drives.gate(stack.output.drive, c.outputs[i], x) if stack.output.gated else stack.output.drive(c.outputs[i], x, None)
 
 
 def _gained(gains: tuple[dict[str, Any], ...], stack: Stack, group: Group, own: Variables, zero: Any) -> dict[str, Any]:
@@ -170,26 +173,6 @@ def _current(layer: Any, step: Any) -> Any:
     past = jnp.sum(layer.changes <= step, axis=1)
     factors = jnp.take_along_axis(layer.factors, past[:, None], axis=1)[:, 0]
     return (factors[0] if layer.which is None else factors[layer.which]) * layer.amplitude
-
-
-def _plus(total: Drive, more: Drive) -> Drive:
-    return Drive(
-        *(a if b is None else b if a is None else jax.tree.map(operator.add, a, b) for a, b in zip(total, more, strict=True))
-    )
-
-
-UNROLLED = 8  # rows that are added one by one in the program; more in a loop, which keeps their order and compiles as fast as one
-
-
-def _rows_added(total: Drive, brought: Drive, rows: int) -> Drive:
-    def add(row: Any, total: Drive) -> Drive:
-        return _plus(total, jax.tree.map(lambda values: values[row], brought))
-
-    if rows <= UNROLLED:
-        for row in range(rows):
-            total = add(row, total)
-        return total
-    return lax.fori_loop(1, rows, add, add(0, total))
 
 
 # ---- chunks ----------------------------------------------------------------------------------------------------------
@@ -236,12 +219,25 @@ def _frames(take: Take, step: Any) -> Any:
     return (past + take.every - 1) // take.every if take.every > 1 else past
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4), compiler_options=COMPILER)
 def run_chunk(p: Program, c: Constants, state: State, steps: Any, capacity: int) -> tuple[State, Any, tuple[Any, ...], Any]:
-    """`steps` steps (traced, at most `capacity`): the state after them, rows of fired bits, samples, and a flag for NaN.
+    """`steps` steps (at most `capacity`): the state after them, rows of fired bits, samples, and a flag for NaN.
 
     The state before them is left as it is, so that a chunk that went wrong can be looked at again.
     """
+    return compiled(p, capacity)(c, state, steps)
+
+
+@functools.lru_cache(maxsize=PROGRAMS)
+def compiled(p: Program, capacity: int) -> Any:
+    """What `run_chunk` calls, as XLA compiles it: one for each program."""
+
+    def run_chunk(c: Constants, state: State, steps: Any) -> tuple[State, Any, tuple[Any, ...], Any]:  # the name in XLA's cache
+        return _steps(p, c, state, steps, capacity)
+
+    return jax.jit(run_chunk, compiler_options=COMPILER)
+
+
+def _steps(p: Program, c: Constants, state: State, steps: Any, capacity: int) -> tuple[State, Any, tuple[Any, ...], Any]:
     begin, end = state.step, state.step + steps
 
     def body(carry: Any) -> Any:

@@ -157,6 +157,7 @@ Resistance = Annotated[float, Unit("resistance")]
 Capacitance = Annotated[float, Unit("capacitance")]
 Rate = Annotated[float, Unit("rate")]
 Diffusion = Annotated[float, Unit("mV/ms^(1/2)")]
+PerVoltage = Annotated[float, Unit("1/mV")]
 Number = Annotated[float, Unit("number")]
 WeightQuantity = Annotated[Quantity, AnyUnit(("voltage", "current", "conductance"))]
 # one set of distributions serves all dimensions; check.py compares theirs with that of the place where they stand

@@ -6,7 +6,7 @@ import jax
 import pytest
 from hypothesis import settings
 
-from snnrun import kernels
+from snnrun import engine, kernels
 
 settings.register_profile("thorough", max_examples=4000, deadline=None)
 jax.config.update("jax_enable_x64", True)
@@ -44,3 +44,11 @@ def cache(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(folder))
         patch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
         yield folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    """What a file of tests has compiled goes with it: each program takes some of the maps that the system grants a process."""
+    yield
+    engine.compiled.cache_clear()
+    jax.clear_caches()

@@ -779,7 +779,7 @@ def test_neither_the_spike_history_nor_what_waits_is_copied_in_a_step(tmp_path, 
         kernel=kernel,
     )
     state = engine.init(plan)
-    program = engine.run_chunk.lower(plan.program, plan.constants, state, np.int64(1), 10).compile().as_text()
+    program = engine.compiled(plan.program, 10).lower(plan.constants, state, np.int64(1)).compile().as_text()
     kept = [np.asarray(part) for part in state.transit if np.ndim(part) == 2 and part.shape[0]]
     assert all(990 <= len(part) <= 1001 for part in kept)
     assert len(kept) == (3 if (kernel, storage) == ("native", "procedural") else 2)

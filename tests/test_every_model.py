@@ -31,6 +31,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "pairs": {"pairs": [[0, 0], [1, 0]]},
     "fixed_indegree": {"n": 5},
     "fixed_total": {"n": 20},
+    "dual_expon": {"tau_rise": "1 ms"},
 }
 
 TABLE = "neuron,time_ms,rate_Hz,pre,post\n0,1,50,0,1\n1,5,70,1,0\n2,7,60,2,2\n"

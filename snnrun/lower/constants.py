@@ -9,7 +9,7 @@ import numpy as np
 from snnrun import kernels, random, units
 from snnrun.lower.groups import Placed, of_group, of_stack, side_by_side, stops
 from snnrun.models import inputs
-from snnrun.models.interface import Course, Current, Members, cast
+from snnrun.models.interface import Course, Current, Members, Mode, cast
 from snnrun.network import Network
 from snnrun.plan import END, Group
 from snnrun.spec import Part
@@ -62,9 +62,26 @@ def lowered(network: Network, placed: Placed) -> tuple[tuple[Any, ...], tuple[di
             continue
         outputs.append(_cast(stack.output.lower(kinetics, origins[stack.group]), group.precision))
         modes = None if stack.output.conductance else stack.synapse.modes(kinetics)
-        found = None if modes is None else group.model.gains(members[stack.group], group.method, modes)
+        found = None if modes is None else _gains(group, members[stack.group], modes)
         gains.append(None if found is None else tuple({x: cast(gain, group.precision) for x, gain in of.items()} for of in found))
     return tuple(map(tuple, (neurons, currents, synapses, instants, outputs, gains))), tuple(initial)
+
+
+def _gains(group: Group, members: Members, modes: tuple[tuple[Mode, ...], ...]) -> tuple[dict[str, Any], ...] | None:
+    """What each variable of a synapse adds to those of neurons over a step."""
+    every = [mode for of_variable in modes for mode in of_variable]
+    gains = group.model.gains(members, group.method, tuple((mode.tau, mode.n) for mode in every))
+    if gains is None:
+        return None
+    of_mode, found = iter(zip(every, gains, strict=True)), []
+    for of_variable in modes:
+        total: dict[str, Any] = {}
+        for _ in of_variable:
+            mode, gain = next(of_mode)
+            for variable, value in gain.items():
+                total[variable] = total.get(variable, 0.0) + mode.factor * value
+        found.append(total)
+    return tuple(found)
 
 
 def _cast(const: Any, precision: str) -> Any:

@@ -67,6 +67,7 @@ class Drive(NamedTuple):
     jump: Any = None  # mV, from synapses that move V itself
     conductance: Any = None  # nS, sum over receptors
     reversal: Any = None  # pA, sum of conductance times reversal potential
+    gates: tuple[Any, ...] = ()  # of outputs that depend on V: functions of it, see models/drives.py
 
 
 class Crossing(NamedTuple):
@@ -161,6 +162,14 @@ class Enters(NamedTuple):
     scale: str | None = None
 
 
+class Mode(NamedTuple):
+    """A current factor t^n exp(-t / tau)."""
+
+    factor: Any
+    tau: Any
+    n: int
+
+
 class Synapse(Part):
     """How the effect of a spike unfolds in time, in variables of the target. The first is what acts on the membrane."""
 
@@ -181,8 +190,8 @@ class Synapse(Part):
     def advance(self, const: Any, state: State) -> State:
         """The other variables at the end of a step, in which nothing arrives."""
 
-    def modes(self, parameters: Parameters) -> tuple[tuple[Any, int], ...] | None:
-        """For each variable the (tau, n) of the current t^n exp(-t / tau) that it lets flow per unit; None for other synapses."""
+    def modes(self, parameters: Parameters) -> tuple[tuple[Mode, ...], ...] | None:
+        """For each variable the current that it lets flow per unit, as a sum of modes; None for other synapses."""
         return None
 
     def slowest(self, parameters: Parameters) -> Any:
@@ -195,14 +204,15 @@ class Output(Part):
 
     weight: ClassVar[str]  # dimension of x, and of the weight
     conductance: ClassVar[bool] = False  # whether x is one: the membrane equation is then no longer linear
+    gated: ClassVar[bool] = False  # whether what it brings depends on V
 
     @abstractmethod
     def lower(self, parameters: Parameters, origin: Any) -> Any:
         """What a step needs; potentials relative to `origin`."""
 
     @abstractmethod
-    def drive(self, const: Any, x: Any) -> Drive:
-        """What it brings a neuron."""
+    def drive(self, const: Any, x: Any, V: Any) -> Drive:
+        """What it brings a neuron; V is None where the output is not gated."""
 
     @abstractmethod
     def current(self, const: Any, x: Any, V: Any) -> Any:

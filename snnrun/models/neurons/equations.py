@@ -28,6 +28,7 @@ from snnrun.language.walk import affine, evaluate
 from snnrun.lazy import jnp, lax
 from snnrun.models import described, normal, precision, refractory
 from snnrun.models.described import CURRENT, VOLTAGE, Model, Values, Variable
+from snnrun.models.drives import at
 from snnrun.models.interface import Drive, Members, Parameters, Population, Rule, State, Words, cast
 from snnrun.models.rounded import Functions, Rounded, plain
 from snnrun.models.synapses.decay import decayed
@@ -393,7 +394,6 @@ class Equations(Population):
         solver, times = _parts(method)
         held = None if const.ref_steps is None else refractory.blocks(const.ref_steps, state[LAST], step)
         old = {v.name: state[v.name] for v in model.variables}
-        drives = tuple(_rounded_drive(drive, const.zero) for drive in drives)
         if solver == "exact":
             new = self._exact(const, old, drives[0], held)
         else:
@@ -421,7 +421,7 @@ class Equations(Population):
         h, zero = const.h, const.zero
 
         def rates(x: State, drive: Drive) -> State:
-            values = _values(form, const, x, _current(const, drive, x))
+            values = _values(form, const, x, _current(const, _met(drive, x, zero), x))
             found = {}
             for v, node in zip(self.model.variables, form.rates, strict=True):
                 rate = plain(evaluate(node, values, values.functions))
@@ -477,6 +477,7 @@ class Equations(Population):
     def _own(self, form: _Form, const: Const, x: State, drive: Drive, v: Variable, node: Node) -> Any:
         """The equation of a variable as a linear function of it, with everything else as it is."""
         others = {name: Rounded(value, const.zero) for name, value in x.items() if name != v.name}
+        drive = _met(drive, x, const.zero)
         if v.name == VOLTAGE and CURRENT in _deep_names(self.model, v.rate):
             I: Any = _current_at_rest(const, drive)
             if drive.conductance is not None:
@@ -489,6 +490,8 @@ class Equations(Population):
         return affine(node, found, (v.name,), functions)
 
     def _exact(self, const: Const, old: State, drive: Drive, held: Any) -> State:
+        drive = _met(drive, old, const.zero)
+
         def by(table: Mapping[str, Any], marked: str) -> State:
             I = _current(const, drive, old) if self.model.takes_current else None
             found = {}
@@ -619,9 +622,11 @@ def _values(form: _Form, const: Const, x: State, I: Any = None) -> _Rounding:
     return _Rounding(known, form.later, const.zero)
 
 
-def _rounded_drive(drive: Drive, zero: Any) -> Drive:
+def _met(drive: Drive, x: State, zero: Any) -> Drive:
+    """What synapses bring neurons that are in a state."""
+    drive = at(drive, x[VOLTAGE]) if drive.gates else drive
     return drive._replace(**{name: Rounded(value, zero) for name, value in drive._asdict().items()
-                             if value is not None and name != "increment"})  # fmt: skip
+                             if value is not None and name not in ("increment", "gates")})  # fmt: skip
 
 
 def _deep_names(model: Model, node: Node) -> set[str]:

@@ -26,6 +26,7 @@ from pydantic import model_validator
 from snnrun import random
 from snnrun.lazy import jnp
 from snnrun.models import normal, precision, refractory
+from snnrun.models.drives import at as drives_at
 from snnrun.models.interface import Crossing, Drive, Members, Parameters, Population, Rule, State, Words, cast
 from snnrun.models.synapses.decay import decayed
 from snnrun.quantities import Capacitance, Count, Current, Diffusion, Drawable, Frozen, Resistance, Steps, Time, Voltage, fault
@@ -216,7 +217,7 @@ class Lif(Population):
         self, const: Const, state: State, drives: tuple[Drive, ...], method: str, step: Any, words: Words
     ) -> tuple[State, Crossing]:
         """Propagate, add delta arrivals, hold where refractory."""
-        (drive,) = drives
+        drive = drives_at(drives[0], state["V"])
         V = _PROPAGATE[method](const, state["V"], drive)
         if const.noise is not None:
             xi = normal.of_words(words(const.streams, step), V.dtype, const.none)

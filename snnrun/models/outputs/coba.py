@@ -26,7 +26,7 @@ class Coba(Output):
     def lower(self, parameters: Parameters, origin: Any) -> Const:
         return Const(parameters["E"] - origin)
 
-    def drive(self, const: Const, x: Any) -> Drive:
+    def drive(self, const: Const, x: Any, V: Any) -> Drive:
         return Drive(conductance=x, reversal=x * const.E)
 
     def current(self, const: Const, x: Any, V: Any) -> Any:

@@ -23,7 +23,7 @@ class Cuba(Output):
     def lower(self, parameters: Parameters, origin: Any) -> Const:
         return Const()
 
-    def drive(self, const: Const, x: Any) -> Drive:
+    def drive(self, const: Const, x: Any, V: Any) -> Drive:
         return Drive(current=x)
 
     def current(self, const: Const, x: Any, V: Any) -> Any:

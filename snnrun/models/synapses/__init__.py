@@ -5,9 +5,14 @@ from typing import Annotated
 from pydantic import Field
 
 from snnrun.models import interface
-from snnrun.models.synapses import alpha, delta, expon
+from snnrun.models.synapses import alpha, delta, dual_expon, expon
 
-Synapse = Annotated[delta.Spec | expon.Spec | alpha.Spec, Field(discriminator="model")]
+Synapse = Annotated[delta.Spec | expon.Spec | alpha.Spec | dual_expon.Spec, Field(discriminator="model")]
 
 SIMPLEST = {"model": "delta"}
-MODELS: dict[str, interface.Synapse] = {"delta": delta.MODEL, "expon": expon.MODEL, "alpha": alpha.MODEL}
+MODELS: dict[str, interface.Synapse] = {
+    "delta": delta.MODEL,
+    "expon": expon.MODEL,
+    "alpha": alpha.MODEL,
+    "dual_expon": dual_expon.MODEL,
+}

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from snnrun.models.interface import Enters, Parameters, Rule, State, Synapse
+from snnrun.models.interface import Enters, Mode, Parameters, Rule, State, Synapse
 from snnrun.models.synapses.decay import decayed
 from snnrun.quantities import Drawable, Frozen, Time
 
@@ -48,8 +48,8 @@ class Alpha(Synapse):
         y = decayed(const.dt, state["y"], const.zero)
         return {"x": decayed(const.decay, state["x"] + y, const.zero)}
 
-    def modes(self, parameters: Parameters) -> tuple[tuple[Any, int], ...]:
-        return ((parameters["tau"], 0), (parameters["tau"], 1))
+    def modes(self, parameters: Parameters) -> tuple[tuple[Mode, ...], ...]:
+        return ((Mode(1.0, parameters["tau"], 0),), (Mode(1.0, parameters["tau"], 1),))
 
     def slowest(self, parameters: Parameters) -> Any:
         return parameters["tau"]

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from snnrun.models.interface import Enters, Parameters, Rule, State, Synapse
+from snnrun.models.interface import Enters, Mode, Parameters, Rule, State, Synapse
 from snnrun.quantities import Drawable, Frozen, Time
 
 
@@ -36,8 +36,8 @@ class Expon(Synapse):
     def advance(self, const: Const, state: State) -> State:
         return {}
 
-    def modes(self, parameters: Parameters) -> tuple[tuple[Any, int], ...]:
-        return ((parameters["tau"], 0),)
+    def modes(self, parameters: Parameters) -> tuple[tuple[Mode, ...], ...]:
+        return ((Mode(1.0, parameters["tau"], 0),),)
 
     def slowest(self, parameters: Parameters) -> Any:
         return parameters["tau"]
