@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from networks import plan_of, run_plan, run
+from networks import plan_of, run, run_plan
 from scipy.integrate import solve_ivp
 
 from snnrun.models import outputs, synapses
@@ -154,7 +154,7 @@ def test_lif_takes_the_block_at_the_beginning_of_a_step(tmp_path, kernel, way, p
 
 
 def test_rk4_takes_the_block_at_its_stages_and_keeps_its_order(tmp_path):
-    """Against a fine integration of the same equations: of fourth order, which a block of the step's beginning would make a first."""
+    """Against a fine integration of the same equations: fourth order, and not the first."""
     (tmp_path / "start.csv").write_text("V_mV\n" + "\n".join(map(str, START)))
 
     def slope(t, V, g0, f0):
