@@ -15,6 +15,9 @@ struct History {
   int64_t depth, words;      // words of 32 bits, an even number of them
   const uint32_t* bits;      // [depth, words]
   const uint32_t* digests;   // [depth, 1 + digest_words(words)]
+  const double* carried = nullptr;  // [depth, releases]: what part of their weight the spikes of a row carry
+  int64_t releases = 0;
+  double part(int64_t step, int64_t release) const { return carried[place(step) * releases + release]; }
   int64_t place(int64_t step) const { return ((step % depth) + depth) % depth; }
   const uint32_t* row(int64_t step) const { return bits + place(step) * words; }
   const uint32_t* digest(int64_t step) const { return digests + place(step) * (1 + digest_words(words)); }
@@ -48,6 +51,7 @@ struct Procedural {
   const Run* targets;
   int64_t target_runs;
   double edges_per_row;  // expected
+  const int32_t* release;  // [pre] place on the axis of releases; null where a spike carries the whole weight
 };
 
 // Neurons of a receptor that are consecutive places on the axis of targets.
@@ -109,14 +113,26 @@ struct Segment {
   int32_t row, rank;
 };
 
+// The whole number next to a product, the even one where two are: a weight of which a spike carries a part.
+SNNRUN_INLINE int64_t scaled(int64_t weight, double part) {
+  const double value = static_cast<double>(weight) * part;
+#ifdef SNNRUN_X86
+  return _mm_cvtsd_si64(_mm_set_sd(value));
+#else
+  return std::llrint(value);
+#endif
+}
+
 // Segments whose edges arrive in a step, for each block of a stage.
 struct Due {
   std::vector<std::vector<Segment>> of_block;
+  std::vector<std::vector<double>> parts;  // of their weight that these spikes carry; none in a block whose spikes carry all
   int64_t segments = 0;
 };
 
-template <int WEIGHT, class Sum>
-SNNRUN_INLINE void add_records(const uint8_t* record, int64_t count, int64_t weight, Sum* __restrict sums) {
+template <int WEIGHT, bool PARTS, class Sum>
+SNNRUN_INLINE void add_records(const uint8_t* record, int64_t count, int64_t weight, double part, Sum* __restrict sums) {
+  if (PARTS && WEIGHT == 0) weight = scaled(weight, part);
   for (int64_t i = 0; i < count; ++i, record += 2 + WEIGHT) {
     uint16_t target;
     std::memcpy(&target, record, 2);
@@ -127,6 +143,7 @@ SNNRUN_INLINE void add_records(const uint8_t* record, int64_t count, int64_t wei
     } else if (WEIGHT == 8) {
       std::memcpy(&weight, record + 2, 8);
     }
+    if (PARTS && WEIGHT) weight = scaled(weight, part);
     sums[target] += static_cast<Sum>(weight);
   }
 }
@@ -146,8 +163,9 @@ SNNRUN_INLINE Span span_of(const Block& b, int64_t shard, Segment s) {
 }
 
 // Adds segments; what they need is fetched into the cache some segments ahead, in two stages: where they lie, and their edges.
-template <class Offset, int WEIGHT, class Sum>
-void add_segments(const Block& b, int64_t shard, const std::vector<Segment>& segments, int64_t weight, Sum* sums) {
+template <class Offset, int WEIGHT, bool PARTS, class Sum>
+void add_segments(const Block& b, int64_t shard, const std::vector<Segment>& segments, const std::vector<double>& parts, int64_t weight,
+                  Sum* sums) {
   constexpr int64_t FAR = 16, NEAR = 8;
   Span ring[NEAR];
   const int64_t n = static_cast<int64_t>(segments.size());
@@ -162,7 +180,7 @@ void add_segments(const Block& b, int64_t shard, const std::vector<Segment>& seg
     const int64_t near = i - (FAR - NEAR), now = i - FAR;
     if (now >= 0) {
       const Span span = ring[now % NEAR];
-      add_records<WEIGHT>(span.begin, span.count, weight, sums);
+      add_records<WEIGHT, PARTS>(span.begin, span.count, weight, PARTS ? parts[static_cast<size_t>(now)] : 1.0, sums);
     }
     if (near >= 0 && near < n) {
       const Span span = span_of<Offset>(b, shard, segments[static_cast<size_t>(near)]);
@@ -173,36 +191,45 @@ void add_segments(const Block& b, int64_t shard, const std::vector<Segment>& seg
   }
 }
 
-inline void add_block(const Block& b, int64_t shard, const std::vector<Segment>& segments, int64_t* sums) {
+template <int WEIGHT, bool PARTS>
+void add_block_as(const Block& b, int64_t shard, const std::vector<Segment>& segments, const std::vector<double>& parts, int64_t* sums) {
+  (b.offset_bytes == 4 ? add_segments<uint32_t, WEIGHT, PARTS, int64_t>
+                       : add_segments<uint16_t, WEIGHT, PARTS, int64_t>)(b, shard, segments, parts, b.weight, sums);
+}
+
+inline void add_block(const Block& b, int64_t shard, const std::vector<Segment>& segments, const std::vector<double>& parts, int64_t* sums) {
   if (segments.empty()) return;
-  const bool wide = b.offset_bytes == 4;
   switch (b.weight_bytes) {
-    case 0: return (wide ? add_segments<uint32_t, 0, int64_t> : add_segments<uint16_t, 0, int64_t>)(b, shard, segments, b.weight, sums);
-    case 4: return (wide ? add_segments<uint32_t, 4, int64_t> : add_segments<uint16_t, 4, int64_t>)(b, shard, segments, 0, sums);
-    default: return (wide ? add_segments<uint32_t, 8, int64_t> : add_segments<uint16_t, 8, int64_t>)(b, shard, segments, 0, sums);
+    case 0: return (b.release ? add_block_as<0, true> : add_block_as<0, false>)(b, shard, segments, parts, sums);
+    case 4: return (b.release ? add_block_as<4, true> : add_block_as<4, false>)(b, shard, segments, parts, sums);
+    default: return (b.release ? add_block_as<8, true> : add_block_as<8, false>)(b, shard, segments, parts, sums);
   }
 }
 
 inline void count_block(const Block& b, int64_t shard, const std::vector<Segment>& segments, int32_t* sums) {
   if (segments.empty()) return;
   const bool wide = b.offset_bytes == 4;
-  (wide ? add_segments<uint32_t, 0, int32_t> : add_segments<uint16_t, 0, int32_t>)(b, shard, segments, 1, sums);
+  (wide ? add_segments<uint32_t, 0, false, int32_t> : add_segments<uint16_t, 0, false, int32_t>)(b, shard, segments, {}, 1, sums);
 }
 
 // Finds what is due in a step over edges with a delay of least ... most steps.
 inline void find_due(const Stage& stage, const History& history, int64_t step, int64_t least, int64_t most, Due& due) {
   due.of_block.resize(std::max(due.of_block.size(), static_cast<size_t>(stage.block_count)));
+  due.parts.resize(due.of_block.size());
   due.segments = 0;
   for (int64_t i = 0; i < stage.block_count; ++i) {
     const Block& b = stage.blocks[i];
     std::vector<Segment>& segments = due.of_block[static_cast<size_t>(i)];
-    segments.clear();
+    std::vector<double>& parts = due.parts[static_cast<size_t>(i)];
+    segments.clear(), parts.clear();
     for (int64_t rank = 0; rank < b.ranks; ++rank) {
       const int64_t delay = b.delay[rank];
       if (delay < least || delay > most || !history.spikes(step - delay)) continue;
       fired_in(history.row(step - delay), history.digest(step - delay), b.first_source, b.first_source + b.sources,
                [&](int64_t source) {
-                 segments.push_back({static_cast<int32_t>(source - b.first_source), static_cast<int32_t>(rank)});
+                 const int64_t row = source - b.first_source;
+                 segments.push_back({static_cast<int32_t>(row), static_cast<int32_t>(rank)});
+                 if (b.release) parts.push_back(history.part(step - delay, b.release[row]));
                });
     }
     due.segments += static_cast<int64_t>(segments.size());
@@ -240,7 +267,7 @@ inline void add_shard(const Network& net, const Stage& stage, const Due& due, bo
   int64_t* sums = all.weights.data();
   for (int64_t i = 0; noise && i < stage.noise_count; ++i) add_noise(stage.noise[i], step, low, high, sums + low);
   for (int64_t i = 0; i < stage.block_count; ++i) {
-    add_block(stage.blocks[i], shard, due.of_block[static_cast<size_t>(i)], sums + low);
+    add_block(stage.blocks[i], shard, due.of_block[static_cast<size_t>(i)], due.parts[static_cast<size_t>(i)], sums + low);
   }
 }
 
@@ -465,10 +492,13 @@ inline void add_procedural(const Network& net, const Stage& stage, const History
     const bool alone = rows.size() == 1 || net.threads == 1 || little;
     const std::vector<int64_t>& mine = rows;
     Workers::get().run(alone ? 1 : static_cast<int>(net.threads), static_cast<int64_t>(mine.size()), [&](int64_t r) {
-      edges_of_rows(p, mine[static_cast<size_t>(r)], mine[static_cast<size_t>(r)] + 1, [&](const Edges& edges) {
+      const int64_t pre = mine[static_cast<size_t>(r)];
+      const double part = procedural.release ? history.part(sent, procedural.release[pre]) : 1.0;
+      edges_of_rows(p, pre, pre + 1, [&](const Edges& edges) {
         int64_t weight[BATCH], delay[BATCH], place[BATCH];
         int64_t* sum[BATCH];
         weights_of(p, edges, weight);
+        for (int e = 0; procedural.release && e < edges.count; ++e) weight[e] = scaled(weight[e], part);
         if (drawn) delays_of(p, edges, delay);
         targets_of(procedural, edges, place);
         for (int e = 0; e < edges.count; ++e) {

@@ -27,6 +27,7 @@ struct Block {
   void* offsets;                  // [shards, sources, ranks + 1] first edge of a segment within its row; null for one delay
   int64_t offset_bytes;           // 2 or 4
   uint8_t* records;               // [edges, 2 + weight_bytes]
+  const int32_t* release;         // [rows] place on the axis of releases; null where a spike carries the whole weight
 };
 
 struct Shards {

@@ -36,12 +36,51 @@ History history_of(ffi::Buffer<ffi::U32>& bits, ffi::Buffer<ffi::U32>& digests) 
   return {bits.dimensions()[0], bits.dimensions()[1], bits.typed_data(), digests.typed_data()};
 }
 
+// What the sources of releases carry and become where they fire: the runs of words of a row, and of places, of their axis.
+// Results: what the spikes of each row carry, then their variables; operands: the same, what a spike carries now, and what the
+// variables become then.
+ffi::Error release(const ffi::RemainingArgs& operands, ffi::RemainingRets& results, size_t operand, size_t result,
+                   ffi::Span<const int64_t> runs, const uint32_t* row, History& history, int64_t step, size_t variables) {
+  const size_t count = 1 + variables;
+  static thread_local std::vector<std::pair<double*, const double*>> set;
+  set.clear();
+  for (size_t i = 0; i < count; ++i) {
+    auto to = results.get<ffi::AnyBuffer>(result + i);
+    auto from = operands.get<ffi::AnyBuffer>(operand + count + i);
+    if (!to) return to.error();
+    if (!from) return from.error();
+    double* begin = static_cast<double*>((*to)->untyped_data());
+    if (i == 0) {
+      history.carried = begin;
+      history.releases = (*to)->dimensions()[1];
+      begin += history.place(step) * history.releases;
+    }
+    set.push_back({begin, static_cast<const double*>(from->untyped_data())});
+  }
+  for (size_t r = 0; r + 2 < runs.size(); r += 3) {
+    for (int64_t w = 0; w < runs[r + 1]; ++w) {
+      for (uint32_t bits = row[runs[r] + w]; bits; bits &= bits - 1) {
+        const int64_t place = runs[r + 2] + 32 * w + __builtin_ctz(bits);
+        for (const auto& [to, from] : set) to[place] = from[place];
+      }
+    }
+  }
+  return ffi::Error::Success();
+}
+
+constexpr size_t RELEASE_VARIABLES = 2;
+
 // What moves V at the end of a step, before the threshold is tested. Where arrivals wait, they are the last operand and result.
 ffi::Error jumps(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::U32> bits,
-                 ffi::Buffer<ffi::U32> digests, ffi::RemainingArgs, ffi::RemainingRets results) {
+                 ffi::Buffer<ffi::U32> digests, ffi::RemainingArgs operands, ffi::RemainingRets results, int64_t releases) {
   return guarded([&]() -> ffi::Error {
     const Network& net = network_at(network);
-    const History history = history_of(bits, digests);
+    History history = history_of(bits, digests);
+    if (releases) {
+      auto carried = operands.get<ffi::AnyBuffer>(0);
+      if (!carried) return carried.error();
+      history.carried = static_cast<const double*>(carried->untyped_data()), history.releases = releases;
+    }
     static thread_local std::vector<void*> out;
     out.resize(static_cast<size_t>(net.stages[0].results));
     bool single = false;
@@ -120,11 +159,11 @@ ffi::Error close_step(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step,
                   ffi::Result<ffi::Buffer<ffi::U32>> frames, ffi::Result<ffi::Buffer<ffi::U32>> bits,
                   ffi::Result<ffi::Buffer<ffi::U32>> digests, ffi::RemainingRets results, ffi::Span<const int64_t> taps,
                   ffi::Span<const int64_t> reached, ffi::Span<const int64_t> sizes, ffi::Span<const int64_t> then, int64_t leaves,
-                  ffi::Span<const int64_t> scaled, int64_t single) {
+                  ffi::Span<const int64_t> scaled, int64_t single, ffi::Span<const int64_t> releases) {
   return guarded([&]() -> ffi::Error {
     const Network& net = network_at(network);
     const int64_t k = *step.typed_data();
-    const History history = history_of(*bits, *digests);
+    History history = history_of(*bits, *digests);
     uint32_t* row = bits->typed_data() + history.place(k) * history.words;
     static thread_local std::vector<std::pair<Part, int64_t>> pieces;
     static thread_local std::vector<Reset> resets;
@@ -183,8 +222,17 @@ ffi::Error close_step(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step,
       }
       into.push_back(result);
     }
+    size_t last_result = first_result + into.size();
+    if (releases.size()) {
+      size_t scales = 0;
+      for (size_t i = 0; i < scaled.size(); ++i) scales += scaled[i] >= 0;
+      const ffi::Error error = release(operands, results, first_factor + scaled.size() + scales, last_result, releases, row, history, k,
+                                       RELEASE_VARIABLES);
+      if (error.failure()) return error;
+      last_result += 1 + RELEASE_VARIABLES;
+    }
     int64_t* pending = nullptr;
-    if (const ffi::Error error = waiting_of(results, first_result + into.size(), &pending); error.failure()) return error;
+    if (const ffi::Error error = waiting_of(results, last_result, &pending); error.failure()) return error;
     single ? arrivals<float>(net, 1, history, k, pending, into.data()) : arrivals<double>(net, 1, history, k, pending, into.data());
     if (k + 1 < *end.typed_data()) look_ahead(net, history, k + 1);
     return ffi::Error::Success();
@@ -213,7 +261,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_jumps, jumps,
                                   .Arg<ffi::Buffer<ffi::U32>>()
                                   .Arg<ffi::Buffer<ffi::U32>>()
                                   .RemainingArgs()
-                                  .RemainingRets());
+                                  .RemainingRets()
+                                  .Attr<int64_t>("releases"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_close, close_step,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::Buffer<ffi::S64>>()
@@ -234,7 +283,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_close, close_step,
                                   .Attr<ffi::Span<const int64_t>>("then")
                                   .Attr<int64_t>("leaves")
                                   .Attr<ffi::Span<const int64_t>>("scaled")
-                                  .Attr<int64_t>("single"));
+                                  .Attr<int64_t>("single")
+                                  .Attr<ffi::Span<const int64_t>>("releases"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_words, words_of,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::Buffer<ffi::U32>>()
@@ -265,12 +315,12 @@ Found snnrun_fill(const Pathway* p, const Block* block, const Shards* shards, in
 }
 
 // One step's arrivals without XLA, for tests.
-void snnrun_arrivals(const Network* net, int64_t stage, int64_t depth, int64_t words, const uint32_t* bits, int64_t step,
-                     int64_t* pending, double* const* out) {
+void snnrun_arrivals(const Network* net, int64_t stage, int64_t depth, int64_t words, const uint32_t* bits, const double* carried,
+                     int64_t releases, int64_t step, int64_t* pending, double* const* out) {
   const int64_t size = 1 + History::digest_words(words);
   std::vector<uint32_t> digests(static_cast<size_t>(depth * size));
   for (int64_t row = 0; row < depth; ++row) digest_row(bits + row * words, words, digests.data() + row * size);
-  arrivals<double>(*net, static_cast<int>(stage), History{depth, words, bits, digests.data()}, step, pending, out);
+  arrivals<double>(*net, static_cast<int>(stage), History{depth, words, bits, digests.data(), carried, releases}, step, pending, out);
 }
 
 // Draws of a law, edges of some rows, words of a step: for tests against their twins.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from snnrun import document, random, tables, units
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
-from snnrun.models import connect, inputs, interface, monitors, neurons, outputs, precision, synapses
+from snnrun.models import connect, inputs, interface, monitors, neurons, outputs, precision, stp, synapses
 from snnrun.models.connect import Sizes
 from snnrun.models.own import resolve
 from snnrun.quantities import Column, Frozen, Quantity, TimesFile, TrainsFile, Windowed, fields, is_literal, law_of, leaves, plain
@@ -19,6 +19,7 @@ from snnrun.receptors import (
     Source,
     output_of,
     receptors,
+    released,
     rounding,
     targets,
     variables,
@@ -328,6 +329,9 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     pre = c.parts((*path, "pre"), entry.pre)
     post = _receiving(c, (*path, "post"), entry.post, _effect(entry))
     _check_synapse(c, path, entry)
+    if entry.stp is not None:
+        c.types((*path, "stp"), entry.stp)
+        c.rules((*path, "stp"), stp.MODELS[entry.stp.model], entry.stp)
     c.types(path, entry)
     if isinstance(entry.delay, float) and c.duration is not None and entry.delay >= c.duration:
         c.warn((*path, "delay"), "nothing arrives before the end of the run")
@@ -543,7 +547,8 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Re
     complete = not any(key[0] in ("projections", "inputs") for key in c.unsound)
     for part in found:
         population = c.spec.populations[part.population]
-        if neurons.of(population).source:
+        carried = released(c.spec, part.population) if kind.own else {}
+        if neurons.of(population).source and not carried and not (any("." in name for name in names) and not complete):
             c.fault(
                 (*path, "of"),
                 f"{part.population} is a source ({population.model}) and has no state to record",
@@ -553,10 +558,22 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Re
         own = [receptor for receptor in every_receptor if receptor.population == part.population]
         _warn_of_sums(c, path, monitor, own)
         known = variables(population, own) if kind.own else dict.fromkeys(s.name for r in own for s in r.sources)
+        known |= carried
         what = "state variable" if kind.own else "receptor"
         for i, name in enumerate(names):
             if name not in known and complete:
                 c.fault((*path, kind.names, i), f"{part.population} has no {what} {name!r}", nearest(name, known))
+            elif name in carried:
+                _check_sources(c, (*path, "of"), name.partition(".")[0], part)
+
+
+def _check_sources(c: _Checker, path: Key, projection: str, part: Part) -> None:
+    """That all neurons whose release is recorded are sources of the projection, side by side."""
+    every = c.parts(("projections", projection, "pre"), c.spec.projections[projection].pre) or []
+    mine = [other for other in every if other.population == part.population]
+    if mine and not any(other.start <= part.start and part.stop <= other.stop for other in mine):
+        there = ", ".join(f"{part.population}[{other.start}:{other.stop}]" for other in mine)
+        c.fault(path, f"not all of these are sources of {projection}", f"its sources are {there}")
 
 
 def _warn_of_sums(c: _Checker, path: Key, monitor: Any, own: list[Any]) -> None:

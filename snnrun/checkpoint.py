@@ -8,6 +8,7 @@ The file is HDF5:
     /                       attrs schema, step, dt (ms), fingerprint, position, versions, restarts
     /variables/<population>/<variable>   of the neurons, and as <receptor>.<variable> of their receptors
     /fired/<population>     uint32 [steps, words]: bits of those who fired in the last steps, the oldest first
+    /carried/<projection>/<part>   float64 [steps, sources]: what part of its weight each of these spikes carries
 
 Not in it: the network, whose parameters, edges and random numbers follow from the network file and its seed; what was recorded,
 which stays in the partial results, and of which only the lengths are noted; what a kernel derives from the last spikes (see
@@ -42,6 +43,7 @@ class Snapshot(NamedTuple):
     step: int
     variables: dict[str, NDArray[Any]]  # `E/V`, `E/exc.x` -> one value per neuron
     fired: dict[str, NDArray[np.uint32]]  # population -> [steps, words]: bits of those who fired in the last steps, oldest first
+    carried: dict[str, NDArray[np.float64]]  # part of a projection's sources -> [steps, sources]: what these spikes carry
 
 
 class Checkpoint(NamedTuple):
@@ -161,6 +163,8 @@ def _image(checkpoint: Checkpoint) -> bytes:
             file.create_dataset(f"variables/{name}", data=values)
         for name, rows in checkpoint.snapshot.fired.items():
             file.create_dataset(f"fired/{name}", data=rows)
+        for name, parts in checkpoint.snapshot.carried.items():
+            file.create_dataset(f"carried/{name}", data=parts, compression="gzip", compression_opts=1)
     image = buffer.getvalue()
     return image + zlib.crc32(image).to_bytes(4, "little")
 
@@ -183,22 +187,29 @@ def read(path: Path) -> Checkpoint:
             file: Any = opened
             if file.attrs.get("schema") != SCHEMA:
                 raise CheckpointError(f"{path} is of another version of snnrun")
-            variables: dict[str, Any] = {}
-
-            def visit(name: str, item: Any) -> None:
-                if isinstance(item, h5py.Dataset):
-                    variables[name] = item[()]
-
-            file["variables"].visititems(visit)
+            variables, carried = _datasets(file["variables"]), _datasets(file["carried"]) if "carried" in file else {}
             fired = {name: rows[()] for name, rows in file["fired"].items()}
             position = json.loads(_text(file, "position"))
             bins = {name: (count, steps) for name, (count, steps) in position["bins"].items()}
+            snapshot = Snapshot(int(file.attrs["step"]), variables, fired, carried)
             return Checkpoint(
-                Snapshot(int(file.attrs["step"]), variables, fired), Position(position["reached"], position["lengths"], bins),
+                snapshot, Position(position["reached"], position["lengths"], bins),
                 _text(file, "fingerprint"), json.loads(file.attrs["versions"]), int(file.attrs["restarts"]),
             )  # fmt: skip
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from None
+
+
+def _datasets(group: Any) -> dict[str, Any]:
+    """All datasets below a group, by path."""
+    found: dict[str, Any] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    group.visititems(visit)
+    return found
 
 
 def _text(file: Any, name: str) -> str:

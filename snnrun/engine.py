@@ -24,7 +24,7 @@ from jax import lax
 
 from snnrun import kernels
 from snnrun.kernels import Entry, Transit
-from snnrun.models import drives
+from snnrun.models import drives, stp
 from snnrun.models.interface import Drive
 from snnrun.models.interface import State as Variables
 from snnrun.models.synapses.decay import decayed
@@ -46,6 +46,7 @@ class State(NamedTuple):
     neurons: tuple[Variables, ...]  # per group
     receptors: tuple[Variables, ...]  # per stack
     transit: Transit
+    releases: Variables = {}  # noqa: RUF012  of sources with short-term plasticity
 
 
 class Frame(NamedTuple):
@@ -78,8 +79,8 @@ def init(plan: Plan) -> State:
     receptors = [
         {name: np.zeros((stack.rows, stack.padded), stack.precision) for name in stack.synapse.variables} for stack in p.stacks
     ]
-    transit = kernels.module(p.kernel).transit(p, plan.arranged, c.delivery, kernels.nobody(p), 0)
-    return State(np.int64(0), tuple(neurons), tuple(receptors), transit)
+    transit = kernels.module(p.kernel).transit(p, plan.arranged, c.delivery, kernels.nobody(p), kernels.unscaled(p), 0)
+    return State(np.int64(0), tuple(neurons), tuple(receptors), transit, dict(plan.released))
 
 
 def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: Any) -> tuple[State, Any]:
@@ -94,8 +95,9 @@ def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: A
         fired.append(who)
     stacks = list(zip(p.stacks, c.synapses, state.receptors, strict=True))
     entered = [_entry(*parts) for parts in stacks]
-    transit, variables, neurons, frames = kernel.close(
-        p, c.delivery, transit, waiting, k, fired, neurons, entered, frames, first, end
+    released = stp.step(c.release, state.releases) if p.releases.places else None
+    transit, variables, neurons, releases, frames = kernel.close(
+        p, c.delivery, transit, waiting, k, fired, neurons, released, entered, frames, first, end
     )  # fmt: skip
     receptors = []
     for (stack, const, own), jump, variable in zip(stacks, jumps, variables, strict=True):
@@ -104,7 +106,7 @@ def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: A
             receptors.append(after if jump is None else after | {"x": jump})
         else:
             receptors.append(after | {stack.synapse.enters.variable: variable})
-    return State(k + 1, tuple(neurons), tuple(receptors), transit), frames
+    return State(k + 1, tuple(neurons), tuple(receptors), transit, releases), frames
 
 
 def _entry(stack: Stack, const: Any, own: Variables) -> Entry | None:
@@ -183,6 +185,8 @@ def _take(p: Program, c: Constants, i: int, state: State) -> Any:
     take, taken = p.takes[i], c.taken[i]
     if take.kind == "neuron":
         values = _observed(p, c, take.place, take.field, state)
+    elif take.kind == "release":
+        values = state.releases[take.field]
     else:
         values, stack = state.receptors[take.place][take.field], p.stacks[take.place]
         if take.kind == "input" and stack.output is not None:
@@ -370,3 +374,7 @@ def _places(plan: Plan, state: State) -> Iterator[tuple[np.ndarray, PopulationPl
     for receptor in plan.structure.receptors:
         for name, values in receptors[receptor.stack].items():
             yield values, plan.structure.populations[receptor.population], receptor.first, f"{receptor.name}.{name}"
+    for release in plan.structure.releases:
+        sources = PopulationPlace(f"{release.projection} (sources {release.part})", "", release.size, "float64", -1, -1)
+        for name, values in state.releases.items():
+            yield np.asarray(values), sources, release.first, name

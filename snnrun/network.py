@@ -26,7 +26,7 @@ from snnrun.check import (
     uncountable,
 )
 from snnrun.document import Fault, Key, SpecError, uncollected
-from snnrun.models import connect, inputs, interface, neurons, outputs, precision, rates, synapses
+from snnrun.models import connect, inputs, interface, neurons, outputs, precision, rates, stp, synapses
 from snnrun.plan import END
 from snnrun.quantities import Column, Frozen, RatesFile, TimesFile, TrainsFile, fields, is_literal, law_of, plain
 from snnrun.receptors import WEIGHTS, Receptor, output_of, rounding, targets, weight_dimension
@@ -70,6 +70,7 @@ class Network(NamedTuple):
     inputs: dict[str, Input]
     # drawn parameters of synapses and outputs: (section, name, population) -> field -> values
     kinetics: dict[tuple[str, str, str], dict[str, Any]]
+    stp: dict[str, list[dict[str, Any]]]  # of projections with short-term plasticity: for each part of pre, drawn parameters
     warnings: list[Fault]
 
     @property
@@ -108,7 +109,7 @@ def build(spec: Spec, folder: Path) -> Network:
         return {key[0] if len(key) == 1 else key: value for (kind, *key), value in found.items() if kind == section}
 
     kinetics = {tuple(key): value for (kind, *key), value in found.items() if kind == "kinetics"}
-    return Network(spec, of("populations"), of("projections"), of("inputs"), kinetics, warnings)
+    return Network(spec, of("populations"), of("projections"), of("inputs"), kinetics, of("stp"), warnings)
 
 
 class Examined(NamedTuple):
@@ -172,6 +173,10 @@ def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry
             both, path = {"synapse": given.synapse, "output": given.output}, (section, name)
             yield entry("kinetics", (section, name, target), both, path, sizes[target], 16.0 * sizes[target], build)
     for name, projection in spec.projections.items():
+        if projection.stp is not None:
+            size = sum(part.size for part in parts(projection.pre, sizes))
+            build = partial(_stp, spec, name, folder, sizes)
+            yield entry("stp", (name,), projection.stp, ("projections", name, "stp"), size, 40.0 * size, build)
         # edges that a rule draws are drawn when they are arranged
         drawn = 0.0 if isinstance(projection.connect, connect.File) else math.inf
         build = partial(_projection, spec, name, folder, sizes, warnings)
@@ -442,6 +447,26 @@ def _input(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Input:
         values.append(of_part)
         offset += part.size
     return Input(found, values)
+
+
+def _stp(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> list[dict[str, Any]]:
+    """Drawn parameters of short-term plasticity per part of pre; a neuron's are those of its index in its population."""
+    entry, path = spec.projections[name], ("projections", name, "stp")
+    assert entry.stp is not None
+    found, offset = parts(entry.pre, sizes), 0
+    total, values = sum(part.size for part in found), []
+    for part in found:
+        of_part = {}
+        for field in fields(type(entry.stp)):
+            value = getattr(entry.stp, field.name)
+            listed = isinstance(value, Column)
+            entities = np.arange(offset, offset + part.size) if listed else np.arange(part.start, part.stop)
+            stream = f"projection/{name}/stp/{field.name}/{part.population}"
+            of_part[field.name] = _values(spec, stream, value, entities, (*path, field.name), folder, total)
+        _hold(stp.MODELS[entry.stp.model], of_part, path, entry.stp, folder, offset)
+        values.append(of_part)
+        offset += part.size
+    return values
 
 
 def _sound_weight(spec: Spec, entry: Any, weight: Any, path: Key, folder: Path, offset: int) -> None:

@@ -61,13 +61,23 @@ class Noise(NamedTuple):
 class Take(NamedTuple):
     """A variable that is sampled of a group or a stack."""
 
-    kind: str  # "neuron", "receptor" or "input"
+    kind: str  # "neuron", "receptor", "input" or "release"
     place: int  # of the group, or of the stack
     field: str
     runs: tuple[tuple[int, int], ...] | None  # places that are taken; None where Constants.taken lists them
     every: int  # steps
     first_step: int
     last_step: int  # the first step that is not sampled any more
+
+
+class Releases(NamedTuple):
+    """The axis of sources whose spikes carry a part of their weight that changes: see lower/releases.py."""
+
+    places: int
+    runs: tuple[tuple[int, int, int], ...]  # first word in a row of the history, words, first place
+
+
+NO_RELEASES = Releases(0, ())
 
 
 class Program(NamedTuple):
@@ -83,6 +93,7 @@ class Program(NamedTuple):
     kernel: str
     takes: tuple[Take, ...]
     tapped: tuple[tuple[int, int], ...]  # runs of words that a frame takes from the row of a step
+    releases: Releases = NO_RELEASES
 
 
 class Constants(NamedTuple):
@@ -97,6 +108,7 @@ class Constants(NamedTuple):
     zero: Any  # 0, that no compiler knows: see models/rounded.py
     taken: tuple[Any, ...]  # per Take: int32 places, or None
     delivery: Any  # a kernel's Layout
+    release: Any = None  # models.stp.Const; None where there is no release
 
 
 # ---- for those who read what comes out -------------------------------------------------------------------------------
@@ -117,6 +129,18 @@ class ReceptorPlace(NamedTuple):
     precision: str
     stack: int
     first: int  # place of the population's neuron 0 within the stack
+
+
+class ReleasePlace(NamedTuple):
+    """A part of a projection's sources on the axis of releases."""
+
+    projection: str
+    part: int  # of the projection's pre
+    population: int
+    name: str  # of the population
+    start: int  # neurons of the population
+    size: int
+    first: int
 
 
 class Sample(NamedTuple):
@@ -168,6 +192,7 @@ class Structure(NamedTuple):
     receptors: tuple[ReceptorPlace, ...]
     samples: tuple[Sample, ...]
     taps: tuple[SpikeTap, ...]
+    releases: tuple[ReleasePlace, ...] = ()
 
 
 class Plan(NamedTuple):
@@ -175,6 +200,7 @@ class Plan(NamedTuple):
     program: Program
     constants: Constants
     initial: tuple[dict[str, Any], ...]  # per group
+    released: dict[str, Any]  # at t = 0, of the sources on the axis of releases
     pathways: tuple[PathwayReport, ...]
     arranged: Any  # what a kernel keeps of the edges beside its constants
 

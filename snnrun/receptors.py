@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnrun import units
-from snnrun.models import neurons, outputs, synapses
+from snnrun.models import neurons, outputs, stp, synapses
 from snnrun.quantities import Frozen, is_literal
 from snnrun.spec import Part, Spec, parts
 
@@ -46,6 +46,13 @@ def variables(population: Any, own: Iterable[Receptor]) -> dict[str, str]:
         for source in receptor.sources:
             known |= {f"{source.name}.{name}": unit for name, unit in receptor.variables.items()}
     return known
+
+
+def released(spec: Spec, population: str) -> dict[str, str]:
+    """Names and units of what projections with short-term plasticity keep of their sources: `<projection>.stp.<variable>`."""
+    names = [name for name, entry in spec.projections.items()
+             if entry.stp is not None and any(part.partition("[")[0].strip() == population for part in entry.pre)]  # fmt: skip
+    return {f"{name}.stp.{variable}": unit for name in names for variable, unit in stp.variables.items()}
 
 
 def targets(entry: Any) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from snnrun import engine, kernels
 from snnrun.checkpoint import Snapshot
 from snnrun.engine import State
-from snnrun.plan import Plan, PopulationPlace
+from snnrun.plan import Plan, PopulationPlace, ReleasePlace
 
 
 class Mismatch(ValueError):
@@ -23,14 +23,21 @@ def take(plan: Plan, state: State) -> Snapshot:
     """The snapshot of a state that no call is working on."""
     program, step = plan.program, int(state.step)
     variables = {_name(name, population): values.copy() for name, population, values in engine.variables(plan, state)}
-    bits = _bits(kernels.module(program.kernel).rows(program, state.transit, step))
+    rows, every = kernels.module(program.kernel).rows(program, state.transit, step)
+    bits = _bits(rows)
     fired = {}
     for p in plan.structure.populations:
         first = program.groups[p.group].first + p.first
         own = np.zeros((program.depth, -(-p.size // 64) * 64), np.uint8)
         own[:, : p.size] = bits[:, first : first + p.size]
         fired[p.name] = _rows(own)
-    return Snapshot(step, variables, fired)
+    carried = {}
+    for r in plan.structure.releases:
+        p = plan.structure.populations[r.population]
+        first = program.groups[p.group].first + p.first + r.start
+        spiked = bits[:, first : first + r.size] > 0
+        carried[_part(r)] = np.where(spiked, every[:, r.first : r.first + r.size], 0.0)
+    return Snapshot(step, variables, fired, carried)
 
 
 def restore(plan: Plan, snapshot: Snapshot) -> State:
@@ -40,10 +47,9 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
         tuple({name: np.array(values) for name, values in own.items()} for own in states)
         for states in (start.neurons, start.receptors)
     )
-    wanted = {
-        _name(name, population): (population, values)
-        for name, population, values in engine.variables(plan, start._replace(neurons=neurons, receptors=receptors))
-    }
+    releases = {name: np.array(values) for name, values in start.releases.items()}
+    writable = start._replace(neurons=neurons, receptors=receptors, releases=releases)
+    wanted = {_name(name, population): (population, values) for name, population, values in engine.variables(plan, writable)}
     if wanted.keys() != snapshot.variables.keys():
         raise Mismatch(f"the variables are not the same: {', '.join(sorted(wanted.keys() ^ snapshot.variables.keys()))}")
     for name, (population, place) in wanted.items():
@@ -59,8 +65,21 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
             raise Mismatch(f"the last spikes of {p.name} are not those of {program.depth} steps of {p.size} neurons")
         first = program.groups[p.group].first + p.first
         bits[:, first : first + p.size] = _bits(fired)[:, : p.size]
-    transit = kernels.module(program.kernel).transit(program, plan.arranged, plan.constants.delivery, _rows(bits), snapshot.step)
-    return State(np.int64(snapshot.step), neurons, receptors, transit)
+    every = kernels.unscaled(program)
+    for r in plan.structure.releases:
+        carried = snapshot.carried.get(_part(r))
+        if carried is None or carried.shape != (program.depth, r.size) or carried.dtype != np.float64:
+            wanted = f"{program.depth} steps of {r.size} sources"
+            raise Mismatch(f"what the last spikes of {r.projection} carry is not that of {wanted}")
+        every[:, r.first : r.first + r.size] = carried
+    transit = kernels.module(program.kernel).transit(
+        program, plan.arranged, plan.constants.delivery, _rows(bits), every, snapshot.step
+    )
+    return State(np.int64(snapshot.step), neurons, receptors, transit, releases)
+
+
+def _part(release: ReleasePlace) -> str:
+    return f"{release.projection}/{release.part}"
 
 
 def _fill(plan: Plan, neurons: Any, receptors: Any) -> None:

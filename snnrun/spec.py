@@ -19,6 +19,7 @@ from snnrun.models.inputs import Input
 from snnrun.models.monitors import Monitor
 from snnrun.models.neurons import Population
 from snnrun.models.outputs import Output
+from snnrun.models.stp import USUAL, Stp
 from snnrun.models.synapses import SIMPLEST, Synapse
 from snnrun.quantities import LAWS, Drawable, Frozen, Name, Precision, Selection, Steps, Time, WeightQuantity, fault
 from snnrun.terminal import hidden, visible
@@ -41,6 +42,14 @@ class Projection(Frozen):
     """How the effect of a spike unfolds in time."""
     output: Output | None = None
     """How it acts on the membrane: cuba where it is not given."""
+    stp: Stp | None = None
+    """Short-term plasticity: what part of the weight a spike carries."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_stp(cls, raw: Any) -> Any:
+        given = raw.get("stp") if isinstance(raw, dict) else None
+        return {**raw, "stp": {"model": USUAL, **given}} if isinstance(given, dict) else raw
 
 
 MAX_NAME = 2000  # characters

@@ -509,7 +509,11 @@ monitors:
 def started(folder: Path, *options: str) -> subprocess.Popen:
     (folder / "long.yaml").write_text(LONG)
     command = [sys.executable, "-m", "snnrun", "simulate", "long.yaml", "-o", "l.h5", "--no-plot", *options]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # tests that run in the background of a shell ignore a SIGINT, and so would what they start
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
 
 
 def running(folder: Path) -> None:

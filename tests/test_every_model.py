@@ -16,7 +16,7 @@ from networks import Frames, assert_same_bits, run_plan, states
 
 from snnrun import check, engine, lower, network, report, snapshot, units
 from snnrun.document import SpecError
-from snnrun.models import connect, inputs, monitors, neurons, outputs, synapses
+from snnrun.models import connect, inputs, monitors, neurons, outputs, stp, synapses
 from snnrun.models.monitors import Monitor
 from snnrun.quantities import AnyUnit, Frozen, Unit, fields
 from snnrun.spec import Projection
@@ -32,6 +32,8 @@ NEEDS: dict[str, dict[str, Any]] = {
     "fixed_indegree": {"n": 5},
     "fixed_total": {"n": 20},
     "dual_expon": {"tau_rise": "1 ms"},
+    "tsodyks": {"U": 0.4, "tau_f": "70 ms"},
+    "std": {"U": 0.4},
 }
 
 TABLE = "neuron,time_ms,rate_Hz,pre,post\n0,1,50,0,1\n1,5,70,1,0\n2,7,60,2,2\n"
@@ -153,7 +155,7 @@ def _tag(spec: type[Frozen]) -> Any:
     return None if info is None else info.annotation
 
 
-PARTS_OF_THEIR_OWN = ("synapse", "output", "connect")  # in their own tables
+PARTS_OF_THEIR_OWN = ("synapse", "output", "connect", "stp")  # in their own tables
 NOT_HERE = ("model", "rule", *PARTS_OF_THEIR_OWN)
 
 
@@ -262,6 +264,8 @@ def surroundings(section: str, name: str, found: dict[str, Any]) -> Iterator[dic
     elif section == "outputs":
         synapse = next(synapse for synapse, model in synapses.MODELS.items() if not model.jumps)
         yield base(projections={"x": projection(**{**feed(synapse, name), "output": found})})
+    elif section == "stp":
+        yield base(projections={"x": projection(stp=found)})
     elif section == "inputs":
         yield base(inputs={"x": found})
     elif section == "connect":
@@ -275,6 +279,7 @@ def surroundings(section: str, name: str, found: dict[str, Any]) -> Iterator[dic
 
 WHERE = {"populations": ("populations", "N"), "inputs": ("inputs", "x"), "projections": ("projections", "x"),
          "synapses": ("projections", "x", "synapse"), "outputs": ("projections", "x", "output"),
+         "stp": ("projections", "x", "stp"),
          "connect": ("projections", "x", "connect"), "monitors": ("monitors", "x")}  # fmt: skip
 
 
@@ -282,7 +287,7 @@ def every_part() -> Iterator[tuple[str, str, type[Frozen], dict[str, Any]]]:
     """(section, name, Spec, example) of all there is."""
     for name, model in neurons.MODELS.items():
         yield "populations", name, model.Spec, json.loads(population(name))
-    for section, table in (("synapses", synapses.MODELS), ("outputs", outputs.MODELS)):
+    for section, table in (("synapses", synapses.MODELS), ("outputs", outputs.MODELS), ("stp", stp.MODELS)):
         for name, model in table.items():
             yield section, name, model.Spec, {"model": name} | part(model.Spec)
     for name, model in inputs.MODELS.items():
@@ -324,6 +329,7 @@ def test_the_tables_and_the_types_of_what_a_user_writes_have_the_same_models():
     assert {get_args(_tag(model.Spec))[0] for model in neurons.MODELS.values()} == set(neurons.MODELS)
     assert {get_args(_tag(spec))[0] for spec in members(synapses.Synapse)} == set(synapses.MODELS)
     assert {get_args(_tag(spec))[0] for spec in members(outputs.Output)} == set(outputs.MODELS)
+    assert {get_args(_tag(spec))[0] for spec in members(stp.Stp)} == set(stp.MODELS)
     assert {get_args(_tag(spec))[0] for spec in members(inputs.Input)} == set(inputs.MODELS)
     assert {get_args(_tag(spec))[0] for spec in members(Monitor)} == set(monitors.MODELS)
 
@@ -350,7 +356,7 @@ def image(plan: Any) -> tuple[Any, ...]:
     """A plan in a form that can be compared."""
     import jax
 
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((plan.constants, plan.initial))]
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((plan.constants, plan.initial, plan.released))]
     arrays = tuple((leaf.dtype.str, leaf.shape, (leaf + leaf.dtype.type(0)).tobytes()) for leaf in leaves)  # -0 is 0
     return plan.structure, plan.program, arrays
 

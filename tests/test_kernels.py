@@ -20,7 +20,7 @@ def transit_of(fired):
     bits[:, :sources] = fired
     words = np.packbits(bits, axis=1, bitorder="little").view(np.uint32)
     count = np.cumsum(bits.reshape(depth, -1, 32).sum(axis=2), axis=1)
-    return Transit(words, count.astype(np.int32), np.zeros((0, 0), np.int64))
+    return Transit(words, count.astype(np.int32), None, None)
 
 
 def pathway(edges, dtype=np.int32):

@@ -155,7 +155,7 @@ def arrivals(plan):
     """The multiset of (source, population, neuron, synapse, weight in its unit, delay) of all edges of a plan."""
     p, s, found = plan.program, plan.structure, Counter()
     firsts = [p.stacks[r.stack].first + r.first for r in s.receptors]
-    for layout in (plan.constants.delivery.due, plan.constants.delivery.instant):
+    for layout in (*plan.constants.delivery.due, *plan.constants.delivery.instant):
         if layout is None:
             continue
         segments = len(layout.first_edge) - 1
@@ -227,7 +227,7 @@ def test_weights_keep_the_precision_of_a_float(mixed, precision):
     projection onto the same targets can draw; that of an int64 one is finer still."""
     plan = mixed[0]
     bits = {"float32": np.int32, "float64": np.int64}[precision]
-    assert plan.constants.delivery.due.weight.dtype == bits
+    assert plan.constants.delivery.due[0].weight.dtype == bits
     drawn = [weight for (_, _, _, synapse, weight, delay), _ in arrivals(plan).items() if synapse == "delta" and delay == 1]
     assert drawn
     np.testing.assert_allclose(drawn, 0.7, rtol={"float32": 2**-25, "float64": 2**-53}[precision])
@@ -236,7 +236,7 @@ def test_weights_keep_the_precision_of_a_float(mixed, precision):
 def test_no_sum_of_weights_can_overflow(mixed, precision):
     """All that can reach a target in one step stays below 2**62 quanta, even were every edge due at once."""
     plan = mixed[0]
-    for layout in (plan.constants.delivery.due, plan.constants.delivery.instant):
+    for layout in (*plan.constants.delivery.due, *plan.constants.delivery.instant):
         edges = int(layout.first_edge[-1])
         weight = np.repeat(layout.weight_of_source, edges) if layout.weight is None else layout.weight[:edges]
         total = np.zeros(plan.program.targets)
@@ -263,7 +263,7 @@ def test_weights_are_counted_in_quanta_that_follow_from_what_can_be_drawn(tmp_pa
     text = text.replace("duration", f"precision: {precision}\nduration").replace("size: 4,", "size: 300,")
     plan, another = (plan_of(tmp_path, f"seed: {seed}\n{text}") for seed in (1, 2))
     assert plan.constants.delivery.quanta == another.constants.delivery.quanta
-    layout = plan.constants.delivery.due
+    (layout,) = plan.constants.delivery.due
     edges = int(layout.first_edge[-1])
     quanta = np.abs(np.repeat(layout.weight_of_source[:300], 300) if layout.weight is None else layout.weight[:edges])
     sums = np.zeros(plan.program.targets)
@@ -314,14 +314,14 @@ def test_a_network_of_deltas_without_delay_runs(tmp_path, kernel):
 
 def test_edges_with_and_without_a_delay_are_delivered_apart(tmp_path):
     plan = plan_of(tmp_path, MIXED.replace("PRECISION", "float64"))
-    assert plan.constants.delivery.instant.delays.tolist() == [0]
-    assert plan.constants.delivery.due.delays.min() == 1
+    assert plan.constants.delivery.instant[0].delays.tolist() == [0]
+    assert plan.constants.delivery.due[0].delays.min() == 1
 
 
 def test_projections_without_edges_run(tmp_path):
     text = two_projections(EXPON + ", delay: 0 ms", EXPON + ", delay: 1 ms").replace("all_to_all", "fixed_prob, p: 0")
     plan = plan_of(tmp_path, text)
-    assert plan.constants.delivery.due is None and plan.constants.delivery.instant is None
+    assert plan.constants.delivery.due == () == plan.constants.delivery.instant
     assert run_plan(plan).state.step == 10
 
 

@@ -275,7 +275,7 @@ def row_of(kernel, sizes, width, who, states, threads=1):
     groups = tuple(Group(lif.MODEL, "exact", *size, at, (), width) for size, at in zip(sizes, first, strict=False))
     program = program_of(first[-1], [], 1, width, kernel)._replace(groups=groups)
     arranged, layout = bound([], program, 1.0, threads)
-    transit = kernels.module(kernel).transit(program, arranged, layout, kernels.nobody(program), 0)
+    transit = kernels.module(kernel).transit(program, arranged, layout, kernels.nobody(program), kernels.unscaled(program), 0)
     frames = np.zeros((2, first[-1] // 32), np.uint32)
     after, found = fired_in(program, layout, transit, who, states, frames)
     assert not found[0].any()
@@ -288,7 +288,8 @@ def fired_in(program, layout, transit, who, states, frames):
     transit, _, waiting = kernel.jumps(program, layout, transit, step)
     fired = [mask if crossing is None else Crossing("x", *crossing) for mask, crossing in who]
     entered = zeros_of(program)
-    return kernel.close(program, layout, transit, waiting, step, fired, states, entered, frames, jnp.int64(2), step + 1)[2:]
+    found = kernel.close(program, layout, transit, waiting, step, fired, states, None, entered, frames, jnp.int64(2), step + 1)
+    return found[2], found[4]
 
 
 @pytest.mark.parametrize("width", WIDE)
@@ -748,5 +749,5 @@ def test_the_reference_of_these_tests_is_that_of_the_others():
         rows = np.zeros((4, SOURCES), bool)
         for sent in range(step - 4, step):
             rows[sent % 4] = spikes[sent]
-        sums = reference.deliver(dense, Transit(packed(rows), None, None), step)
+        sums = reference.deliver(dense, Transit(packed(rows), None, None, None), step)
         np.testing.assert_array_equal(sums, expected([edges], spikes, TARGETS)[step])

@@ -69,8 +69,8 @@ def one_step(program, layout, transit, step, fired, states, frames):
     kernel = kernels.module(program.kernel)
     fired = [*fired, *[Crossing("x", np.float64(0.5), {})] * (len(program.groups) - len(fired))]
     transit, jumps, waiting = kernel.jumps(program, layout, transit, step)
-    transit, arrived, states, frames = kernel.close(
-        program, layout, transit, waiting, step, fired, states, zeros_of(program), frames, np.int64(0), step + 1
+    transit, arrived, states, _, frames = kernel.close(
+        program, layout, transit, waiting, step, fired, states, None, zeros_of(program), frames, np.int64(0), step + 1
     )
     return transit, jumps, arrived, states, frames
 
@@ -95,7 +95,8 @@ def bound(pathways, program, quantum=1.0, threads=1, noise=()):
 def arrivals(pathways, program, spikes, quantum=1.0, threads=1, noise=()):
     """What arrives [steps, targets] when a kernel runs on spikes [steps, sources]; its frames must show who fired."""
     arranged, layout = bound(pathways, program, quantum, threads, noise)
-    transit = kernels.module(program.kernel).transit(program, arranged, layout, kernels.nobody(program), 0)
+    rows = kernels.nobody(program), kernels.unscaled(program)
+    transit = kernels.module(program.kernel).transit(program, arranged, layout, *rows, 0)
     frames, found = np.zeros((len(spikes), program.sources // 32), np.uint32), []
     for step, mask in enumerate(spikes):
         # the first group says who fired, of the second it follows from a value and a threshold
@@ -148,7 +149,8 @@ def arrivals_without_jax(pathways, program, spikes, native, quantum=1.0, threads
             bits = packed(rows)
             mine = [o for o, r in zip(out, program.stacks, strict=True) if r.synapse.jumps == (stage == native.JUMPS)]
             pointers = (ctypes.c_void_p * max(len(mine), 1))(*(part.ctypes.data for part in mine))
-            native.library().snnrun_arrivals(network, stage, depth, bits.shape[1], bits.ctypes.data, step, None, pointers)
+            given = depth, bits.shape[1], bits.ctypes.data, None, 0
+            native.library().snnrun_arrivals(network, stage, *given, step, None, pointers)
         found.append(np.concatenate(out))
     del arranged
     return np.array(found)

@@ -10,14 +10,15 @@ A kernel is a module with
 
     arrange(pathways, sources, axis, threads) -> Arranged           on the host, once: its own arrangement of the edges
     bind(arranged, program, noise, axis, quanta) -> Layout        what its calls in a step need; a tree of arrays
-    transit(program, arranged, layout, rows, step) -> Transit     of those who fired in the steps before `step`
-    rows(program, transit, step) -> rows                          the same the other way round, free of the kernel
+    transit(program, arranged, layout, rows, carried, step) -> Transit     of those who fired in the steps before `step`
+    rows(program, transit, step) -> (rows, carried)               the same the other way round, free of the kernel
     jumps(program, layout, transit, step) -> (transit, jumps, waiting)
-    close(program, layout, transit, waiting, step, fired, states, entered, frames, first, end)
-        -> (transit, variables, states, frames)
+    close(program, layout, transit, waiting, step, fired, states, released, entered, frames, first, end)
+        -> (transit, variables, states, releases, frames)
     words(streams, step) -> words                                   one random word per neuron: random.words
 
-`rows` are uint32 [depth, words], of the steps from step - depth to step - 1, one bit per source: all that a transit follows from.
+`rows` are uint32 [depth, words], of the steps from step - depth to step - 1, one bit per source, and `carried` are float64
+[depth, releases], of the same steps: what part of its weight a spike carries, of those who fired. A transit follows from these.
 
 `jumps` says what moves V through delta synapses at the end of a step, before the threshold is tested: one array [rows, neurons]
 per stack, in the unit of its weights, or None where nothing can arrive. `close` takes who fired then (for each group a mask, or
@@ -25,6 +26,7 @@ the Crossing of a variable), writes it into the transit and into row `step - fir
 `entered` decay and adds to them what reaches the other receptors. `waiting` is handed from one to the other. `states` are those
 of the groups, which come out with the values set that a spike sets: a compiler must have them ready by then, and does not
 compute them again for every later use.
+`released` (models.stp.Released, or None) has what a spike carries, and the variables of releases without and after one.
 All steps from `first` to `end` follow each other with one transit, so that a kernel may work ahead.
 """
 
@@ -62,6 +64,7 @@ class Pathway(NamedTuple):
     wide: bool  # whether weights take 64 bits
     delta: bool  # whether it moves V itself: a spike without delay then acts one step later
     procedural: bool = False  # whether edges are drawn again instead of stored
+    release: Any = None  # int32 [pre]: place on the axis of releases; None where a spike carries the whole weight
 
 
 class Edges(NamedTuple):
@@ -107,6 +110,7 @@ class Transit(NamedTuple):
 
     words: Any  # uint32 [depth, words]
     count: Any  # what a kernel derives from each row, to read it faster
+    carried: Any  # float64 [depth, releases]: what part of their weight the spikes of a row carry; None without releases
     pending: Any  # what is not in the rows: arrivals of later steps that were drawn already, the row of the last step; or None
 
 
@@ -153,6 +157,11 @@ def module(name: str) -> ModuleType:
 def nobody(program: Any) -> Any:
     """The rows of a history in which nobody has fired."""
     return np.zeros((program.depth, program.sources // 32), np.uint32)
+
+
+def unscaled(program: Any) -> Any:
+    """What the spikes of rows in which nobody has fired carry."""
+    return np.zeros((program.depth, program.releases.places))
 
 
 def quantised(weight: Any, quantum: float, wide: bool) -> Any:

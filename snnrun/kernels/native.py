@@ -22,6 +22,7 @@ from snnrun.lazy import ffi, jax, jnp
 from snnrun.models import connect
 from snnrun.models.connect import Connectivity, Drawn
 from snnrun.models.interface import Crossing, State
+from snnrun.models.stp import Released
 from snnrun.models.synapses.decay import decayed
 from snnrun.plan import Program
 from snnrun.quantities import Law
@@ -59,7 +60,7 @@ class _Block(Structure):
     _fields_ = [
         ("first_source", c_int64), ("sources", c_int64), ("weight", c_int64), ("weight_bytes", c_int64), ("ranks", c_int64),
         ("delay", c_void_p), ("rank", c_void_p), ("longest", c_int64), ("first_edge", c_void_p), ("offsets", c_void_p),
-        ("offset_bytes", c_int64), ("records", c_void_p),
+        ("offset_bytes", c_int64), ("records", c_void_p), ("release", c_void_p),
     ]  # fmt: skip
 
 
@@ -86,7 +87,7 @@ class _Run(Structure):
 class _Procedural(Structure):
     _fields_ = [
         ("pathway", _Pathway), ("sources", c_void_p), ("source_runs", c_int64), ("targets", c_void_p), ("target_runs", c_int64),
-        ("edges_per_row", c_double),
+        ("edges_per_row", c_double), ("release", c_void_p),
     ]  # fmt: skip
 
 
@@ -172,7 +173,7 @@ def library() -> Any:
         "snnrun_count": [POINTER(_Pathway), POINTER(_Block), POINTER(_Shards), c_int64, c_int64],
         "snnrun_fill": [POINTER(_Pathway), POINTER(_Block), POINTER(_Shards), c_int64, c_int64],
         "snnrun_accumulate": [POINTER(_Block), POINTER(_Shards), POINTER(c_int64)],
-        "snnrun_arrivals": [POINTER(_Network), c_int64, c_int64, c_int64, c_void_p, c_int64, c_void_p, c_void_p],
+        "snnrun_arrivals": [POINTER(_Network), *[c_int64] * 3, *[c_void_p] * 2, *[c_int64] * 2, *[c_void_p] * 2],
         "snnrun_draw": [POINTER(_Law), c_void_p, c_void_p, c_int64, c_void_p],
         "snnrun_edges": [POINTER(_Pathway), c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p],
         "snnrun_step_words": [c_void_p, c_int64, c_int64, c_int64, c_void_p],
@@ -288,7 +289,8 @@ def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> 
             found[i] = _procedural_found(pathway)
             runs = [*kept.structures(_Run, _runs(pathway.source)), *kept.structures(_Run, _runs(pathway.target))]
             per_row = found[i].synapses / max(pathway.connectivity.sizes.pre, 1)
-            procedural[_stage(pathway)].append(_Procedural(native[i], *runs, per_row))
+            release = kept.array(pathway.release, np.int32)
+            procedural[_stage(pathway)].append(_Procedural(native[i], *runs, per_row, release))
     layout = Kept(kept, blocks, procedural, shards, slices, weights, threads, edges / segments)
     return Arranged(layout, tuple(found), nbytes)
 
@@ -310,13 +312,15 @@ def _stage(pathway: Pathway) -> int:
 
 
 def _groups(pathways: list[Pathway]) -> list[list[int]]:
-    """Pathways whose edges are stored alike: with individual weights, or with one and the same weight."""
+    """Pathways whose edges are stored alike: with individual weights, or with one and the same weight; and whose spikes carry
+    the whole of it. All others are stored by themselves."""
     groups: dict[Any, list[int]] = {}
     for i, pathway in enumerate(pathways):
         if not pathway.procedural:
             c = pathway.connectivity
             alike = None if _individual(c.weight) else int(quantised(c.weight, pathway.quantum, pathway.wide))
-            groups.setdefault((_stage(pathway), alike), []).append(i)
+            own = None if pathway.release is None else i
+            groups.setdefault((_stage(pathway), alike, own), []).append(i)
     return list(groups.values())
 
 
@@ -426,6 +430,10 @@ def _fill_block(items: list[Item], shards: _Shards, found: list[Found], kept: _K
         rank=kept.array(rank, np.int32), longest=len(rank) - 1, first_edge=kept.array(first_edge, np.int64),
         offsets=None if offsets is None else offsets.ctypes.data, offset_bytes=4,
     )  # fmt: skip
+    if (release := items[0][1].release) is not None:
+        of_row = np.zeros(rows, np.int32)
+        of_row[items[0][1].source - first] = release
+        block.release = kept.array(of_row, np.int32)
     for i, pathway, p in items:
         found[i] = _counted(pathway, _in_parts(lib.snnrun_count, p, block, shards, pool, threads))
     if offsets is not None:
@@ -524,7 +532,7 @@ def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axi
         mine = [r for low, high in extents.values() for r in range(low, high)]
         counting = (
             all(len(weights[r]) <= 1 and max(map(abs, weights[r]), default=0) < 2**53 for r in mine)
-            and not any(block.weight_bytes for block in blocks[stage])
+            and not any(block.weight_bytes or block.release for block in blocks[stage])
             and not procedural[stage]
             and not any(program.stacks[i].noise for i in receiving)
         )
@@ -594,12 +602,17 @@ def _receiving(p: Program, stage: int) -> list[int]:
     return [i for i, stack in enumerate(p.stacks) if stack.synapse.jumps == (stage == JUMPS) and stack.reached]
 
 
-def transit(p: Program, arranged: Arranged, layout: Layout, rows: NDArray[np.uint32], step: int) -> Transit:
+def transit(
+    p: Program, arranged: Arranged, layout: Layout, rows: NDArray[np.uint32], carried: NDArray[np.float64], step: int
+) -> Transit:
     waits = any(procedural.pathway.delay_law for stage in arranged.edges.procedural for procedural in stage)
     words, depth = p.sources // 32, p.depth + 1
     bits = np.zeros((depth, words), np.uint32)
     bits[np.arange(step - p.depth, step) % depth] = rows
-    return Transit(bits, _digests(bits), _pending(p, layout, bits, step) if waits else None)
+    parts = np.zeros((depth, p.releases.places))
+    parts[np.arange(step - p.depth, step) % depth] = carried
+    pending = _pending(p, layout, bits, parts, step) if waits else None
+    return Transit(bits, _digests(bits), parts if p.releases.places else None, pending)
 
 
 def _digests(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -612,7 +625,7 @@ def _digests(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return found
 
 
-def _pending(p: Program, layout: Layout, bits: NDArray[np.uint32], step: int) -> NDArray[np.int64]:
+def _pending(p: Program, layout: Layout, bits: NDArray[np.uint32], carried: NDArray[np.float64], step: int) -> NDArray[np.int64]:
     """What the spikes of the last steps have drawn for `step` and later: they are gone through again, and only that is kept."""
     pending = np.zeros((len(bits), p.targets), np.int64)
     if not bits.any():
@@ -623,13 +636,24 @@ def _pending(p: Program, layout: Layout, bits: NDArray[np.uint32], step: int) ->
             out = [np.empty(p.stacks[i].places) for i in _receiving(p, stage)]
             places = (c_void_p * max(len(out), 1))(*(values.ctypes.data for values in out))
             library().snnrun_arrivals(
-                network, stage, len(bits), bits.shape[1], bits.ctypes.data, again, pending.ctypes.data, places
+                network,
+                stage,
+                len(bits),
+                bits.shape[1],
+                bits.ctypes.data,
+                carried.ctypes.data,
+                carried.shape[1],
+                again,
+                pending.ctypes.data,
+                places,
             )
     return pending
 
 
-def rows(p: Program, transit: Transit, step: int) -> NDArray[np.uint32]:
-    return np.asarray(transit.words)[np.arange(step - p.depth, step) % (p.depth + 1)]
+def rows(p: Program, transit: Transit, step: int) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+    last = np.arange(step - p.depth, step) % (p.depth + 1)
+    carried = kernels.unscaled(p) if transit.carried is None else np.asarray(transit.carried)[last]
+    return np.asarray(transit.words)[last], carried
 
 
 def jumps(p: Program, layout: Layout, transit: Transit, step: Any) -> tuple[Transit, list[Any], None]:
@@ -637,17 +661,17 @@ def jumps(p: Program, layout: Layout, transit: Transit, step: Any) -> tuple[Tran
     if not receiving:
         return transit, [None] * len(p.stacks), None
     _registered()
-    waits = _waiting(transit)
-    aliases = {4 + i: len(receiving) + i for i in range(len(waits))}
+    waits, carried = _waiting(transit), [] if transit.carried is None else [transit.carried]
+    aliases = {4 + len(carried) + i: len(receiving) + i for i in range(len(waits))}
     call = ffi.ffi_call("snnrun_jumps", [*_outputs(p, receiving), *map(_like, waits)], input_output_aliases=aliases)
-    found = call(layout.network, step, transit.words, transit.count, *waits)
+    found = call(layout.network, step, transit.words, transit.count, *carried, *waits, releases=np.int64(p.releases.places))
     transit = transit._replace(pending=found[-1]) if waits else transit
     return transit, _spread(p, receiving, found[: len(receiving)]), None
 
 
 def close(p: Program, layout: Layout, transit: Transit, waiting: None, step: Any, fired: list[Any], states: list[State],
-          entered: list[Entry | None], frames: Any, first: Any, end: Any,
-          ) -> tuple[Transit, list[Any], list[State], Any]:  # fmt: skip
+          released: Released | None, entered: list[Entry | None], frames: Any, first: Any, end: Any,
+          ) -> tuple[Transit, list[Any], list[State], State, Any]:  # fmt: skip
     _registered()
     receiving = _receiving(p, ARRIVALS)
     into = [entry for i in receiving if (entry := entered[i]) is not None]
@@ -670,12 +694,19 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: None, step: Any
             values.append(jnp.asarray(value, states[g][name].dtype))
     kept, waits = [frames, transit.words, transit.count], _waiting(transit)
     variables = [entry.variable for entry in into]
-    given = [*kept, *who, *leaves, *values, *variables, *decays, *scales, *waits]
-    shapes = [*map(_like, kept), *map(_like, leaves), *map(_like, variables), *map(_like, waits)]
+    changed, carried = ([], []) if released is None else (list(released.without.values()), [transit.carried])
+    given = [*kept, *who, *leaves, *values, *variables, *decays, *scales]
+    releases_at = len(given)
+    if released is not None:
+        given += [*carried, *changed, released.carried, *released.then.values()]
+    given += waits
+    shapes = [*map(_like, [*kept, *leaves, *variables, *carried, *changed, *waits])]
     aliases = {4 + i: i for i in range(len(kept))}
     aliases |= {4 + len(kept) + len(who) + i: len(kept) + i for i in range(len(leaves))}
     before = 4 + len(kept) + len(who) + len(leaves) + len(values)
     aliases |= {before + i: len(kept) + len(leaves) + i for i in range(len(variables))}
+    after = len(kept) + len(leaves) + len(variables)
+    aliases |= {4 + releases_at + i: after + i for i in range(len(carried) + len(changed))}
     aliases |= {3 + len(given): len(shapes) - 1} if waits else {}
     call = ffi.ffi_call("snnrun_close", shapes, input_output_aliases=aliases)
     result = call(
@@ -683,18 +714,21 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: None, step: Any
         taps=np.array([word for run in p.tapped for word in run], np.int64), reached=np.array(reached, np.int64),
         sizes=np.array([group.size for group in p.groups], np.int64), then=np.array(then, np.int64),
         leaves=np.int64(len(leaves)), scaled=np.array(scaled, np.int64), single=np.int64(p.precision == "float32"),
+        releases=np.array([number for run in p.releases.runs for number in run], np.int64),
     )  # fmt: skip
     frames, words, digests, *found = result
-    after: list[State] = [{} for _ in states]
+    states_after: list[State] = [{} for _ in states]
     for (g, name), leaf in zip(names, found, strict=False):
-        after[g][name] = leaf
+        states_after[g][name] = leaf
     found = found[len(names) :]
-    transit = Transit(words, digests, found[-1] if waits else None)
+    own = found[len(into) : len(into) + len(carried) + len(changed)]
+    transit = Transit(words, digests, own[0] if carried else None, found[-1] if waits else None)
+    releases = {} if released is None else dict(zip(released.without, own[1:], strict=True))
     added = _spread(p, receiving, found[: len(receiving)])
     for i, entry in enumerate(entered):
         if added[i] is None and entry is not None:
             added[i] = decayed(entry.decay, entry.variable, entry.zero)
-    return transit, added, after, frames
+    return transit, added, states_after, releases, frames
 
 
 def _waiting(transit: Transit) -> list[Any]:

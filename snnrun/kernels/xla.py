@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snnrun import random
+from snnrun import kernels, random
 from snnrun.kernels import Arranged, Axis, Edges, Entry, Pathway, Transit, edges_of, found_in
 from snnrun.lazy import jnp, lax
 from snnrun.models.inputs import poisson
 from snnrun.models.interface import Crossing, State
+from snnrun.models.stp import Released
 from snnrun.models.synapses.decay import decayed
 from snnrun.plan import Program, Stack
 
@@ -39,13 +40,14 @@ class Segments(NamedTuple):
     most_segments: Any  # int8 [bisection steps over the segments of a source]: only its length matters
     lanes: Any  # int32 [width]: 0, 1, 2 ...
     zeros: Any  # int64 [targets]
+    release: Any = None  # int32 [sources]: place on the axis of releases; None where spikes carry the whole weight
 
 
 class Layout(NamedTuple):
     """What the calls of a step need."""
 
-    due: Segments | None  # edges with a delay
-    instant: Segments | None  # and without
+    due: tuple[Segments, ...]  # edges with a delay
+    instant: tuple[Segments, ...]  # and without
     noise: tuple[Any, ...]  # constants of the Poisson inputs
     quanta: tuple[Any, ...]  # per stack: one, or one per place
 
@@ -55,11 +57,26 @@ def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> 
     targets = axis.places
     every = [edges_of(pathway) for pathway in pathways]
     found = tuple(found_in(edges) for edges in every)
-    sides = []
+    # those whose spikes carry a part of the weight stand apart: a source has one such part for each of its projections
+    apart = [[i] for i, pathway in enumerate(pathways) if pathway.release is not None]
+    together = [i for i, pathway in enumerate(pathways) if pathway.release is None]
+    sides: list[tuple[Segments, ...]] = []
     for chosen in (lambda delay: delay > 0, lambda delay: delay == 0):
-        side = [part for edges in every if len((part := _picked(edges, chosen(np.asarray(edges.delay)))).source)]
-        sides.append(prepare(side, sources, targets) if side else None)
-    return Arranged(tuple(sides), found, sum(nbytes(side) for side in sides if side is not None))
+        side = []
+        for members in (together, *apart):
+            parts = [part for i in members if len((part := _picked(every[i], chosen(np.asarray(every[i].delay)))).source)]
+            if parts:
+                side.append(prepare(parts, sources, targets)._replace(release=_release(pathways[members[0]], sources)))
+        sides.append(tuple(side))
+    return Arranged(tuple(sides), found, sum(nbytes(part) for side in sides for part in side))
+
+
+def _release(pathway: Pathway, sources: int) -> Any:
+    if pathway.release is None:
+        return None
+    found = np.zeros(sources, np.int32)
+    found[pathway.source] = pathway.release
+    return found
 
 
 def _picked(edges: Edges, mask: Any) -> Edges:
@@ -80,23 +97,30 @@ def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axi
     return Layout(due, instant, noise, tuple(of_stack))
 
 
-def transit(p: Program, arranged: Arranged, layout: Layout, rows: Any, step: int) -> Transit:
-    words = np.zeros((p.depth, p.sources // 32), np.uint32)
-    words[np.arange(step - p.depth, step) % p.depth] = rows
+def transit(p: Program, arranged: Arranged, layout: Layout, rows: Any, carried: Any, step: int) -> Transit:
+    words, parts = np.zeros((p.depth, p.sources // 32), np.uint32), kernels.unscaled(p)
+    last = np.arange(step - p.depth, step) % p.depth
+    words[last], parts[last] = rows, carried
     count = np.cumsum(np.bitwise_count(words), axis=1, dtype=np.int32)  # spikes in a row up to and including each word
-    return Transit(words, count, np.array(rows[-1]))
+    if not p.releases.places:
+        return Transit(words, count, None, (np.array(rows[-1]), None))
+    return Transit(words, count, parts, (np.array(rows[-1]), np.array(carried[-1])))
 
 
-def rows(p: Program, transit: Transit, step: int) -> Any:
-    found = np.asarray(transit.words)[np.arange(step - p.depth, step) % p.depth]
-    found[-1] = transit.pending  # which is put into its place only when the next step begins
-    return found
+def rows(p: Program, transit: Transit, step: int) -> tuple[Any, Any]:
+    last = np.arange(step - p.depth, step) % p.depth
+    found = np.asarray(transit.words)[last]
+    carried = kernels.unscaled(p) if transit.carried is None else np.asarray(transit.carried)[last]
+    found[-1], of_last = transit.pending  # which is put into its place only when the next step begins
+    if of_last is not None:
+        carried[-1] = of_last
+    return found, carried
 
 
 def jumps(p: Program, layout: Layout, transit: Transit, step: Any) -> tuple[Transit, list[Any], Any]:
     # The rows are written before they are read: the other way round, XLA copies all of them in every step.
-    transit = _recorded(transit, transit.pending, step - 1)
-    sums = deliver(layout.due, transit, step) if layout.due is not None else None
+    transit = _recorded(transit, step - 1)
+    sums = _delivered(layout.due, transit, step)
     return transit, _due(p, layout, sums, step, jumps=True), sums
 
 
@@ -119,8 +143,8 @@ def _of_stack(sums: Any, stack: Stack) -> Any:
 
 
 def close(p: Program, layout: Layout, transit: Transit, waiting: Any, step: Any, fired: list[Any], states: list[State],
-          entered: list[Entry | None], frames: Any, first: Any, end: Any,
-          ) -> tuple[Transit, list[Any], list[State], Any]:  # fmt: skip
+          released: Released | None, entered: list[Entry | None], frames: Any, first: Any, end: Any,
+          ) -> tuple[Transit, list[Any], list[State], State, Any]:  # fmt: skip
     row, after = [], []
     for who, state, group in zip(fired, states, p.groups, strict=True):
         then: State = {}
@@ -134,8 +158,10 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: Any, step: Any,
     if p.tapped:
         frames = frames.at[step - first].set(jnp.concatenate([row[a:b] for a, b in p.tapped]))
     arrivals = _due(p, layout, waiting, step, jumps=False)
-    if layout.instant is not None:
-        sums = deliver(layout.instant, Transit(row[None], _running_count(row)[None], None), np.int64(0))
+    carried = None if released is None else released.carried
+    if layout.instant:
+        now = Transit(row[None], _running_count(row)[None], None if carried is None else carried[None], None)
+        sums = _delivered(layout.instant, now, np.int64(0))
         for i, stack in enumerate(p.stacks):
             if stack.instant:
                 at_once = _of_stack(sums, stack)
@@ -147,7 +173,11 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: Any, step: Any,
             if quanta is not None:
                 more = _in_units(p, layout.quanta[i], quanta)
                 variables[i] += more if entry.scale is None else decayed(entry.scale, more, entry.zero)
-    return transit._replace(pending=row), variables, after, frames
+    releases: State = {}
+    if released is not None:
+        mask = jnp.concatenate([_unpacked(row[first : first + words]) for first, words, _ in p.releases.runs])
+        releases = {name: jnp.where(mask, released.then[name], value) for name, value in released.without.items()}
+    return transit._replace(pending=(row, carried)), variables, after, releases, frames
 
 
 words = random.words
@@ -175,9 +205,17 @@ def _packed(mask: Any) -> Any:
     return jnp.sum(bits, axis=1, dtype=jnp.uint32)
 
 
-def _recorded(transit: Transit, row: Any, k: Any) -> Transit:
+def _unpacked(words: Any) -> Any:
+    """A mask from its bits."""
+    return ((words[:, None] >> jnp.arange(32, dtype=jnp.uint32)) & 1).astype(bool).reshape(-1)
+
+
+def _recorded(transit: Transit, k: Any) -> Transit:
+    """With the row of step k, which has waited until now, in its place."""
+    row, carried = transit.pending
     place, put = k % transit.words.shape[0], lax.dynamic_update_index_in_dim
-    return transit._replace(words=put(transit.words, row, place, 0), count=put(transit.count, _running_count(row), place, 0))
+    transit = transit._replace(words=put(transit.words, row, place, 0), count=put(transit.count, _running_count(row), place, 0))
+    return transit if carried is None else transit._replace(carried=put(transit.carried, carried, place, 0))
 
 
 def _running_count(row: Any) -> Any:
@@ -314,6 +352,15 @@ def _width(edges_per_segment: float) -> int:
 # ---- delivery --------------------------------------------------------------------------------------------------------
 
 
+def _delivered(parts: tuple[Segments, ...], transit: Transit, step: Any) -> Any:
+    """Sums over all edges; None where there are none."""
+    total: Any = None
+    for layout in parts:
+        sums = deliver(layout, transit, step)
+        total = sums if total is None else total + sums
+    return total
+
+
 def deliver(layout: Segments, transit: Transit, step: Any) -> Any:
     """Sums of the weights that arrive at the end of a step, int64 [targets]."""
     if not layout.delays.shape[0]:
@@ -329,6 +376,7 @@ def deliver(layout: Segments, transit: Transit, step: Any) -> Any:
         number = b * BLOCK + block
         source, age = _source(transit, rows, due, jnp.minimum(number, total - 1))
         first, end = _edges(layout, source, age)
+        part = None if layout.release is None else transit.carried[rows[age], layout.release[source]]
 
         def add_segment(i: Any, sums: Any) -> Any:
             stop = end[i]
@@ -339,6 +387,7 @@ def deliver(layout: Segments, transit: Transit, step: Any) -> Any:
                 target = lax.dynamic_slice(layout.target, (at,), (width,))
                 w = lax.dynamic_slice(layout.weight, (at,), (width,)) if uniform is None else uniform
                 w = jnp.where(layout.lanes < stop - at, w, 0).astype(jnp.int64)
+                w = w if part is None else jnp.rint(w.astype(jnp.float64) * part[i]).astype(jnp.int64)
                 return at + width, sums.at[target].add(w, mode="promise_in_bounds")
 
             return lax.while_loop(lambda carry: carry[0] < stop, add_slice, (first[i], sums))[1]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from snnrun import kernels, receptors, units
 from snnrun.document import uncollected
 from snnrun.kernels import Axis, Pathway
-from snnrun.lower import constants, groups, quantise, recording
+from snnrun.lower import constants, groups, quantise, recording, releases
 from snnrun.lower.groups import Placed
 from snnrun.models import connect
 from snnrun.network import Network
@@ -44,7 +44,8 @@ def lower(
     axis, order = _axis(placed)
     sources = sum(group.padded for group in placed.groups)
     redrawn = (kernels.KERNELS[kernel].can_redraw, procedural_if_needed)
-    pathways = [_pathway(network, name, feeds, placed, quanta, redrawn) for name in network.projections]
+    released = releases.released(network, placed)
+    pathways = [_pathway(network, name, feeds, placed, quanta, redrawn, released.of.get(name)) for name in network.projections]
     arranged = module.arrange(pathways, sources, axis, threads)
     reports = tuple(
         PathwayReport(p.connectivity.name, f.synapses, (f.shortest, f.longest), f.stored)
@@ -52,7 +53,7 @@ def lower(
     )
     noise, of_noise = _noise(network, feeds, placed)
     stacks = _reached(feeds, placed, reports, [stack for stack, _ in of_noise])
-    recorded = recording.recording(spec, found, placed)
+    recorded = recording.recording(spec, found, placed, released.places)
     program = Program(
         precision=spec.precision,
         groups=tuple(placed.groups),
@@ -64,15 +65,17 @@ def lower(
         kernel=kernel,
         takes=recorded.takes,
         tapped=recorded.tapped,
+        releases=released.releases,
     )
     sent = constants.noise(network, [(name, i, quanta[receptor]) for _, (name, i, receptor) in of_noise])
     delivery = module.bind(arranged, program, sent, axis, tuple(quanta[i] for i in order))
     lowered, initial = constants.lowered(network, placed)
     structure = Structure(
         spec.dt, spec.precision, units.whole(spec.duration, spec.dt), placed.populations, placed.receptors, recorded.samples,
-        recorded.taps,
+        recorded.taps, released.places,
     )  # fmt: skip
-    return Plan(structure, program, Constants(*lowered, np.float64(0.0), recorded.taken, delivery), initial, reports, arranged)
+    known = Constants(*lowered, np.float64(0.0), recorded.taken, delivery, released.const)
+    return Plan(structure, program, known, initial, released.initial, reports, arranged)
 
 
 def _axis(placed: Placed) -> tuple[Axis, list[int]]:
@@ -84,7 +87,7 @@ def _axis(placed: Placed) -> tuple[Axis, list[int]]:
 
 
 def _pathway(network: Network, name: str, feeds: receptors.Feeds, placed: Placed, quanta: list[float],
-             redrawn: tuple[bool, bool]) -> Pathway:  # fmt: skip
+             redrawn: tuple[bool, bool], release: NDArray[np.int32] | None) -> Pathway:  # fmt: skip
     """A projection on the merged axes.
 
     A synapse that moves V itself acts one step later where there is no delay, because the threshold of this instant has been
@@ -101,6 +104,7 @@ def _pathway(network: Network, name: str, feeds: receptors.Feeds, placed: Placed
         spec.precision == "float64",
         output_of(spec.projections[name]) is None,
         can_redraw and connect.procedural(projection.connectivity, if_needed),
+        release,
     )
 
 

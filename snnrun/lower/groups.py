@@ -145,6 +145,18 @@ def stacked(rows: Sequence[Any]) -> Any:
     return np.stack(np.broadcast_arrays(*rows))
 
 
+def stacked_columns(parts: Sequence[tuple[dict[str, Any], int]]) -> dict[str, Any]:
+    """Parts of an axis, each with its length, as one: a number where they agree, else one value per place."""
+    found: dict[str, Any] = {}
+    for field in parts[0][0]:
+        values = [(np.asarray(columns[field]), length) for columns, length in parts]
+        if all(value.ndim == 0 and value == values[0][0] for value, _ in values):
+            found[field] = values[0][0]
+        else:
+            found[field] = np.concatenate([np.broadcast_to(value, length) for value, length in values])
+    return found
+
+
 def of_group(network: Network, names: Sequence[str], padded: int) -> dict[str, Any]:
     """Parameters of populations as one."""
     sizes = [network.spec.populations[name].size for name in names]

@@ -8,8 +8,9 @@ import numpy as np
 from snnrun import units
 from snnrun.lower.groups import Placed, stops
 from snnrun.models import monitors
-from snnrun.plan import Sample, SpikeTap, Take
+from snnrun.plan import ReleasePlace, Sample, SpikeTap, Take
 from snnrun.receptors import Receptor, variables
+from snnrun.receptors import released as released_of
 from snnrun.spec import Part, Spec, parts
 
 MOST_RUNS = 8  # pieces that are taken as such; of more, place by place
@@ -23,7 +24,7 @@ class Recording(NamedTuple):
     tapped: tuple[tuple[int, int], ...]
 
 
-def recording(spec: Spec, found: list[Receptor], placed: Placed) -> Recording:
+def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple[ReleasePlace, ...]) -> Recording:
     sizes = {name: population.size for name, population in spec.populations.items()}
     by_name = {population.name: population for population in placed.populations}
     own: dict[str, list[int]] = {name: [] for name in sizes}
@@ -50,6 +51,8 @@ def recording(spec: Spec, found: list[Receptor], placed: Placed) -> Recording:
             for label, unit, kind, i, field in _sampled(spec, monitor, model, part, mine):
                 if kind == "neuron":
                     place, begin = by_name[part.population].group, by_name[part.population].first
+                elif kind == "release":
+                    place, begin = 0, _neuron_0(released, i, part)
                 else:
                     place, begin = placed.receptors[i].stack, placed.receptors[i].first
                 key = kind, place, field, every, first, last
@@ -90,8 +93,17 @@ def _tapped(spec: Spec, sizes: dict[str, int], placed: Placed, by_name: dict[str
     return tuple(runs), bits
 
 
+def _neuron_0(released: tuple[ReleasePlace, ...], projection: str, part: Part) -> int:
+    """Where neuron 0 of a population would be on the axis of releases, beside the neurons of a part."""
+    for r in released:
+        if r.projection == projection and r.name == part.population and r.start <= part.start < part.stop <= r.start + r.size:
+            return r.first - r.start
+    raise AssertionError("a neuron that is no source is recorded")
+
+
 def _sampled(spec: Spec, monitor: Any, model: Any, part: Part, own: list[tuple[int, Receptor]]):
     """(label, unit, kind, receptor, variable) of each thing that a monitor takes of a population."""
     of_source = {source.name: i for i, receptor in own for source in receptor.sources}
     known = variables(spec.populations[part.population], [receptor for _, receptor in own])
+    known |= released_of(spec, part.population)
     yield from model.sampled(monitor, own, of_source, known)

@@ -105,8 +105,12 @@ class StateVariables(Kind):
     def sampled(self, spec: Any, own: Any, of_source: dict[str, int], known: dict[str, str]) -> Iterator[Sampled]:
         for label in spec.variables:
             name, _, field = label.partition(".")
-            where = ("receptor", of_source[name], field) if field else ("neuron", -1, label)
-            yield label, known[label], *where
+            if field.startswith("stp."):
+                yield label, known[label], "release", name, field.removeprefix("stp.")
+            elif field:
+                yield label, known[label], "receptor", of_source[name], field
+            else:
+                yield label, known[label], "neuron", -1, label
 
 
 class InputCurrent(Kind):
