@@ -5,6 +5,7 @@
 
 #include "layout.hpp"
 #include "noise.hpp"
+#include "plastic.hpp"
 #include "workers.hpp"
 
 namespace snnrun {
@@ -17,6 +18,7 @@ struct History {
   const uint32_t* digests;   // [depth, 1 + digest_words(words)]
   const double* carried = nullptr;  // [depth, releases]: what part of their weight the spikes of a row carry
   int64_t releases = 0;
+  const Plastic* plastic = nullptr;
   double part(int64_t step, int64_t release) const { return carried[place(step) * releases + release]; }
   int64_t place(int64_t step) const { return ((step % depth) + depth) % depth; }
   const uint32_t* row(int64_t step) const { return bits + place(step) * words; }
@@ -80,6 +82,9 @@ struct Stage {
 struct Network {
   int64_t threads, targets;
   Shards shards;
+  const Plasticity* plasticities;
+  const PlasticRun* plastic_runs;  // of sources, then of targets
+  int64_t plastic_run_count, plastic_source_runs, plastic_longest;  // the longest delay of a plastic projection
   double edges_per_segment;  // expected, over all blocks
   double worth_sharing;      // nanoseconds of work that are worth calling other threads for
   Stage stages[2];           // jumps, arrivals
@@ -212,8 +217,11 @@ inline void count_block(const Block& b, int64_t shard, const std::vector<Segment
   (wide ? add_segments<uint32_t, 0, false, int32_t> : add_segments<uint16_t, 0, false, int32_t>)(b, shard, segments, {}, 1, sums);
 }
 
-// Finds what is due in a step over edges with a delay of least ... most steps.
-inline void find_due(const Stage& stage, const History& history, int64_t step, int64_t least, int64_t most, Due& due) {
+// Finds what is due in a step: all of it, what is known a step ahead (over edges with a delay), or the rest.
+//
+// Weights that change wait for the step itself: `ahead` is for what comes after it, and `rest` for what that has left.
+enum class Find { ALL, AHEAD, REST };
+inline void find_due(const Stage& stage, const History& history, int64_t step, Find which, Due& due) {
   due.of_block.resize(std::max(due.of_block.size(), static_cast<size_t>(stage.block_count)));
   due.parts.resize(due.of_block.size());
   due.segments = 0;
@@ -222,6 +230,9 @@ inline void find_due(const Stage& stage, const History& history, int64_t step, i
     std::vector<Segment>& segments = due.of_block[static_cast<size_t>(i)];
     std::vector<double>& parts = due.parts[static_cast<size_t>(i)];
     segments.clear(), parts.clear();
+    const bool all = which == Find::ALL || b.plasticity;
+    if (b.plasticity && which == Find::AHEAD) continue;
+    const int64_t least = all || which == Find::REST ? 0 : 1, most = all || which == Find::AHEAD ? INT64_MAX : 0;
     for (int64_t rank = 0; rank < b.ranks; ++rank) {
       const int64_t delay = b.delay[rank];
       if (delay < least || delay > most || !history.spikes(step - delay)) continue;
@@ -256,7 +267,8 @@ struct Sums {
 };
 
 // Adds noise and what is due to the sums of a shard.
-inline void add_shard(const Network& net, const Stage& stage, const Due& due, bool noise, int64_t step, int64_t shard, Sums& all) {
+inline void add_shard(const Network& net, const Stage& stage, const Due& due, const Plastic* plastic, bool noise, int64_t step,
+                      int64_t shard, Sums& all) {
   const int64_t low = net.shards.first[shard], high = net.shards.first[shard + 1];
   if (stage.counting) {
     for (int64_t i = 0; i < stage.block_count; ++i) {
@@ -267,6 +279,13 @@ inline void add_shard(const Network& net, const Stage& stage, const Due& due, bo
   int64_t* sums = all.weights.data();
   for (int64_t i = 0; noise && i < stage.noise_count; ++i) add_noise(stage.noise[i], step, low, high, sums + low);
   for (int64_t i = 0; i < stage.block_count; ++i) {
+    if (const Block& b = stage.blocks[i]; b.plasticity) {
+      for (const Segment& s : plastic ? due.of_block[static_cast<size_t>(i)] : std::vector<Segment>{}) {
+        (b.offset_bytes == 4 ? send_segment<uint32_t> : send_segment<uint16_t>)(
+            b, *b.plasticity, *plastic, shard, low, s.row, s.rank, step + 1 - b.delay[s.rank], sums + low);
+      }
+      continue;
+    }
     add_block(stage.blocks[i], shard, due.of_block[static_cast<size_t>(i)], due.parts[static_cast<size_t>(i)], sums + low);
   }
 }
@@ -529,7 +548,7 @@ struct Ahead {
     static Ahead* ahead = new Ahead;  // never destroyed, like the threads
     return *ahead;
   }
-  void operator()(int64_t shard) { add_shard(*network, network->stages[1], due, true, step, shard, sums); }
+  void operator()(int64_t shard) { add_shard(*network, network->stages[1], due, nullptr, true, step, shard, sums); }
 };
 
 }  // namespace detail
@@ -541,7 +560,7 @@ inline void look_ahead(const Network& net, const History& history, int64_t step)
   if (net.threads <= 1 || !Workers::get().take(history.bits)) return;
   const Stage& stage = net.stages[1];
   Ahead& ahead = Ahead::get();
-  find_due(stage, history, step, 1, INT64_MAX, ahead.due);
+  find_due(stage, history, step, Find::AHEAD, ahead.due);
   if (work_of(net, stage, ahead.due, true) < net.worth_sharing) {
     return Workers::get().give_back();
   }
@@ -633,7 +652,7 @@ void arrivals(const Network& net, int which, const History& history, int64_t ste
   Sums& all = begun ? ahead.sums : own;
   int64_t* const weights = all.weights.data();
   if (stage.procedural_count) add_procedural(net, stage, history, step, step - 1 + which, weights, pending, begun);
-  find_due(stage, history, step, 0, begun ? 0 : INT64_MAX, due_now);
+  find_due(stage, history, step, begun ? Find::REST : Find::ALL, due_now);
   const Due& due = due_now;
   const bool share = work_of(net, stage, due, !begun) + SUM * static_cast<double>(net.targets) >= net.worth_sharing;
   // where few edges are due, the places that they do not reach are left alone
@@ -642,7 +661,7 @@ void arrivals(const Network& net, int which, const History& history, int64_t ste
                        static_cast<double>(net.targets);
   Workers::get().run(share ? static_cast<int>(net.threads) : 1, net.shards.count, [&](int64_t shard) {
     const int64_t low = net.shards.first[shard], high = net.shards.first[shard + 1];
-    add_shard(net, stage, due, !begun, step, shard, all);
+    add_shard(net, stage, due, history.plastic, !begun, step, shard, all);
     if (few) {
       return stage.counting ? hand_over_few<Float>(net, stage, due, shard, all.counts.data(), results)
                             : hand_over_few<Float>(net, stage, due, shard, weights, results);
@@ -665,6 +684,59 @@ void arrivals(const Network& net, int which, const History& history, int64_t ste
     }
   }, begun);
   if (begun) Workers::get().give_back();
+}
+
+// Brings the weights of a stage up to date; `until` is the end of the last step whose arrivals have been worked on.
+inline void refresh(const Network& net, int which, const Plastic& state, int64_t until) {
+  const Stage& stage = net.stages[which];
+  const bool jumps = which == 0;
+  bool any = false;
+  for (int64_t i = 0; i < stage.block_count; ++i) any = any || stage.blocks[i].plasticity;
+  if (any) Workers::get().run(static_cast<int>(net.threads), net.shards.count, [&](int64_t shard) {
+    for (int64_t i = 0; i < stage.block_count; ++i) {
+      const Block& b = stage.blocks[i];
+      if (b.plasticity) detail::refresh_block(b, *b.plasticity, state, net.shards.first, shard, until);
+    }
+  });
+  state.seen[jumps] = until;
+}
+
+// Which spikes of targets are wanted from now on: those that a synapse has not seen, and the one before them.
+inline void forget(const Plastic& state, int64_t longest) {
+  const int64_t seen = std::min(state.seen[0], state.seen[1]) - 2 * longest;
+  for (int64_t j = 0; j < state.targets.neurons; ++j) {
+    int64_t i = std::max(state.needed[j], state.targets.oldest(j));
+    while (i + 1 < state.targets.count[j] && Rings::stamp(state.targets.entry(j, i + 1)) <= seen) ++i;
+    state.needed[j] = i;
+  }
+}
+
+// Spikes of a step that ends at `stamp` go into the rings of plastic projections.
+inline void remember(const Network& net, const Plastic& state, const uint32_t* row, int64_t stamp) {
+  const PlasticRun* runs = net.plastic_runs;
+  const int64_t count = net.plastic_run_count, sources = net.plastic_source_runs;
+  const auto each = [&](int64_t first, int64_t end, auto&& f) {
+    for (int64_t r = first; r < end; ++r) {
+      for (int64_t w = 0; w < runs[r].words; ++w) {
+        for (uint32_t bits = row[runs[r].first_word + w]; bits; bits &= bits - 1) f(runs[r], runs[r].place + 32 * w + __builtin_ctz(bits));
+      }
+    }
+  };
+  bool full = false;
+  each(sources, count, [&](const PlasticRun&, int64_t j) { full = full || state.targets.count[j] - state.targets.room >= state.needed[j]; });
+  if (full) {
+    refresh(net, 0, state, stamp);      // whose arrivals at this instant have been worked on
+    refresh(net, 1, state, stamp - 1);  // and those that come next
+    forget(state, net.plastic_longest);
+  }
+  each(0, sources, [&](const PlasticRun& run, int64_t i) {
+    const Plasticity& p = net.plasticities[run.plasticity];
+    state.sources.push(i, stamp, p.source, p.source_nearest);
+  });
+  each(sources, count, [&](const PlasticRun& run, int64_t j) {
+    const Plasticity& p = net.plasticities[run.plasticity];
+    state.targets.push(j, stamp, p.target, p.target_nearest);
+  });
 }
 
 // The same into arrays of the run's precision.

@@ -15,6 +15,8 @@
 
 namespace snnrun {
 
+struct Plasticity;
+
 struct Block {
   int64_t first_source, sources;  // the rows
   int64_t weight;                 // in quanta, where all edges have one
@@ -28,6 +30,7 @@ struct Block {
   int64_t offset_bytes;           // 2 or 4
   uint8_t* records;               // [edges, 2 + weight_bytes]
   const int32_t* release;         // [rows] place on the axis of releases; null where a spike carries the whole weight
+  const Plasticity* plasticity;   // where weights change: they are no part of the records then
 };
 
 struct Shards {

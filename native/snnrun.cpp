@@ -68,11 +68,30 @@ ffi::Error release(const ffi::RemainingArgs& operands, ffi::RemainingRets& resul
   return ffi::Error::Success();
 }
 
-constexpr size_t RELEASE_VARIABLES = 2;
+constexpr size_t RELEASE_VARIABLES = 2, PLASTIC = 7;
+
+// What a run remembers of weights that change, from buffers that follow each other.
+template <class At>
+ffi::Error plastic_of(At&& at, Plastic* plastic) {
+  ffi::AnyBuffer found[PLASTIC] = {ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr),
+                                   ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr)};
+  for (size_t i = 0; i < PLASTIC; ++i) {
+    if (const ffi::Error error = at(i, &found[i]); error.failure()) return error;
+  }
+  const auto rings = [&](size_t i) {
+    const auto shape = found[i].dimensions();
+    return Rings{static_cast<double*>(found[i].untyped_data()), static_cast<int64_t*>(found[i + 1].untyped_data()), shape[0], shape[1],
+                 shape[2]};
+  };
+  *plastic = {static_cast<double*>(found[0].untyped_data()), rings(1), rings(3), static_cast<int64_t*>(found[5].untyped_data()),
+              static_cast<int64_t*>(found[6].untyped_data())};
+  return ffi::Error::Success();
+}
 
 // What moves V at the end of a step, before the threshold is tested. Where arrivals wait, they are the last operand and result.
 ffi::Error jumps(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi::Buffer<ffi::U32> bits,
-                 ffi::Buffer<ffi::U32> digests, ffi::RemainingArgs operands, ffi::RemainingRets results, int64_t releases) {
+                 ffi::Buffer<ffi::U32> digests, ffi::RemainingArgs operands, ffi::RemainingRets results, int64_t releases,
+                 int64_t plastic) {
   return guarded([&]() -> ffi::Error {
     const Network& net = network_at(network);
     History history = history_of(bits, digests);
@@ -80,6 +99,17 @@ ffi::Error jumps(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi:
       auto carried = operands.get<ffi::AnyBuffer>(0);
       if (!carried) return carried.error();
       history.carried = static_cast<const double*>(carried->untyped_data()), history.releases = releases;
+    }
+    Plastic weights;
+    if (plastic) {
+      const ffi::Error error = plastic_of([&](size_t i, ffi::AnyBuffer* to) -> ffi::Error {
+        auto found = operands.get<ffi::AnyBuffer>((releases ? 1 : 0) + i);
+        if (!found) return found.error();
+        *to = *found;
+        return ffi::Error::Success();
+      }, &weights);
+      if (error.failure()) return error;
+      history.plastic = &weights;
     }
     static thread_local std::vector<void*> out;
     out.resize(static_cast<size_t>(net.stages[0].results));
@@ -91,7 +121,7 @@ ffi::Error jumps(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step, ffi:
       out[i] = (*result)->untyped_data();
     }
     int64_t* pending = nullptr;
-    if (const ffi::Error error = waiting_of(results, out.size(), &pending); error.failure()) return error;
+    if (const ffi::Error error = waiting_of(results, out.size() + (plastic ? 1 : 0), &pending); error.failure()) return error;
     single ? arrivals<float>(net, 0, history, *step.typed_data(), pending, reinterpret_cast<float* const*>(out.data()))
            : arrivals<double>(net, 0, history, *step.typed_data(), pending, reinterpret_cast<double* const*>(out.data()));
     return ffi::Error::Success();
@@ -159,7 +189,8 @@ ffi::Error close_step(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step,
                   ffi::Result<ffi::Buffer<ffi::U32>> frames, ffi::Result<ffi::Buffer<ffi::U32>> bits,
                   ffi::Result<ffi::Buffer<ffi::U32>> digests, ffi::RemainingRets results, ffi::Span<const int64_t> taps,
                   ffi::Span<const int64_t> reached, ffi::Span<const int64_t> sizes, ffi::Span<const int64_t> then, int64_t leaves,
-                  ffi::Span<const int64_t> scaled, int64_t single, ffi::Span<const int64_t> releases) {
+                  ffi::Span<const int64_t> scaled, int64_t single, ffi::Span<const int64_t> releases,
+                  int64_t plastic) {
   return guarded([&]() -> ffi::Error {
     const Network& net = network_at(network);
     const int64_t k = *step.typed_data();
@@ -231,6 +262,19 @@ ffi::Error close_step(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step,
       if (error.failure()) return error;
       last_result += 1 + RELEASE_VARIABLES;
     }
+    Plastic weights;
+    if (plastic) {
+      const ffi::Error error = plastic_of([&](size_t i, ffi::AnyBuffer* to) -> ffi::Error {
+        auto found = results.get<ffi::AnyBuffer>(last_result + i);
+        if (!found) return found.error();
+        *to = **found;
+        return ffi::Error::Success();
+      }, &weights);
+      if (error.failure()) return error;
+      last_result += PLASTIC;
+      history.plastic = &weights;
+      remember(net, weights, row, k + 1);
+    }
     int64_t* pending = nullptr;
     if (const ffi::Error error = waiting_of(results, last_result, &pending); error.failure()) return error;
     single ? arrivals<float>(net, 1, history, k, pending, into.data()) : arrivals<double>(net, 1, history, k, pending, into.data());
@@ -262,7 +306,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_jumps, jumps,
                                   .Arg<ffi::Buffer<ffi::U32>>()
                                   .RemainingArgs()
                                   .RemainingRets()
-                                  .Attr<int64_t>("releases"));
+                                  .Attr<int64_t>("releases")
+                                  .Attr<int64_t>("plastic"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_close, close_step,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::Buffer<ffi::S64>>()
@@ -284,7 +329,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_close, close_step,
                                   .Attr<int64_t>("leaves")
                                   .Attr<ffi::Span<const int64_t>>("scaled")
                                   .Attr<int64_t>("single")
-                                  .Attr<ffi::Span<const int64_t>>("releases"));
+                                  .Attr<ffi::Span<const int64_t>>("releases")
+                                  .Attr<int64_t>("plastic"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(snnrun_words, words_of,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::Buffer<ffi::U32>>()
@@ -298,7 +344,7 @@ extern "C" {
 void snnrun_interface(int64_t* out) {
   out[0] = XLA_FFI_API_MAJOR, out[1] = XLA_FFI_API_MINOR;
   out[2] = sizeof(Pathway), out[3] = sizeof(Law), out[4] = sizeof(Block), out[5] = sizeof(Found), out[6] = sizeof(Noise);
-  out[7] = sizeof(Network), out[8] = sizeof(Procedural), out[9] = sizeof(Receptor);
+  out[7] = sizeof(Network), out[8] = sizeof(Procedural), out[9] = sizeof(Receptor), out[10] = sizeof(Plasticity);
 }
 
 Found snnrun_survey(const Pathway* p, const Shards* shards, int64_t part, int64_t parts) {
@@ -312,6 +358,17 @@ int64_t snnrun_accumulate(const Block* block, const Shards* shards, int64_t* lon
 }
 Found snnrun_fill(const Pathway* p, const Block* block, const Shards* shards, int64_t part, int64_t parts) {
   return fill(*p, *block, *shards, part, parts);
+}
+
+// Brings all weights up to date, at the end of the step `until` - 1.
+void snnrun_refresh(const Network* net, double* y, double* source_entries, int64_t* source_count, const int64_t* source_shape,
+                    double* target_entries, int64_t* target_count, const int64_t* target_shape, int64_t* needed, int64_t* seen,
+                    int64_t until) {
+  const Plastic state{y, {source_entries, source_count, source_shape[0], source_shape[1], source_shape[2]},
+                      {target_entries, target_count, target_shape[0], target_shape[1], target_shape[2]}, needed, seen};
+  refresh(*net, 0, state, until);
+  refresh(*net, 1, state, until);
+  forget(state, net->plastic_longest);
 }
 
 // One step's arrivals without XLA, for tests.

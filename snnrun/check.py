@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from snnrun import document, random, tables, units
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
-from snnrun.models import connect, inputs, interface, monitors, neurons, outputs, precision, stp, synapses
+from snnrun.models import connect, inputs, interface, monitors, neurons, outputs, precision, stdp, stp, synapses
 from snnrun.models.connect import Sizes
 from snnrun.models.own import resolve
 from snnrun.quantities import Column, Frozen, Quantity, TimesFile, TrainsFile, Windowed, fields, is_literal, law_of, leaves, plain
@@ -235,6 +235,44 @@ def _check_population(c: _Checker, path: Key, population: Any) -> None:
     c.rules(path, model, population)
 
 
+def _check_plasticity(c: _Checker, path: Key, entry: Any) -> None:
+    """Plasticity: amounts are measured as the weight is, and the weight lies within its bounds."""
+    own, where, dimension = entry.stdp, (*path, "stdp"), weight_dimension(entry)
+    usual, kind, sound = units.usual(dimension), entry.synapse.model, True
+    for name in stdp.WEIGHTS:
+        value = getattr(own, name, None)
+        if value is None or value.dimension == dimension:
+            continue
+        sound = False
+        if value.dimension is None:
+            c.fault((*where, name), f"{name} needs a unit", f"write {units.number_text(value.value)} {usual}")
+        else:
+            given, wanted = units.article(value.dimension), units.article(dimension)
+            message = f"{name} is measured as the weight is, as {wanted}, and this is {given}"
+            c.fault((*where, name), message, units.written_in(dimension))
+    c.types(where, own)
+    c.rules(where, stdp.MODELS[own.model], own)
+    if entry.stp is not None:
+        c.fault(where, "a projection has either stp or stdp", "make two projections of it", at_key=True)
+    if getattr(entry.connect, "storage", "auto") == "procedural":
+        c.fault((*path, "connect", "storage"), "weights that change are stored", "remove storage: procedural")
+    if synapses.MODELS[entry.synapse.model].jumps and own.delay == "axon":
+        message = f"with a {kind} synapse, plasticity has its delay in the dendrite"
+        c.fault((*where, "delay") if "delay" in own.model_fields_set else where, message, "write delay: dendrite")
+    if not sound:
+        return
+    least, most = stdp.bounds(own)
+    if not least < most:
+        c.fault((*where, "w_max"), "w_max must lie above w_min")
+    elif is_literal(entry.weight) and entry.weight is not None and getattr(entry.weight, "dimension", None) == dimension:
+        if not least <= plain(entry.weight) <= most:
+            c.fault((*path, "weight"), f"the weight lies outside of {_range(own, dimension)}", "between w_min and w_max of stdp")
+
+
+def _range(own: Any, dimension: str) -> str:
+    return " ... ".join(units.show(value, dimension) for value in stdp.bounds(own))
+
+
 def times_table(times: TimesFile, folder: Path) -> tables.Table:
     """The table of given trains, or of rates, which has the columns that it needs. Raises TableError."""
     path = folder / times.file
@@ -332,6 +370,8 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     if entry.stp is not None:
         c.types((*path, "stp"), entry.stp)
         c.rules((*path, "stp"), stp.MODELS[entry.stp.model], entry.stp)
+    if entry.stdp is not None and c.sound((*path, "stdp")) and c.sound((*path, "synapse")) and c.sound((*path, "output")):
+        _check_plasticity(c, path, entry)
     c.types(path, entry)
     if isinstance(entry.delay, float) and c.duration is not None and entry.delay >= c.duration:
         c.warn((*path, "delay"), "nothing arrives before the end of the run")

@@ -9,6 +9,7 @@ The file is HDF5:
     /variables/<population>/<variable>   of the neurons, and as <receptor>.<variable> of their receptors
     /fired/<population>     uint32 [steps, words]: bits of those who fired in the last steps, the oldest first
     /carried/<projection>/<part>   float64 [steps, sources]: what part of its weight each of these spikes carries
+    /weights/<projection>/<field>  of weights that change: y of each synapse, and of both sides the spikes and traces that count
 
 Not in it: the network, whose parameters, edges and random numbers follow from the network file and its seed; what was recorded,
 which stays in the partial results, and of which only the lengths are noted; what a kernel derives from the last spikes (see
@@ -30,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import snnrun
+from snnrun.kernels import Weights
 from snnrun.quantities import Frozen
 from snnrun.results import Position, sync_folder
 
@@ -44,6 +46,7 @@ class Snapshot(NamedTuple):
     variables: dict[str, NDArray[Any]]  # `E/V`, `E/exc.x` -> one value per neuron
     fired: dict[str, NDArray[np.uint32]]  # population -> [steps, words]: bits of those who fired in the last steps, oldest first
     carried: dict[str, NDArray[np.float64]]  # part of a projection's sources -> [steps, sources]: what these spikes carry
+    weights: dict[str, Any]  # projection -> kernels.Weights, where weights change
 
 
 class Checkpoint(NamedTuple):
@@ -165,6 +168,9 @@ def _image(checkpoint: Checkpoint) -> bytes:
             file.create_dataset(f"fired/{name}", data=rows)
         for name, parts in checkpoint.snapshot.carried.items():
             file.create_dataset(f"carried/{name}", data=parts, compression="gzip", compression_opts=1)
+        for name, weights in checkpoint.snapshot.weights.items():
+            for field in ("y", "source", "target"):
+                file.create_dataset(f"weights/{name}/{field}", data=getattr(weights, field))
     image = buffer.getvalue()
     return image + zlib.crc32(image).to_bytes(4, "little")
 
@@ -191,7 +197,11 @@ def read(path: Path) -> Checkpoint:
             fired = {name: rows[()] for name, rows in file["fired"].items()}
             position = json.loads(_text(file, "position"))
             bins = {name: (count, steps) for name, (count, steps) in position["bins"].items()}
-            snapshot = Snapshot(int(file.attrs["step"]), variables, fired, carried)
+            weights = {}
+            for name, own in file["weights"].items() if "weights" in file else ():
+                found = {field: own[field][()] for field in ("y", "source", "target")}
+                weights[name] = Weights(name, None, None, None, **found)
+            snapshot = Snapshot(int(file.attrs["step"]), variables, fired, carried, weights)
             return Checkpoint(
                 snapshot, Position(position["reached"], position["lengths"], bins),
                 _text(file, "fingerprint"), json.loads(file.attrs["versions"]), int(file.attrs["restarts"]),

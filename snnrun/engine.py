@@ -47,6 +47,7 @@ class State(NamedTuple):
     receptors: tuple[Variables, ...]  # per stack
     transit: Transit
     releases: Variables = {}  # noqa: RUF012  of sources with short-term plasticity
+    weights: Variables = {}  # noqa: RUF012  that change, in the form of a kernel
 
 
 class Frame(NamedTuple):
@@ -80,13 +81,14 @@ def init(plan: Plan) -> State:
         {name: np.zeros((stack.rows, stack.padded), stack.precision) for name in stack.synapse.variables} for stack in p.stacks
     ]
     transit = kernels.module(p.kernel).transit(p, plan.arranged, c.delivery, kernels.nobody(p), kernels.unscaled(p), 0)
-    return State(np.int64(0), tuple(neurons), tuple(receptors), transit, dict(plan.released))
+    weights = kernels.module(p.kernel).plastic(p, plan.arranged, None, 0)
+    return State(np.int64(0), tuple(neurons), tuple(receptors), transit, dict(plan.released), weights)
 
 
 def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: Any) -> tuple[State, Any]:
     """One step of those from `first` to `end`: the state after it. Who fired in it is written into the frames."""
     k, kernel = state.step, kernels.module(p.kernel)
-    transit, jumps, waiting = kernel.jumps(p, c.delivery, state.transit, k)
+    transit, weights, jumps, waiting = kernel.jumps(p, c.delivery, state.transit, state.weights, k)
     neurons, fired = [], []
     for i, (group, const, own) in enumerate(zip(p.groups, c.neurons, state.neurons, strict=True)):
         received = () if group.model.source else _drives(p, c, group, c.currents[i], state, jumps)
@@ -96,8 +98,8 @@ def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: A
     stacks = list(zip(p.stacks, c.synapses, state.receptors, strict=True))
     entered = [_entry(*parts) for parts in stacks]
     released = stp.step(c.release, state.releases) if p.releases.places else None
-    transit, variables, neurons, releases, frames = kernel.close(
-        p, c.delivery, transit, waiting, k, fired, neurons, released, entered, frames, first, end
+    transit, weights, variables, neurons, releases, frames = kernel.close(
+        p, c.delivery, transit, weights, waiting, k, fired, neurons, released, entered, frames, first, end
     )  # fmt: skip
     receptors = []
     for (stack, const, own), jump, variable in zip(stacks, jumps, variables, strict=True):
@@ -106,7 +108,7 @@ def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: A
             receptors.append(after if jump is None else after | {"x": jump})
         else:
             receptors.append(after | {stack.synapse.enters.variable: variable})
-    return State(k + 1, tuple(neurons), tuple(receptors), transit, releases), frames
+    return State(k + 1, tuple(neurons), tuple(receptors), transit, releases, weights), frames
 
 
 def _entry(stack: Stack, const: Any, own: Variables) -> Entry | None:

@@ -26,7 +26,7 @@ from snnrun.check import (
     uncountable,
 )
 from snnrun.document import Fault, Key, SpecError, uncollected
-from snnrun.models import connect, inputs, interface, neurons, outputs, precision, rates, stp, synapses
+from snnrun.models import connect, inputs, interface, neurons, outputs, precision, rates, stdp, stp, synapses
 from snnrun.plan import END
 from snnrun.quantities import Column, Frozen, RatesFile, TimesFile, TrainsFile, fields, is_literal, law_of, plain
 from snnrun.receptors import WEIGHTS, Receptor, output_of, rounding, targets, weight_dimension
@@ -521,7 +521,20 @@ def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int], warn
         connectivity = _from_file(spec, connectivity, folder, warnings)
     elif rule.listed:
         connectivity = _listed(connectivity, connect.collect(connectivity))
+    if entry.stdp is not None:
+        _within_bounds(entry, name, connectivity)
     return Projection(pre, post, connectivity)
+
+
+def _within_bounds(entry: Any, name: str, connectivity: connect.Connectivity) -> None:
+    """That weights that change begin between their bounds."""
+    (least, most), (low, high) = stdp.bounds(entry.stdp), connect.weight_bounds(connectivity)
+    if low < least or high > most:
+        dimension = weight_dimension(entry)
+        a, b, c, d = (units.show(value, dimension) for value in (least, most, low, high))
+        drawn = isinstance(connectivity.weight, connect.Drawn)
+        hint = f"bound the distribution with redraw: {{min: {a}, max: {b}}}" if drawn else f"they are {c} to {d}"
+        raise _fail(("projections", name, "weight"), f"not all weights lie within {a} ... {b}, the bounds of stdp", hint)
 
 
 def _per_edge(spec: Spec, name: str, field: str, convert: Callable[[float], Any]) -> Any:

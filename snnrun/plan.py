@@ -80,6 +80,43 @@ class Releases(NamedTuple):
 NO_RELEASES = Releases(0, ())
 
 
+class PlasticRun(NamedTuple):
+    """Neurons of a plastic projection: words of a row of the history, and places of an axis."""
+
+    first_word: int
+    words: int
+    place: int
+    number: int  # of the projection among those that are plastic
+
+
+class PlasticKind(NamedTuple):
+    """What of a plastic projection's rule decides what is compiled."""
+
+    jumps: bool  # whether its synapses move V
+    axonal: bool
+    nearest: bool
+    mu_up: float | None  # 0 or 1; None for others
+    mu_down: float | None
+
+
+class Plasticity(NamedTuple):
+    """What there is of weights that change: see lower/plasticity.py."""
+
+    source_runs: tuple[PlasticRun, ...]
+    target_runs: tuple[PlasticRun, ...]
+    sources: int
+    targets: int
+    source_room: int  # spikes that are kept of each
+    target_room: int
+    width: int  # of a kept spike: its stamp, and the traces
+    longest: int  # delay, in steps
+    weights: int
+    kinds: tuple[PlasticKind, ...]
+
+
+NO_PLASTICITY = Plasticity((), (), 0, 0, 0, 0, 0, 0, 0, ())
+
+
 class Program(NamedTuple):
     """All that decides what is compiled. Hashable."""
 
@@ -94,6 +131,7 @@ class Program(NamedTuple):
     takes: tuple[Take, ...]
     tapped: tuple[tuple[int, int], ...]  # runs of words that a frame takes from the row of a step
     releases: Releases = NO_RELEASES
+    plasticity: Plasticity = NO_PLASTICITY
 
 
 class Constants(NamedTuple):

@@ -12,6 +12,7 @@ import numpy as np
 from snnrun import engine, kernels
 from snnrun.checkpoint import Snapshot
 from snnrun.engine import State
+from snnrun.kernels import Weights
 from snnrun.plan import Plan, PopulationPlace, ReleasePlace
 
 
@@ -37,7 +38,13 @@ def take(plan: Plan, state: State) -> Snapshot:
         first = program.groups[p.group].first + p.first + r.start
         spiked = bits[:, first : first + r.size] > 0
         carried[_part(r)] = np.where(spiked, every[:, r.first : r.first + r.size], 0.0)
-    return Snapshot(step, variables, fired, carried)
+    return Snapshot(step, variables, fired, carried, {w.name: w for w in weights(plan, state)})
+
+
+def weights(plan: Plan, state: State) -> list[Weights]:
+    """The weights of plastic projections, in a state that no call is working on."""
+    p, module = plan.program, kernels.module(plan.program.kernel)
+    return module.weights(p, plan.arranged, plan.constants.delivery, state.weights, int(state.step))
 
 
 def restore(plan: Plan, snapshot: Snapshot) -> State:
@@ -75,7 +82,18 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
     transit = kernels.module(program.kernel).transit(
         program, plan.arranged, plan.constants.delivery, _rows(bits), every, snapshot.step
     )
-    return State(np.int64(snapshot.step), neurons, receptors, transit, releases)
+    known = []
+    for w in weights(plan, start):
+        kept = snapshot.weights.get(w.name)
+        sound = kept is not None and all(
+            getattr(kept, field).dtype == np.float64 and getattr(kept, field).shape[:1] == getattr(w, field).shape[:1]
+            for field in ("y", "source", "target")
+        )
+        if not sound:
+            raise Mismatch(f"the weights of {w.name} are not those of {len(w.y)} synapses")
+        known.append(w._replace(y=kept.y, source=kept.source, target=kept.target))
+    changing = kernels.module(program.kernel).plastic(program, plan.arranged, known or None, snapshot.step)
+    return State(np.int64(snapshot.step), neurons, receptors, transit, releases, changing)
 
 
 def _part(release: ReleasePlace) -> str:

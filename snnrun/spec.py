@@ -13,13 +13,14 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from pydantic import AfterValidator, Field, PrivateAttr, Tag, ValidationError, create_model, model_validator
 
 from snnrun.document import Fault, Key, nearest
-from snnrun.models import neurons
+from snnrun.models import neurons, stdp, stp
 from snnrun.models.connect import Rule
 from snnrun.models.inputs import Input
 from snnrun.models.monitors import Monitor
 from snnrun.models.neurons import Population
 from snnrun.models.outputs import Output
-from snnrun.models.stp import USUAL, Stp
+from snnrun.models.stdp import Stdp
+from snnrun.models.stp import Stp
 from snnrun.models.synapses import SIMPLEST, Synapse
 from snnrun.quantities import LAWS, Drawable, Frozen, Name, Precision, Selection, Steps, Time, WeightQuantity, fault
 from snnrun.terminal import hidden, visible
@@ -45,11 +46,16 @@ class Projection(Frozen):
     stp: Stp | None = None
     """Short-term plasticity: what part of the weight a spike carries."""
 
+    stdp: Stdp | None = None
+    """Plasticity of the weights by the times of spikes."""
+
     @model_validator(mode="before")
     @classmethod
-    def _usual_stp(cls, raw: Any) -> Any:
-        given = raw.get("stp") if isinstance(raw, dict) else None
-        return {**raw, "stp": {"model": USUAL, **given}} if isinstance(given, dict) else raw
+    def _usual_models(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        usual = {"stp": stp.USUAL, "stdp": stdp.USUAL}
+        return raw | {name: {"model": usual[name], **raw[name]} for name in usual if isinstance(raw.get(name), dict)}
 
 
 MAX_NAME = 2000  # characters

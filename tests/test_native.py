@@ -285,11 +285,13 @@ def row_of(kernel, sizes, width, who, states, threads=1):
 @partial(jax.jit, static_argnums=(0,))
 def fired_in(program, layout, transit, who, states, frames):
     kernel, step = kernels.module(program.kernel), jnp.int64(3)
-    transit, _, waiting = kernel.jumps(program, layout, transit, step)
+    transit, _, _, waiting = kernel.jumps(program, layout, transit, {}, step)
     fired = [mask if crossing is None else Crossing("x", *crossing) for mask, crossing in who]
     entered = zeros_of(program)
-    found = kernel.close(program, layout, transit, waiting, step, fired, states, None, entered, frames, jnp.int64(2), step + 1)
-    return found[2], found[4]
+    found = kernel.close(
+        program, layout, transit, {}, waiting, step, fired, states, None, entered, frames, jnp.int64(2), step + 1
+    )
+    return found[3], found[5]
 
 
 @pytest.mark.parametrize("width", WIDE)

@@ -68,9 +68,9 @@ def one_step(program, layout, transit, step, fired, states, frames):
     least 0.5."""
     kernel = kernels.module(program.kernel)
     fired = [*fired, *[Crossing("x", np.float64(0.5), {})] * (len(program.groups) - len(fired))]
-    transit, jumps, waiting = kernel.jumps(program, layout, transit, step)
-    transit, arrived, states, _, frames = kernel.close(
-        program, layout, transit, waiting, step, fired, states, None, zeros_of(program), frames, np.int64(0), step + 1
+    transit, _, jumps, waiting = kernel.jumps(program, layout, transit, {}, step)
+    transit, _, arrived, states, _, frames = kernel.close(
+        program, layout, transit, {}, waiting, step, fired, states, None, zeros_of(program), frames, np.int64(0), step + 1
     )
     return transit, jumps, arrived, states, frames
 

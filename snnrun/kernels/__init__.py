@@ -12,9 +12,11 @@ A kernel is a module with
     bind(arranged, program, noise, axis, quanta) -> Layout        what its calls in a step need; a tree of arrays
     transit(program, arranged, layout, rows, carried, step) -> Transit     of those who fired in the steps before `step`
     rows(program, transit, step) -> (rows, carried)               the same the other way round, free of the kernel
-    jumps(program, layout, transit, step) -> (transit, jumps, waiting)
-    close(program, layout, transit, waiting, step, fired, states, released, entered, frames, first, end)
-        -> (transit, variables, states, releases, frames)
+    jumps(program, layout, transit, weights, step) -> (transit, weights, jumps, waiting)
+    close(program, layout, transit, weights, waiting, step, fired, states, released, entered, frames, first, end)
+        -> (transit, weights, variables, states, releases, frames)
+    plastic(program, arranged, known, step) -> State              of weights that change, from Weights or at t = 0
+    weights(program, arranged, layout, state, step) -> Weights    the same the other way round, of each plastic projection
     words(streams, step) -> words                                   one random word per neuron: random.words
 
 `rows` are uint32 [depth, words], of the steps from step - depth to step - 1, one bit per source, and `carried` are float64
@@ -64,6 +66,7 @@ class Pathway(NamedTuple):
     wide: bool  # whether weights take 64 bits
     delta: bool  # whether it moves V itself: a spike without delay then acts one step later
     procedural: bool = False  # whether edges are drawn again instead of stored
+    changing: Any = None  # lower.plasticity.Changing, of one whose weights change
     release: Any = None  # int32 [pre]: place on the axis of releases; None where a spike carries the whole weight
 
 
@@ -112,6 +115,20 @@ class Transit(NamedTuple):
     count: Any  # what a kernel derives from each row, to read it faster
     carried: Any  # float64 [depth, releases]: what part of their weight the spikes of a row carry; None without releases
     pending: Any  # what is not in the rows: arrivals of later steps that were drawn already, the row of the last step; or None
+
+
+class Weights(NamedTuple):
+    """The weights of a plastic projection, free of the kernel, at the end of a step: y of each edge after all that has happened
+    at its synapse by then, edges in the order of source, target and delay. Of both sides the spikes that may still be on their
+    way and the one before them, with the traces after each: [neurons, spikes, (stamp, traces)], oldest first, zeros behind."""
+
+    name: str
+    pre: Any  # int32 [edges]
+    post: Any
+    delay: Any
+    y: Any  # float64
+    source: Any  # float64
+    target: Any
 
 
 class Entry(NamedTuple):

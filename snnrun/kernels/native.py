@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import POINTER, Structure, byref, c_double, c_int32, c_int64, c_uint32, c_void_p
+from ctypes import POINTER, Structure, byref, c_double, c_int32, c_int64, c_uint8, c_uint16, c_uint32, c_void_p
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnrun import kernels, random
-from snnrun.kernels import Arranged, Axis, Entry, Found, Pathway, Transit, Unavailable, quantised
+from snnrun.kernels import Arranged, Axis, Entry, Found, Pathway, Transit, Unavailable, Weights, quantised
 from snnrun.lazy import ffi, jax, jnp
-from snnrun.models import connect
+from snnrun.models import connect, stdp
 from snnrun.models.connect import Connectivity, Drawn
 from snnrun.models.interface import Crossing, State
 from snnrun.models.stp import Released
@@ -60,7 +60,7 @@ class _Block(Structure):
     _fields_ = [
         ("first_source", c_int64), ("sources", c_int64), ("weight", c_int64), ("weight_bytes", c_int64), ("ranks", c_int64),
         ("delay", c_void_p), ("rank", c_void_p), ("longest", c_int64), ("first_edge", c_void_p), ("offsets", c_void_p),
-        ("offset_bytes", c_int64), ("records", c_void_p), ("release", c_void_p),
+        ("offset_bytes", c_int64), ("records", c_void_p), ("release", c_void_p), ("plasticity", c_void_p),
     ]  # fmt: skip
 
 
@@ -103,9 +103,29 @@ class _Stage(Structure):
     ] + [("results", c_int64), ("counting", c_int64), ("few", c_int64)]
 
 
+class _Fading(Structure):
+    _fields_ = [("fine", c_void_p), ("coarse", c_void_p), ("count", c_int64)]
+
+
+class _Plasticity(Structure):
+    _fields_ = [
+        ("source", _Fading * 2), ("target", _Fading * 2), ("source_nearest", c_int64), ("target_nearest", c_int64),
+        ("axonal", c_int64), ("jumps", c_int64),
+        *((name, c_double) for name in ("up", "mu_up", "up_pair", "up_triplet", "down", "mu_down", "down_pair", "down_triplet",
+                                        "down_always", "least", "range")),
+        ("first_weight", c_int64), ("source_of_row", c_void_p), ("target_of", c_void_p),
+    ]  # fmt: skip
+
+
+class _PlasticRun(Structure):
+    _fields_ = [(name, c_int64) for name in ("first_word", "words", "place", "plasticity")]
+
+
 class _Network(Structure):
     _fields_ = [
-        ("threads", c_int64), ("targets", c_int64), ("shards", _Shards), ("edges_per_segment", c_double),
+        ("threads", c_int64), ("targets", c_int64), ("shards", _Shards), ("plasticities", c_void_p), ("plastic_runs", c_void_p),
+        ("plastic_run_count", c_int64), ("plastic_source_runs", c_int64), ("plastic_longest", c_int64),
+        ("edges_per_segment", c_double),
         ("worth_sharing", c_double), ("stages", _Stage * 2),
     ]  # fmt: skip
 
@@ -159,9 +179,10 @@ def library() -> Any:
         lib = ctypes.CDLL(str(found[0]))
     except OSError as error:
         raise Unavailable(f"cannot be loaded: {error}") from None
-    interface = (c_int64 * 10)()
+    interface = (c_int64 * 11)()
     lib.snnrun_interface(interface)
-    mine = [ctypes.sizeof(kind) for kind in (_Pathway, _Law, _Block, _Found, _Noise, _Network, _Procedural, _Receptor)]
+    kinds = (_Pathway, _Law, _Block, _Found, _Noise, _Network, _Procedural, _Receptor, _Plasticity)
+    mine = [ctypes.sizeof(kind) for kind in kinds]
     if list(interface[2:]) != mine:
         raise Unavailable("was built from another version of snnrun; install the package again")
     here = _interface_of_jaxlib()
@@ -174,6 +195,7 @@ def library() -> Any:
         "snnrun_fill": [POINTER(_Pathway), POINTER(_Block), POINTER(_Shards), c_int64, c_int64],
         "snnrun_accumulate": [POINTER(_Block), POINTER(_Shards), POINTER(c_int64)],
         "snnrun_arrivals": [POINTER(_Network), *[c_int64] * 3, *[c_void_p] * 2, *[c_int64] * 2, *[c_void_p] * 2],
+        "snnrun_refresh": [POINTER(_Network), *[c_void_p] * 9, c_int64],
         "snnrun_draw": [POINTER(_Law), c_void_p, c_void_p, c_int64, c_void_p],
         "snnrun_edges": [POINTER(_Pathway), c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p],
         "snnrun_step_words": [c_void_p, c_int64, c_int64, c_int64, c_void_p],
@@ -261,6 +283,17 @@ class Kept(NamedTuple):
     weights: list[set[int]]  # per receptor of the axis: the weights of its edges, in quanta, where none has one of its own
     threads: int
     edges_per_segment: float
+    plastic: list["Changed"]
+
+
+class Changed(NamedTuple):
+    """A plastic pathway as it is stored."""
+
+    pathway: Pathway
+    block: _Block
+    part: _Plasticity
+    shards: _Shards
+    start: Any  # y of each edge at t = 0, in the order in which they are stored
 
 
 def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> Arranged:
@@ -276,12 +309,16 @@ def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> 
     found: list[Found] = [Found(0, 0, 0, True)] * len(pathways)
     native = [_pathway(pathway, kept) for pathway in pathways]
     blocks, procedural = ([], []), ([], [])
+    plastic: list[Changed] = []
     nbytes, edges, segments = 0, 0, 1
     with ThreadPoolExecutor(threads) as pool:
         for group in _groups(pathways):
             made = _fill_block([(i, pathways[i], native[i]) for i in group], shards, found, kept, pool, threads)
             if made is not None:
                 block, size, here = made
+                if pathways[group[0]].changing is not None:
+                    first_weight = sum(len(other.start) for other in plastic)
+                    plastic.append(_changed(pathways[group[0]], block, shards, here, first_weight, axis.places, kept))
                 blocks[_stage(pathways[group[0]])].append(block)
                 nbytes, edges, segments = nbytes + size, edges + here, segments + shards.count * block.sources * block.ranks
     for i, pathway in enumerate(pathways):
@@ -291,7 +328,7 @@ def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> 
             per_row = found[i].synapses / max(pathway.connectivity.sizes.pre, 1)
             release = kept.array(pathway.release, np.int32)
             procedural[_stage(pathway)].append(_Procedural(native[i], *runs, per_row, release))
-    layout = Kept(kept, blocks, procedural, shards, slices, weights, threads, edges / segments)
+    layout = Kept(kept, blocks, procedural, shards, slices, weights, threads, edges / segments, plastic)
     return Arranged(layout, tuple(found), nbytes)
 
 
@@ -319,7 +356,7 @@ def _groups(pathways: list[Pathway]) -> list[list[int]]:
         if not pathway.procedural:
             c = pathway.connectivity
             alike = None if _individual(c.weight) else int(quantised(c.weight, pathway.quantum, pathway.wide))
-            own = None if pathway.release is None else i
+            own = None if pathway.release is None and pathway.changing is None else i
             groups.setdefault((_stage(pathway), alike, own), []).append(i)
     return list(groups.values())
 
@@ -417,8 +454,9 @@ def _fill_block(items: list[Item], shards: _Shards, found: list[Found], kept: _K
         return None
     first = min(int(side.min()) for side in places)
     rows = max(int(side.max()) for side in places) + 1 - first
-    wide = items[0][1].wide
-    individual = _individual(items[0][1].connectivity.weight)
+    changing = items[0][1].changing is not None
+    wide = items[0][1].wide or changing
+    individual = _individual(items[0][1].connectivity.weight) or changing
     rank = np.full(int(delays[-1]) + 1, -1, np.int32)
     rank[delays] = np.arange(len(delays))
     delay = delays.astype(np.int64)
@@ -510,17 +548,150 @@ def _procedural_found(pathway: Pathway) -> Found:
     return Found(math.ceil(c.rule.expected(c.sizes)), low, high, False)
 
 
-# ---- a step ----------------------------------------------------------------------------------------------------------
-
-
 class Layout(NamedTuple):
     """What the compiled program is given."""
 
     network: Any  # int64 [1]: address of the structure that describes everything, and owner of all that it points to
 
 
+# ---- weights that change ---------------------------------------------------------------------------------------------
+
+
+def _changed(pathway: Pathway, block: _Block, shards: _Shards, edges: int, first: int, places: int, kept: _Kept) -> Changed:
+    """A block with weights of eight bytes, of which the weights are taken out; they become a part of the state."""
+    records = np.ctypeslib.as_array(ctypes.cast(block.records, POINTER(c_uint8)), (edges * 10,)).reshape(edges, 10)
+    c = pathway.changing.coefficients
+    weights = np.ascontiguousarray(records[:, 2:]).view(np.int64).reshape(edges) * pathway.quantum
+    targets = np.concatenate([np.ascontiguousarray(records[:, :2]).reshape(-1), np.zeros(64, np.uint8)])
+    kept.alive = [array for array in kept.alive if getattr(array, "ctypes", None) is None or array.ctypes.data != block.records]
+    block.records, block.weight_bytes = kept.array(targets, np.uint8), 0
+    of_row = np.zeros(block.sources, np.int32)
+    of_row[pathway.source - block.first_source] = pathway.changing.source
+    of_place = np.zeros(places, np.int32)
+    of_place[pathway.target] = pathway.changing.target
+    names = ("up", "mu_up", "up_pair", "up_triplet", "down", "mu_down", "down_pair", "down_triplet", "down_always")
+    dt = pathway.connectivity.dt
+    part = _Plasticity(
+        source=_fadings(c.source_tau, dt, kept), target=_fadings(c.target_tau, dt, kept), source_nearest=c.nearest,
+        target_nearest=c.nearest, axonal=c.axonal, jumps=pathway.delta, least=c.least / pathway.quantum,
+        range=c.range / pathway.quantum, first_weight=first, source_of_row=kept.array(of_row, np.int32),
+        target_of=kept.array(of_place, np.int32), **{name: getattr(c, name) for name in names},
+    )  # fmt: skip
+    return Changed(pathway, block, part, shards, np.clip((weights - c.least) / c.range, 0.0, 1.0))
+
+
+def _fadings(taus: tuple[float, ...], dt: float, kept: _Kept) -> Any:
+    found = (_Fading * 2)()
+    for i, tau in enumerate(taus):
+        fine, coarse = stdp.fading(tau, dt)
+        found[i] = _Fading(kept.array(fine, np.float64), kept.array(coarse, np.float64), len(coarse))
+    return found
+
+
+PLASTIC = ("y", "sources", "source spikes", "targets", "target spikes", "needed", "seen")  # in the order of the calls
+
+
+def plastic(p: Program, arranged: Arranged, known: list[Weights] | None, step: int) -> State:
+    """What a run remembers of weights that change: y of each edge, and the last spikes of both sides with the traces after."""
+    own = p.plasticity
+    if not own.weights:
+        return {}
+    state = {
+        "y": np.concatenate([other.start for other in arranged.edges.plastic]),
+        "sources": np.zeros((own.sources, own.source_room, own.width)),
+        "source spikes": np.zeros(own.sources, np.int64),
+        "targets": np.zeros((own.targets, own.target_room, own.width)),
+        "target spikes": np.zeros(own.targets, np.int64),
+        "needed": np.zeros(own.targets, np.int64),
+        "seen": np.full(2, step, np.int64),
+    }
+    for other, weights in zip(arranged.edges.plastic, known or [], strict=False):
+        first, changing = other.part.first_weight, other.pathway.changing
+        state["y"][first : first + len(other.start)][_decoded(other).order] = weights.y
+        for side, places, spikes in (("source", changing.source, weights.source), ("target", changing.target, weights.target)):
+            state[f"{side}s"][places, : spikes.shape[1]] = spikes
+            state[f"{side} spikes"][places] = np.count_nonzero(spikes[:, :, 0] > 0, axis=1)
+    return state
+
+
+def weights(p: Program, arranged: Arranged, layout: Layout, state: State, step: int) -> list[Weights]:
+    """The weights of each plastic projection and what they will need, free of the kernel: all are brought up to date."""
+    if not state:
+        return []
+    state = {name: np.array(values) for name, values in state.items()}
+    shapes = [np.array(state[side].shape, np.int64) for side in ("sources", "targets")]
+    given = (state["y"], state["sources"], state["source spikes"], shapes[0], state["targets"], state["target spikes"], shapes[1],
+             state["needed"], state["seen"])  # fmt: skip
+    library().snnrun_refresh(_network(layout), *(array.ctypes.data for array in given), step)
+    found = []
+    for other in arranged.edges.plastic:
+        edges = _decoded(other)
+        first, changing = other.part.first_weight, other.pathway.changing
+        sides = [
+            _last(state[f"{side}s"][places], state[f"{side} spikes"][places], step - times * p.plasticity.longest)
+            for side, places, times in (("source", changing.source, 1), ("target", changing.target, 2))
+        ]
+        y = state["y"][first : first + len(edges.order)][edges.order]
+        found.append(Weights(changing.name, edges.pre, edges.post, edges.delay, y, *sides))
+    return found
+
+
+def _last(rings: NDArray[Any], count: NDArray[Any], after: int) -> NDArray[Any]:
+    """The spikes of each ring later than a step and the one before these, the oldest first; zeros follow."""
+    neurons, room, _ = rings.shape
+    number = count[:, None] - room + np.arange(room)
+    spikes = rings[np.arange(neurons)[:, None], number % room]
+    late = (spikes[:, :, 0] > after) & (number >= 0)
+    wanted = late.copy()
+    wanted[:, :-1] |= late[:, 1:]
+    wanted[:, -1] = True
+    wanted &= number >= 0
+    order = np.argsort(~wanted, axis=1, kind="stable")
+    spikes = np.where(wanted[:, :, None], spikes, 0.0)[np.arange(neurons)[:, None], order]
+    return spikes[:, : max(int(wanted.sum(axis=1).max(initial=0)), 1)]
+
+
+class _Decoded(NamedTuple):
+    """The edges of a pathway in the order of source, target and delay."""
+
+    order: NDArray[np.int64]  # where each is stored
+    pre: NDArray[np.int32]
+    post: NDArray[np.int32]
+    delay: NDArray[np.int32]
+
+
+def _decoded(other: Changed) -> _Decoded:
+    b, pathway, shards = other.block, other.pathway, other.shards
+    first = np.ctypeslib.as_array(ctypes.cast(b.first_edge, POINTER(c_int64)), (shards.count, b.sources + 1))
+    if b.offsets:
+        kind = c_uint32 if b.offset_bytes == 4 else c_uint16
+        offsets = np.ctypeslib.as_array(ctypes.cast(b.offsets, POINTER(kind)), (shards.count, b.sources, b.ranks + 1))
+        length = np.diff(offsets.astype(np.int64), axis=2)
+    else:
+        length = np.diff(first, axis=1)[:, :, None]
+    segment = np.repeat(np.arange(length.size), length.reshape(-1))
+    rank, row = segment % b.ranks, segment // b.ranks % b.sources
+    first_place = np.ctypeslib.as_array(ctypes.cast(shards.first, POINTER(c_int64)), (shards.count + 1,))
+    places = np.ctypeslib.as_array(ctypes.cast(b.records, POINTER(c_uint16)), (len(segment),))
+    place = places + first_place[segment // (b.ranks * b.sources)]
+    delay = np.ctypeslib.as_array(ctypes.cast(b.delay, POINTER(c_int64)), (b.ranks,))[rank].astype(np.int32)
+    pre, post = (np.zeros(n, np.int32) for n in (b.sources, first_place[-1]))
+    pre[pathway.source - b.first_source] = np.arange(len(pathway.source))
+    post[pathway.target] = np.arange(len(pathway.target))
+    pre, post = pre[row], post[place]
+    order = np.argsort((pre * np.int64(len(pathway.target)) + post) * b.ranks + rank, kind="stable")
+    return _Decoded(order, pre[order], post[order], delay[order])
+
+
+# ---- a step ----------------------------------------------------------------------------------------------------------
+
+
 def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axis, quanta: tuple[float, ...]) -> Layout:
-    kept, blocks, procedural, shards, slices, weights, threads, edges_per_segment = arranged.edges
+    kept, blocks, procedural, shards, slices, weights, threads, edges_per_segment, plastic = arranged.edges
+    runs = [_PlasticRun(*run) for run in (*program.plasticity.source_runs, *program.plasticity.target_runs)]
+    plasticities = kept.structures(_Plasticity, [other.part for other in plastic])[0]
+    for number, other in enumerate(plastic):
+        other.block.plasticity = plasticities + number * ctypes.sizeof(_Plasticity)
     ends = np.append(axis.starts[1:], axis.places)
     stages = []
     for stage in (JUMPS, ARRIVALS):
@@ -532,7 +703,7 @@ def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axi
         mine = [r for low, high in extents.values() for r in range(low, high)]
         counting = (
             all(len(weights[r]) <= 1 and max(map(abs, weights[r]), default=0) < 2**53 for r in mine)
-            and not any(block.weight_bytes or block.release for block in blocks[stage])
+            and not any(block.weight_bytes or block.release or block.plasticity for block in blocks[stage])
             and not procedural[stage]
             and not any(program.stacks[i].noise for i in receiving)
         )
@@ -560,7 +731,9 @@ def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axi
                 stage == ARRIVALS and max(_per_shard(parts, shards), default=0) <= FEW_RECEPTORS,
             )
         )
-    network = _Network(threads, program.targets, shards, edges_per_segment, WORTH_SHARING, tuple(stages))
+    network = _Network(threads, program.targets, shards, plasticities, *kept.structures(_PlasticRun, runs),
+                       len(program.plasticity.source_runs), program.plasticity.longest, edges_per_segment, WORTH_SHARING,
+                       tuple(stages))  # fmt: skip
     return Layout(kept.owned(kept.structures(_Network, [network])[0]))
 
 
@@ -630,7 +803,7 @@ def _pending(p: Program, layout: Layout, bits: NDArray[np.uint32], carried: NDAr
     pending = np.zeros((len(bits), p.targets), np.int64)
     if not bits.any():
         return pending
-    network = ctypes.cast(int(layout.network[0]), POINTER(_Network))
+    network = _network(layout)
     for again in range(step - p.depth, step):
         for stage in (JUMPS, ARRIVALS):
             out = [np.empty(p.stacks[i].places) for i in _receiving(p, stage)]
@@ -650,28 +823,40 @@ def _pending(p: Program, layout: Layout, bits: NDArray[np.uint32], carried: NDAr
     return pending
 
 
+def _network(layout: Layout) -> Any:
+    return ctypes.cast(int(layout.network[0]), POINTER(_Network))
+
+
 def rows(p: Program, transit: Transit, step: int) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     last = np.arange(step - p.depth, step) % (p.depth + 1)
     carried = kernels.unscaled(p) if transit.carried is None else np.asarray(transit.carried)[last]
     return np.asarray(transit.words)[last], carried
 
 
-def jumps(p: Program, layout: Layout, transit: Transit, step: Any) -> tuple[Transit, list[Any], None]:
+def jumps(p: Program, layout: Layout, transit: Transit, weights: State, step: Any) -> tuple[Transit, State, list[Any], None]:
     receiving = _receiving(p, JUMPS)
     if not receiving:
-        return transit, [None] * len(p.stacks), None
+        return transit, weights, [None] * len(p.stacks), None
     _registered()
     waits, carried = _waiting(transit), [] if transit.carried is None else [transit.carried]
-    aliases = {4 + len(carried) + i: len(receiving) + i for i in range(len(waits))}
-    call = ffi.ffi_call("snnrun_jumps", [*_outputs(p, receiving), *map(_like, waits)], input_output_aliases=aliases)
-    found = call(layout.network, step, transit.words, transit.count, *carried, *waits, releases=np.int64(p.releases.places))
+    changing = [weights[name] for name in PLASTIC if weights]
+    y = changing[:1]
+    aliases = {4 + len(carried): len(receiving)} if y else {}
+    aliases |= {4 + len(carried) + len(changing) + i: len(receiving) + len(y) + i for i in range(len(waits))}
+    shapes = [*_outputs(p, receiving), *map(_like, y), *map(_like, waits)]
+    call = ffi.ffi_call("snnrun_jumps", shapes, input_output_aliases=aliases)
+    found = call(
+        layout.network, step, transit.words, transit.count, *carried, *changing, *waits,
+        releases=np.int64(p.releases.places), plastic=np.int64(bool(y)),
+    )  # fmt: skip
     transit = transit._replace(pending=found[-1]) if waits else transit
-    return transit, _spread(p, receiving, found[: len(receiving)]), None
+    weights = weights | {"y": found[len(receiving)]} if y else weights
+    return transit, weights, _spread(p, receiving, found[: len(receiving)]), None
 
 
-def close(p: Program, layout: Layout, transit: Transit, waiting: None, step: Any, fired: list[Any], states: list[State],
-          released: Released | None, entered: list[Entry | None], frames: Any, first: Any, end: Any,
-          ) -> tuple[Transit, list[Any], list[State], State, Any]:  # fmt: skip
+def close(p: Program, layout: Layout, transit: Transit, weights: State, waiting: None, step: Any, fired: list[Any],
+          states: list[State], released: Released | None, entered: list[Entry | None], frames: Any, first: Any, end: Any,
+          ) -> tuple[Transit, State, list[Any], list[State], State, Any]:  # fmt: skip
     _registered()
     receiving = _receiving(p, ARRIVALS)
     into = [entry for i in receiving if (entry := entered[i]) is not None]
@@ -699,14 +884,17 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: None, step: Any
     releases_at = len(given)
     if released is not None:
         given += [*carried, *changed, released.carried, *released.then.values()]
-    given += waits
-    shapes = [*map(_like, [*kept, *leaves, *variables, *carried, *changed, *waits])]
+    plastic_at, changing = len(given), [weights[name] for name in PLASTIC if weights]
+    given += [*changing, *waits]
+    shapes = [*map(_like, [*kept, *leaves, *variables, *carried, *changed, *changing, *waits])]
     aliases = {4 + i: i for i in range(len(kept))}
     aliases |= {4 + len(kept) + len(who) + i: len(kept) + i for i in range(len(leaves))}
     before = 4 + len(kept) + len(who) + len(leaves) + len(values)
     aliases |= {before + i: len(kept) + len(leaves) + i for i in range(len(variables))}
     after = len(kept) + len(leaves) + len(variables)
     aliases |= {4 + releases_at + i: after + i for i in range(len(carried) + len(changed))}
+    after += len(carried) + len(changed)
+    aliases |= {4 + plastic_at + i: after + i for i in range(len(changing))}
     aliases |= {3 + len(given): len(shapes) - 1} if waits else {}
     call = ffi.ffi_call("snnrun_close", shapes, input_output_aliases=aliases)
     result = call(
@@ -714,7 +902,7 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: None, step: Any
         taps=np.array([word for run in p.tapped for word in run], np.int64), reached=np.array(reached, np.int64),
         sizes=np.array([group.size for group in p.groups], np.int64), then=np.array(then, np.int64),
         leaves=np.int64(len(leaves)), scaled=np.array(scaled, np.int64), single=np.int64(p.precision == "float32"),
-        releases=np.array([number for run in p.releases.runs for number in run], np.int64),
+        releases=np.array([number for run in p.releases.runs for number in run], np.int64), plastic=np.int64(bool(changing)),
     )  # fmt: skip
     frames, words, digests, *found = result
     states_after: list[State] = [{} for _ in states]
@@ -724,11 +912,13 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: None, step: Any
     own = found[len(into) : len(into) + len(carried) + len(changed)]
     transit = Transit(words, digests, own[0] if carried else None, found[-1] if waits else None)
     releases = {} if released is None else dict(zip(released.without, own[1:], strict=True))
+    rest = found[len(into) + len(own) :]
+    weights = dict(zip(PLASTIC, rest, strict=False)) if changing else {}
     added = _spread(p, receiving, found[: len(receiving)])
     for i, entry in enumerate(entered):
         if added[i] is None and entry is not None:
             added[i] = decayed(entry.decay, entry.variable, entry.zero)
-    return transit, added, states_after, releases, frames
+    return transit, weights, added, states_after, releases, frames
 
 
 def _waiting(transit: Transit) -> list[Any]:

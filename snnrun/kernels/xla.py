@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnrun import kernels, random
-from snnrun.kernels import Arranged, Axis, Edges, Entry, Pathway, Transit, edges_of, found_in
+from snnrun.kernels import Arranged, Axis, Edges, Entry, Pathway, Transit, Weights, edges_of, found_in
+from snnrun.kernels import plastic as plastic_edges
 from snnrun.lazy import jnp, lax
 from snnrun.models.inputs import poisson
 from snnrun.models.interface import Crossing, State
@@ -50,6 +51,8 @@ class Layout(NamedTuple):
     instant: tuple[Segments, ...]  # and without
     noise: tuple[Any, ...]  # constants of the Poisson inputs
     quanta: tuple[Any, ...]  # per stack: one, or one per place
+    changing: tuple[plastic_edges.Part, ...]  # projections whose weights change
+    zero: Any  # 0, see models/rounded.py
 
 
 def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> Arranged:
@@ -57,18 +60,21 @@ def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> 
     targets = axis.places
     every = [edges_of(pathway) for pathway in pathways]
     found = tuple(found_in(edges) for edges in every)
+    changing = [pathway for pathway in pathways if pathway.changing is not None]
+    parts = tuple(plastic_edges.part(pathway) for pathway in changing)
     # those whose spikes carry a part of the weight stand apart: a source has one such part for each of its projections
     apart = [[i] for i, pathway in enumerate(pathways) if pathway.release is not None]
-    together = [i for i, pathway in enumerate(pathways) if pathway.release is None]
+    together = [i for i, pathway in enumerate(pathways) if pathway.release is None and pathway.changing is None]
     sides: list[tuple[Segments, ...]] = []
     for chosen in (lambda delay: delay > 0, lambda delay: delay == 0):
         side = []
         for members in (together, *apart):
-            parts = [part for i in members if len((part := _picked(every[i], chosen(np.asarray(every[i].delay)))).source)]
-            if parts:
-                side.append(prepare(parts, sources, targets)._replace(release=_release(pathways[members[0]], sources)))
+            drawn = [part for i in members if len((part := _picked(every[i], chosen(np.asarray(every[i].delay)))).source)]
+            if drawn:
+                side.append(prepare(drawn, sources, targets)._replace(release=_release(pathways[members[0]], sources)))
         sides.append(tuple(side))
-    return Arranged(tuple(sides), found, sum(nbytes(part) for side in sides for part in side))
+    size = sum(nbytes(part) for side in sides for part in side) + plastic_edges.nbytes(parts)
+    return Arranged((*sides, parts, [pathway.changing for pathway in changing]), found, size)
 
 
 def _release(pathway: Pathway, sources: int) -> Any:
@@ -87,14 +93,14 @@ def _picked(edges: Edges, mask: Any) -> Edges:
 
 
 def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axis, quanta: tuple[float, ...]) -> Layout:
-    due, instant = arranged.edges
+    due, instant, parts, _ = arranged.edges
     ends = np.append(axis.starts[1:], axis.places)
     per_place = np.repeat(np.asarray(quanta, np.float64), ends - axis.starts)
     of_stack = []
     for stack in program.stacks:
         own = per_place[stack.first : stack.first + stack.places].reshape(stack.rows, stack.padded)
         of_stack.append(own[0, 0] if (own == own[0, 0]).all() else own)
-    return Layout(due, instant, noise, tuple(of_stack))
+    return Layout(due, instant, noise, tuple(of_stack), parts, np.float64(0.0))
 
 
 def transit(p: Program, arranged: Arranged, layout: Layout, rows: Any, carried: Any, step: int) -> Transit:
@@ -117,11 +123,14 @@ def rows(p: Program, transit: Transit, step: int) -> tuple[Any, Any]:
     return found, carried
 
 
-def jumps(p: Program, layout: Layout, transit: Transit, step: Any) -> tuple[Transit, list[Any], Any]:
+def jumps(p: Program, layout: Layout, transit: Transit, weights: State, step: Any) -> tuple[Transit, State, list[Any], Any]:
     # The rows are written before they are read: the other way round, XLA copies all of them in every step.
     transit = _recorded(transit, step - 1)
     sums = _delivered(layout.due, transit, step)
-    return transit, _due(p, layout, sums, step, jumps=True), sums
+    if any(kind.jumps for kind in p.plasticity.kinds):
+        sums = jnp.zeros(p.targets, jnp.int64) if sums is None else sums
+        weights, sums = plastic_edges.sent(p, layout.changing, layout.zero, weights, step, True, sums)
+    return transit, weights, _due(p, layout, sums, step, jumps=True), sums
 
 
 def _due(p: Program, layout: Layout, sums: Any, step: Any, jumps: bool) -> list[Any]:
@@ -130,7 +139,8 @@ def _due(p: Program, layout: Layout, sums: Any, step: Any, jumps: bool) -> list[
     for i, stack in enumerate(p.stacks):
         quanta = None
         if stack.synapse.jumps == jumps:
-            quanta = _of_stack(sums, stack) if sums is not None and stack.due else None
+            there = stack.due or (stack.instant and p.plasticity.weights)
+            quanta = _of_stack(sums, stack) if sums is not None and there else None
             if (noise := _noise(p, layout, i, step)) is not None:
                 quanta = noise if quanta is None else quanta + noise
             quanta = _in_units(p, layout.quanta[i], quanta) if jumps and quanta is not None else quanta
@@ -142,9 +152,9 @@ def _of_stack(sums: Any, stack: Stack) -> Any:
     return sums[stack.first : stack.first + stack.places].reshape(stack.rows, stack.padded)
 
 
-def close(p: Program, layout: Layout, transit: Transit, waiting: Any, step: Any, fired: list[Any], states: list[State],
-          released: Released | None, entered: list[Entry | None], frames: Any, first: Any, end: Any,
-          ) -> tuple[Transit, list[Any], list[State], State, Any]:  # fmt: skip
+def close(p: Program, layout: Layout, transit: Transit, weights: State, waiting: Any, step: Any, fired: list[Any],
+          states: list[State], released: Released | None, entered: list[Entry | None], frames: Any, first: Any, end: Any,
+          ) -> tuple[Transit, State, list[Any], list[State], State, Any]:  # fmt: skip
     row, after = [], []
     for who, state, group in zip(fired, states, p.groups, strict=True):
         then: State = {}
@@ -157,6 +167,10 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: Any, step: Any,
     row = jnp.concatenate(row)
     if p.tapped:
         frames = frames.at[step - first].set(jnp.concatenate([row[a:b] for a, b in p.tapped]))
+    if p.plasticity.weights:
+        weights = plastic_edges.remembered(p, layout.changing, layout.zero, weights, row, step)
+        waiting = jnp.zeros(p.targets, jnp.int64) if waiting is None else waiting
+        weights, waiting = plastic_edges.sent(p, layout.changing, layout.zero, weights, step, False, waiting)
     arrivals = _due(p, layout, waiting, step, jumps=False)
     carried = None if released is None else released.carried
     if layout.instant:
@@ -177,10 +191,20 @@ def close(p: Program, layout: Layout, transit: Transit, waiting: Any, step: Any,
     if released is not None:
         mask = jnp.concatenate([_unpacked(row[first : first + words]) for first, words, _ in p.releases.runs])
         releases = {name: jnp.where(mask, released.then[name], value) for name, value in released.without.items()}
-    return transit._replace(pending=(row, carried)), variables, after, releases, frames
+    return transit._replace(pending=(row, carried)), weights, variables, after, releases, frames
 
 
 words = random.words
+
+
+def plastic(p: Program, arranged: Arranged, known: list[Weights] | None, step: int) -> State:
+    """What a run remembers of weights that change."""
+    return plastic_edges.plastic(p, *arranged.edges[2:], known, step)
+
+
+def weights(p: Program, arranged: Arranged, layout: Layout, state: State, step: int) -> list[Weights]:
+    """The weights of each plastic projection and what they will need, free of the kernel."""
+    return plastic_edges.weights(p, *arranged.edges[2:], state, step)
 
 
 def _noise(p: Program, layout: Layout, i: int, step: Any) -> Any:

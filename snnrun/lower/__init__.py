@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from snnrun import kernels, receptors, units
 from snnrun.document import uncollected
 from snnrun.kernels import Axis, Pathway
-from snnrun.lower import constants, groups, quantise, recording, releases
+from snnrun.lower import constants, groups, plasticity, quantise, recording, releases
 from snnrun.lower.groups import Placed
 from snnrun.models import connect
 from snnrun.network import Network
@@ -45,7 +45,13 @@ def lower(
     sources = sum(group.padded for group in placed.groups)
     redrawn = (kernels.KERNELS[kernel].can_redraw, procedural_if_needed)
     released = releases.released(network, placed)
-    pathways = [_pathway(network, name, feeds, placed, quanta, redrawn, released.of.get(name)) for name in network.projections]
+    plastic, changing = plasticity.changing(network, placed)
+    pathways = [
+        _pathway(network, name, feeds, placed, quanta, redrawn)._replace(
+            release=released.of.get(name), changing=changing.get(name)
+        )
+        for name in network.projections
+    ]
     arranged = module.arrange(pathways, sources, axis, threads)
     reports = tuple(
         PathwayReport(p.connectivity.name, f.synapses, (f.shortest, f.longest), f.stored)
@@ -66,6 +72,7 @@ def lower(
         takes=recorded.takes,
         tapped=recorded.tapped,
         releases=released.releases,
+        plasticity=plastic._replace(weights=sum(f.synapses for p, f in zip(pathways, arranged.found, strict=True) if p.changing)),
     )
     sent = constants.noise(network, [(name, i, quanta[receptor]) for _, (name, i, receptor) in of_noise])
     delivery = module.bind(arranged, program, sent, axis, tuple(quanta[i] for i in order))
@@ -87,7 +94,7 @@ def _axis(placed: Placed) -> tuple[Axis, list[int]]:
 
 
 def _pathway(network: Network, name: str, feeds: receptors.Feeds, placed: Placed, quanta: list[float],
-             redrawn: tuple[bool, bool], release: NDArray[np.int32] | None) -> Pathway:  # fmt: skip
+             redrawn: tuple[bool, bool]) -> Pathway:  # fmt: skip
     """A projection on the merged axes.
 
     A synapse that moves V itself acts one step later where there is no delay, because the threshold of this instant has been
@@ -103,8 +110,7 @@ def _pathway(network: Network, name: str, feeds: receptors.Feeds, placed: Placed
         quanta[own[0][0]],
         spec.precision == "float64",
         output_of(spec.projections[name]) is None,
-        can_redraw and connect.procedural(projection.connectivity, if_needed),
-        release,
+        can_redraw and spec.projections[name].stdp is None and connect.procedural(projection.connectivity, if_needed),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from snnrun import receptors
-from snnrun.models import connect, inputs
+from snnrun.models import connect, inputs, stdp
 from snnrun.network import Network
 from snnrun.receptors import Receptor
 
@@ -35,6 +35,9 @@ def quanta(network: Network, found: list[Receptor]) -> list[float]:
     feeds = receptors.Feeds(spec, found)
     for name, projection in network.projections.items():
         largest_weight, sums = _weight_sums(projection.connectivity)
+        if (own := spec.projections[name].stdp) is not None:  # weights may become what its bounds allow
+            largest_weight = max(map(abs, stdp.bounds(own)))
+            sums = largest_weight * connect.most_inputs(projection.connectivity)
         for receptor, part, offset in feeds.of("projections", name):
             own = sums[offset : offset + part.size] if np.ndim(sums) else sums
             add(found[receptor], largest_weight, part.start, part.stop, own)

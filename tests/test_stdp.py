@@ -1,0 +1,198 @@
+"""Plasticity of weights: every synapse against a slow reference that goes through its events one by one, and NEST's numbers."""
+
+import numpy as np
+import pytest
+from networks import load, plan_of, run_plan
+
+from snnrun import checkpoint, engine, kernels, network, snapshot
+from snnrun.lower import plasticity
+from snnrun.models import stdp
+from snnrun.models.stdp import MODELS
+
+DT = 0.1
+NET = """
+duration: {duration} ms
+precision: {precision}
+populations:
+  A: {{size: 40, model: lif, tau: 10 ms, tau_ref: 1 ms, V_rest: 0 mV, V_reset: 0 mV, V_th: 10 mV, R: 40 MOhm,
+      I_e: {{uniform: {{low: 240 pA, high: 900 pA}}}}}}
+  B: {{size: 30, model: izhikevich, I_e: 8 pA}}
+projections:
+  p:
+    pre: ["A[3:37]", "B[:26]"]
+    post: ["A", "B[10:]"]
+    connect: {rule}
+    weight: {{uniform: {{low: 0 {unit}, high: 3 {unit}}}}}
+    delay: {delay}
+    synapse: {synapse}
+    stdp: {stdp}
+  r: {{pre: B, post: A, connect: {{rule: fixed_prob, p: 0.1}}, weight: 20 pA, delay: 0.5 ms,
+      synapse: {{model: expon, tau: 2 ms}}}}
+monitors:
+  s: {{model: spikes, of: [A, B]}}
+  V: {{model: state, of: A, variables: [V]}}
+"""
+RULES = {
+    "pair": "A_plus: 0.2 {u}, A_minus: 0.15 {u}, tau_plus: 17 ms, tau_minus: 23 ms",
+    "pair, mu": "A_plus: 0.3 {u}, A_minus: 0.25 {u}, tau_plus: 20 ms, tau_minus: 20 ms, mu_plus: 0.7, mu_minus: 0.8",
+    "pair, mu 1": "w_min: -1 {u}, A_plus: 0.3 {u}, A_minus: 0.25 {u}, tau_plus: 20 ms, tau_minus: 20 ms, mu_plus: 1, mu_minus: 1",
+    "nearest": "model: nearest, A_plus: 0.3 {u}, A_minus: 0.2 {u}, tau_plus: 17 ms, tau_minus: 23 ms",
+    "triplet": "model: triplet, A2_plus: 0.1 {u}, A3_plus: 0.2 {u}, A2_minus: 0.1 {u}, A3_minus: 0.1 {u}, tau_x: 60 ms",
+    "song2000": "model: song2000, A1: 0.2 {u}, A2: 0.15 {u}",
+    "vogels2011": "model: vogels2011, eta: 0.2 {u}, rate: 40 Hz",
+}
+
+
+def text_of(
+    rule, unit="pA", where=None, delays=(0.1, 3), duration=200, precision="float64", connect="{rule: fixed_prob, p: 0.3}"
+):
+    own = RULES[rule].format(u=unit) + f", w_max: 3 {unit}" + (f", delay: {where}" if where else "")
+    kinetics = "{model: delta}" if unit == "mV" else "{model: alpha, tau: 2 ms}"
+    low, high = delays
+    delay = f"{low} ms" if low == high else f"{{uniform: {{low: {low} ms, high: {high} ms}}}}"
+    return NET.format(duration=duration, precision=precision, unit=unit, delay=delay, synapse=kinetics, stdp="{" + own + "}",
+                      rule=connect)  # fmt: skip
+
+
+def reference(spec, edges, w0, spikes, steps):
+    """The weights of all synapses, event by event: times in steps, traces by closed form."""
+    c, dt = MODELS[spec.model].coefficients(spec), DT
+    sources, targets = spikes
+
+    def traces(times, taus, t, closed):
+        """Traces of spikes before t (`closed`: or at it)."""
+        past = np.array([s for s in times if s < t or (closed and s == t)], float)
+        if c.nearest:
+            past = past[-1:]
+        return [float(np.exp(-(t - past) * dt / tau).sum()) for tau in taus] + [0.0]
+
+    found = []
+    for pre, post, delay, w in zip(edges.pre, edges.post, edges.delay, w0, strict=True):
+        axonal = delay if c.axonal else 0
+        dendritic = delay - axonal
+        at_synapse = [t + axonal for t in sources[pre] if t + delay <= steps]
+        others = [s + dendritic for s in targets[post] if s + 2 * dendritic <= steps]
+        y = (w - c.least) / c.range
+        for time, kind in sorted([(s, 0) for s in others] + [(t, 1) for t in at_synapse]):
+            r = traces([t + axonal for t in sources[pre]], c.source_tau, time, False)
+            o = traces([s + dendritic for s in targets[post]], c.target_tau, time, False)
+            if kind == 0:
+                y += c.up * (1 - y) ** c.mu_up * r[0] * (c.up_pair + c.up_triplet * o[1])
+            else:
+                y -= c.down * (y**c.mu_down * o[0] * (c.down_pair + c.down_triplet * r[1]) + c.down_always)
+            y = min(max(y, 0.0), 1.0)
+        found.append(c.least + c.range * y)
+    return np.array(found)
+
+
+def sides(recording, parts):
+    """Stamps of each neuron of a selection."""
+    found = []
+    for population, start, stop in parts:
+        trains = [[] for _ in range(stop - start)]
+        for stamp, neuron in recording.spikes[population]:
+            if start <= neuron < stop:
+                trains[neuron - start].append(stamp)
+        found += trains
+    return found
+
+
+def weights_of(recording):
+    """The weights at the end, and their edges."""
+    plan = recording.plan
+    module = kernels.module(plan.program.kernel)
+    (found,) = module.weights(plan.program, plan.arranged, plan.constants.delivery, recording.state.weights,
+                              int(recording.state.step))  # fmt: skip
+    return found
+
+
+def compared(tmp_path, text, kernel, **options):
+    spec = load(tmp_path, text).spec
+    recording = run_plan(plan_of(tmp_path, text, kernel=kernel, **options))
+    found = weights_of(recording)
+    from snnrun.models import connect
+
+    edges = connect.collect(network.build(spec, tmp_path).projections["p"].connectivity)
+    delay = np.broadcast_to(np.maximum(edges.delay, spec.projections["p"].synapse.model == "delta"), len(edges.pre))
+    order = np.lexsort((delay, edges.post, edges.pre))
+    edges = connect.Edges(edges.pre[order], edges.post[order], edges.weight[order], delay[order])
+    assert np.array_equal(edges.pre, found.pre) and np.array_equal(edges.post, found.post)
+    assert np.array_equal(edges.delay, found.delay)
+    every = sides(recording, [("A", 3, 37), ("B", 0, 26)]), sides(recording, [("A", 0, 40), ("B", 10, 30)])
+    own = spec.projections["p"].stdp
+    expected = reference(own, edges, edges.weight, every, plan_steps(spec))
+    low, high = stdp.bounds(own)
+    return low + (high - low) * found.y, expected, edges.weight, recording
+
+
+def plan_steps(spec):
+    return round(spec.duration / spec.dt)
+
+
+@pytest.mark.parametrize("where", ["dendrite", "axon"])
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_are_those_of_every_event_one_by_one(tmp_path, kernel, rule, where):
+    found, expected, before, recording = compared(tmp_path, text_of(rule, where=where), kernel)
+    assert np.abs(found - expected).max() < 1e-11
+    assert np.abs(found - before).mean() > 0.1 and sum(map(len, recording.spikes.values())) > 500
+    assert (found < 2.999).any() and (found > 0.01).any()
+
+
+@pytest.mark.parametrize("unit, delays", [("mV", (0, 2)), ("mV", (0.7, 0.7)), ("pA", (0, 0)), ("pA", (0, 0.3)), ("pA", (5, 30))])
+def test_with_and_without_a_delay_and_where_v_is_moved(tmp_path, kernel, unit, delays):
+    found, expected, before, _ = compared(tmp_path, text_of("triplet", unit, delays=delays), kernel)
+    assert np.abs(found - expected).max() < 1e-11 and np.abs(found - before).mean() > 0.1
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("rule, unit, delays, where", [
+    ("pair", "pA", (0, 2), None), ("pair, mu", "pA", (0.3, 1), None), ("pair, mu 1", "mV", (0, 2), None),
+    ("nearest", "pA", (0, 2), "axon"), ("triplet", "mV", (0.5, 2), None), ("triplet", "pA", (1, 1), "axon"),
+    ("song2000", "pA", (0, 3), None), ("vogels2011", "pA", (0.8, 0.8), None),
+])  # fmt: skip
+def test_weights_have_the_same_bits_in_every_way(tmp_path, native, monkeypatch, rule, unit, delays, where, precision):
+    """The XLA kernel, which looks at every synapse in every step, against the native one: with threads, in chunks, with rings
+    that are so short that all weights must be brought up to date again and again."""
+    text = text_of(rule, unit, where, delays, 150, precision)
+    one = run_plan(plan_of(tmp_path, text, kernel="xla"))
+    assert sum(map(len, one.spikes.values())) > 300
+    for options, capacity, room in (
+        ({"threads": 1}, None, 128),
+        ({"threads": 3, "merge": False}, 13, 128),
+        ({"threads": 2}, 50, 8),
+    ):
+        monkeypatch.setattr(plasticity, "ROOM", room)
+        other = run_plan(plan_of(tmp_path, text, kernel="native", **options), capacity)
+        assert one.spikes == other.spikes
+        assert all(np.array_equal(values, other.samples[key]) for key, values in one.samples.items())
+        known, found = weights_of(one), weights_of(other)
+        for field in ("pre", "post", "delay", "y"):
+            assert np.array_equal(getattr(known, field), getattr(found, field)), field
+        for side in ("source", "target"):
+            a, b = getattr(known, side), getattr(found, side)
+            width = max(a.shape[1], b.shape[1])
+            a, b = (np.pad(x, ((0, 0), (0, width - x.shape[1]), (0, 0))) for x in (a, b))
+            assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("first, then", [("xla", "native"), ("native", "xla"), ("native", "native")])
+@pytest.mark.parametrize("rule, unit", [("pair, mu 1", "mV"), ("triplet", "pA")])
+def test_a_run_goes_on_from_its_snapshot_on_any_kernel(tmp_path, native, first, then, rule, unit):
+    text = text_of(rule, unit, delays=(0, 2), duration=90)
+    whole = run_plan(plan_of(tmp_path, text, kernel="native"))
+    plans = [plan_of(tmp_path, text, kernel=kernel, threads=threads) for kernel, threads in ((first, 1), (then, 2))]
+
+    class Nowhere:
+        def write(self, frame):
+            pass
+
+    state = engine.simulate(plans[0], engine.init(plans[0]), 523, Nowhere())
+    kept = checkpoint.Checkpoint(snapshot.take(plans[0], state), checkpoint.Position(52.3, {}, {}), "{}", {}, 0)
+    checkpoint.write(tmp_path / "r.h5", kept)
+    again = checkpoint.read(checkpoint.path_of(tmp_path / "r.h5")).snapshot
+    state = engine.simulate(plans[1], snapshot.restore(plans[1], again), 900 - 523, Nowhere())
+    one, other = snapshot.take(whole.plan, whole.state), snapshot.take(plans[1], state)
+    for side in ("variables", "fired"):
+        assert all(np.array_equal(values, getattr(other, side)[name]) for name, values in getattr(one, side).items())
+    assert np.array_equal(one.weights["p"].y, other.weights["p"].y)
+    assert np.abs(one.weights["p"].y - kept.snapshot.weights["p"].y).max() > 0.1
