@@ -281,8 +281,7 @@ inline void add_shard(const Network& net, const Stage& stage, const Due& due, co
   for (int64_t i = 0; i < stage.block_count; ++i) {
     if (const Block& b = stage.blocks[i]; b.plasticity) {
       for (const Segment& s : plastic ? due.of_block[static_cast<size_t>(i)] : std::vector<Segment>{}) {
-        (b.offset_bytes == 4 ? send_segment<uint32_t> : send_segment<uint16_t>)(
-            b, *b.plasticity, *plastic, shard, low, s.row, s.rank, step + 1 - b.delay[s.rank], sums + low);
+        send_segment(b, *plastic, shard, low, s.row, s.rank, step + 1 - b.delay[s.rank], sums + low);
       }
       continue;
     }
@@ -695,7 +694,9 @@ inline void refresh(const Network& net, int which, const Plastic& state, int64_t
   if (any) Workers::get().run(static_cast<int>(net.threads), net.shards.count, [&](int64_t shard) {
     for (int64_t i = 0; i < stage.block_count; ++i) {
       const Block& b = stage.blocks[i];
-      if (b.plasticity) detail::refresh_block(b, *b.plasticity, state, net.shards.first, shard, until);
+      if (!b.plasticity) continue;
+      (state.targets.width > 2 ? detail::refresh_block<3> : detail::refresh_block<2>)(b, *b.plasticity, state, net.shards.first, shard,
+                                                                                       until);
     }
   });
   state.seen[jumps] = until;
@@ -735,7 +736,7 @@ inline void remember(const Network& net, const Plastic& state, const uint32_t* r
   });
   each(sources, count, [&](const PlasticRun& run, int64_t j) {
     const Plasticity& p = net.plasticities[run.plasticity];
-    state.targets.push(j, stamp, p.target, p.target_nearest);
+    push_target(state, j, stamp, p.target, p.target_nearest);
   });
 }
 

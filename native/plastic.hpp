@@ -25,6 +25,7 @@ struct Fading {
   const double* coarse;  // [count] n / 1024; beyond them it is 0
   int64_t count;
   SNNRUN_INLINE double operator()(int64_t n) const {
+    if (n < 1024) return fine[n];  // coarse[0] is 1
     const int64_t c = n >> 10;
     return c < count ? fine[n & 1023] * coarse[c] : 0.0;
   }
@@ -43,29 +44,32 @@ struct Plasticity {
   const int32_t* target_of;      // of each place on the axis of targets: place on that of plastic targets
 };
 
-// The last spikes of neurons: a stamp, and the traces after it.
+// The last spikes of neurons: a stamp, and the traces after it. A place that no spike has taken yet has the stamp NEVER and no trace.
+constexpr double NEVER = -1099511627776.0;  // steps: so long ago that no trace is left
+
 struct Rings {
   double* entries;  // [neurons, room, width]
   int64_t* count;   // [neurons] spikes ever
   int64_t neurons, room, width;  // room is a power of two
 
-  double* entry(int64_t neuron, int64_t index) const { return entries + (neuron * room + (index & (room - 1))) * width; }
+  SNNRUN_INLINE double* entry(int64_t neuron, int64_t index) const {
+    return entries + (neuron * room + (index & (room - 1))) * width;
+  }
   int64_t oldest(int64_t neuron) const { return std::max<int64_t>(0, count[neuron] - room); }
-  static int64_t stamp(const double* entry) { return static_cast<int64_t>(entry[0]); }
+  static SNNRUN_INLINE int64_t stamp(const double* entry) { return static_cast<int64_t>(entry[0]); }
 
   void push(int64_t neuron, int64_t stamp, const Fading* fading, bool nearest) const {
     const int64_t c = count[neuron]++;
+    const double* last = entry(neuron, c - 1);
     double* to = entry(neuron, c);
-    double traces[2] = {1.0, 1.0};
-    if (c > 0 && !nearest) {
-      const double* last = entry(neuron, c - 1);
-      const int64_t since = stamp - Rings::stamp(last);
-      for (int64_t i = 0; i + 1 < width; ++i) traces[i] = last[1 + i] * fading[i](since) + 1.0;
-    }
+    const int64_t since = stamp - Rings::stamp(last);
+    for (int64_t i = 1; i < width; ++i) to[i] = nearest ? 1.0 : last[i] * fading[i - 1](since) + 1.0;
     to[0] = static_cast<double>(stamp);
-    for (int64_t i = 0; i + 1 < width; ++i) to[1 + i] = traces[i];
   }
 };
+
+// The last four spikes of a neuron, the newest first, in a line of a cache: more is seldom looked at.
+constexpr int64_t RECENT = 4;
 
 // A run of words of a row of the history, and of places of an axis, of one projection.
 struct PlasticRun {
@@ -76,9 +80,23 @@ struct PlasticRun {
 struct Plastic {
   double* y;        // [weights]
   Rings sources, targets;
+  double* recent;   // [plastic targets, width, RECENT]: of the rings of targets, stamps, then traces
   int64_t* needed;  // [plastic targets]: which of its spikes is the first that is still wanted
   int64_t* seen;    // [2] for synapses that act on receptors and those that move V: up to when arrivals have been worked on
 };
+
+// A spike of a target.
+inline void push_target(const Plastic& state, int64_t target, int64_t stamp, const Fading* fading, bool nearest) {
+  const Rings& rings = state.targets;
+  rings.push(target, stamp, fading, nearest);
+  const double* entry = rings.entry(target, rings.count[target] - 1);
+  double* recent = state.recent + target * rings.width * RECENT;
+  for (int64_t i = 0; i < rings.width; ++i) {
+    double* column = recent + i * RECENT;
+    for (int64_t k = RECENT - 1; k > 0; --k) column[k] = column[k - 1];
+    column[0] = entry[i];
+  }
+}
 
 namespace detail {
 
@@ -90,40 +108,64 @@ SNNRUN_INLINE double power(double x, double mu) {
 
 SNNRUN_INLINE double within(double y) { return std::min(std::max(y, 0.0), 1.0); }
 
-// What a synapse of a segment (one source, one delay) needs of its source.
-struct Before {
-  int64_t time;    // of the source's spike before, at the synapse
-  double trace[2];  // after it
-  int64_t from;    // spikes of the target up to this time have been worked on
+// What the synapses of a segment (one source, one delay) see, with the times of the target's stamps.
+struct Window {
+  double time;       // of the source's spike before
+  double trace[2];   // after it
+  double from, until;  // spikes of the target later than `from` and up to `until` are gone through
 };
 
-// y after the spikes of a target at the synapse later than `before.from`, up to `until`; and the last of them before `until`.
-SNNRUN_INLINE double raised(const Plasticity& p, const Rings& targets, int64_t target, double y, const Before& before, int64_t until,
-                            int64_t dendritic, const double** last) {
-  const int64_t oldest = targets.oldest(target);
+// y after one of these spikes of a target.
+template <int64_t WIDTH, bool ADDITIVE>
+SNNRUN_INLINE double raised_by(const Plasticity& p, const Window& window, double y, double stamp, double before, double o2_before) {
+  const double r1 = window.trace[0] * p.source[0](static_cast<int64_t>(stamp - window.time));
+  double with = p.up_pair;
+  if (WIDTH > 2) with = with + p.up_triplet * (o2_before * p.target[1](static_cast<int64_t>(stamp - before)));
+  const double change = ADDITIVE ? p.up : p.up * power(1.0 - y, p.mu_up);
+  return within(y + change * (r1 * with));
+}
+
+// The same with all of them, from a ring; and the stamp and the trace of the last spike before `until`.
+template <int64_t WIDTH, bool ADDITIVE>
+double raised_by_many(const Plasticity& p, const Rings& targets, int64_t target, double y, const Window& window, double* last, double* o1) {
+  const int64_t mask = targets.room - 1;
+  const double* ring = targets.entries + target * targets.room * WIDTH;
   int64_t i = targets.count[target] - 1;
-  while (i >= oldest && Rings::stamp(targets.entry(target, i)) + dendritic > until) --i;
-  const int64_t newest = i;
-  int64_t earlier = newest;
-  if (earlier >= oldest && Rings::stamp(targets.entry(target, earlier)) + dendritic == until) --earlier;
-  *last = earlier >= oldest ? targets.entry(target, earlier) : nullptr;
-  while (i >= oldest && Rings::stamp(targets.entry(target, i)) + dendritic > before.from) --i;
-  for (++i; i <= newest; ++i) {
-    const double* spike = targets.entry(target, i);
-    const double r1 = before.trace[0] * p.source[0](Rings::stamp(spike) + dendritic - before.time);
-    double with = p.up_pair;
-    if (p.up_triplet != 0.0 && i > 0) {
-      const double* previous = targets.entry(target, i - 1);
-      with = with + p.up_triplet * (previous[2] * p.target[1](Rings::stamp(spike) - Rings::stamp(previous)));
-    }
-    y = within(y + (p.up * power(1.0 - y, p.mu_up)) * (r1 * with));
+  const double* spike = ring + (i & mask) * WIDTH;
+  while (spike[0] > window.until) spike = ring + (--i & mask) * WIDTH;
+  const double* earlier = spike[0] == window.until ? ring + ((i - 1) & mask) * WIDTH : spike;
+  *last = earlier[0], *o1 = earlier[1];
+  int64_t unseen = 0;
+  for (; spike[0] > window.from; ++unseen) spike = ring + (--i & mask) * WIDTH;
+  for (; unseen; --unseen) {
+    const double* previous = spike;
+    spike = ring + (++i & mask) * WIDTH;
+    y = raised_by<WIDTH, ADDITIVE>(p, window, y, spike[0], previous[0], WIDTH > 2 ? previous[WIDTH - 1] : 0.0);
   }
   return y;
 }
 
+template <int64_t WIDTH, bool ADDITIVE>
+SNNRUN_INLINE double raised(const Plasticity& p, const Plastic& state, int64_t target, double y, const Window& window, double* last,
+                            double* o1) {
+  const double* s = state.recent + target * WIDTH * RECENT;
+  const double* traces = s + RECENT;
+  const int64_t later = (s[0] > window.until) + (s[1] > window.until) + (s[2] > window.until) + (s[3] > window.until);
+  int64_t unseen = (s[0] > window.from) + (s[1] > window.from) + (s[2] > window.from) + (s[3] > window.from);
+  if (unseen == RECENT) return raised_by_many<WIDTH, ADDITIVE>(p, state.targets, target, y, window, last, o1);
+  const int64_t earlier = later + (s[later] == window.until);
+  *last = s[earlier], *o1 = traces[earlier];
+  for (; unseen > later; --unseen) {
+    y = raised_by<WIDTH, ADDITIVE>(p, window, y, s[unseen - 1], s[unseen], WIDTH > 2 ? traces[RECENT + unseen] : 0.0);
+  }
+  return y;
+}
+
+template <int64_t WIDTH, bool ADDITIVE>
 SNNRUN_INLINE double lowered(const Plasticity& p, double y, double o1, double r2) {
-  const double with = p.down_pair + p.down_triplet * r2;
-  return within(y - p.down * (power(y, p.mu_down) * (o1 * with) + p.down_always));
+  const double with = WIDTH > 2 ? p.down_pair + p.down_triplet * r2 : p.down_pair;
+  const double change = ADDITIVE ? o1 * with : power(y, p.mu_down) * (o1 * with);
+  return within(y - p.down * (change + p.down_always));
 }
 
 SNNRUN_INLINE int64_t sent(const Plasticity& p, double y) {
@@ -134,84 +176,175 @@ SNNRUN_INLINE int64_t sent(const Plasticity& p, double y) {
 #endif
 }
 
-// A source's spike of some stamp, or the last one up to it where `exact` is false: its number, or -1.
+// A source's last spike up to a stamp: its number, or -1.
 inline int64_t spike_of(const Rings& sources, int64_t source, int64_t stamp) {
   int64_t i = sources.count[source] - 1;
   while (i >= sources.oldest(source) && Rings::stamp(sources.entry(source, i)) > stamp) --i;
   return i >= sources.oldest(source) ? i : -1;
 }
 
-inline Before before_of(const Plasticity& p, const Plastic& state, int64_t source, int64_t number, int64_t axonal, int64_t dendritic) {
-  Before before{-1, {0.0, 0.0}, state.seen[p.jumps] - dendritic};
+// The window after a spike of a source, up to a time at the synapse.
+inline Window window_after(const Plasticity& p, const Plastic& state, int64_t source, int64_t number, int64_t until, int64_t axonal,
+                       int64_t dendritic) {
+  Window window{NEVER, {0.0, 0.0}, static_cast<double>(state.seen[p.jumps] - 2 * dendritic), static_cast<double>(until - dendritic)};
   if (number >= 0) {
     const double* entry = state.sources.entry(source, number);
-    before.time = Rings::stamp(entry) + axonal;
-    for (int64_t i = 0; i + 1 < state.sources.width; ++i) before.trace[i] = entry[1 + i];
-    before.from = std::max(before.from, before.time);
+    window.time = entry[0] + static_cast<double>(axonal - dendritic);
+    for (int64_t i = 0; i + 1 < state.sources.width; ++i) window.trace[i] = entry[1 + i];
+    window.from = std::max(window.from, window.time);
   }
-  return before;
+  return window;
 }
 
+// Records of a block: the edges of a row and a delay in a shard.
+struct Stretch {
+  int64_t begin, end;
+};
+
+inline Stretch stretch_of(const Block& b, int64_t shard, int64_t row, int64_t rank) {
+  const int64_t* first = b.first_edge + shard * (b.sources + 1) + row;
+  if (!b.offsets) return {first[0], first[1]};
+  const int64_t at = (shard * b.sources + row) * (b.ranks + 1) + rank;
+  if (b.offset_bytes == 4) {
+    const auto* offset = static_cast<const uint32_t*>(b.offsets) + at;
+    return {first[0] + offset[0], first[0] + offset[1]};
+  }
+  const auto* offset = static_cast<const uint16_t*>(b.offsets) + at;
+  return {first[0] + offset[0], first[0] + offset[1]};
+}
+
+// What the edges of a segment have in common. By value where they are gone through, which tells the compiler that it stays as it is.
+struct Segmented {
+  Window window;
+  double r2;
+  Stretch edges;
+  double* y;
+  const int32_t* targets;
+  const uint8_t* records;
+};
+
+template <int64_t WIDTH, bool ADDITIVE>
+SNNRUN_INLINE void send_one(const Plasticity& p, const Plastic& state, const Segmented& s, int64_t e, int64_t* __restrict sums) {
+  uint16_t place;
+  std::memcpy(&place, s.records + 2 * e, 2);
+  double last, o1;
+  const double now = raised<WIDTH, ADDITIVE>(p, state, s.targets[place], s.y[e], s.window, &last, &o1);
+  const double y = lowered<WIDTH, ADDITIVE>(p, now, o1 * p.target[0](static_cast<int64_t>(s.window.until - last)), s.r2);
+  s.y[e] = y;
+  sums[place] += sent(p, y);
+}
+
+template <int64_t WIDTH, bool ADDITIVE>
+void send_edges(const Plasticity p, const Plastic state, const Segmented s, int64_t* __restrict sums) {
+  constexpr int64_t FAR = 16;
+  for (int64_t e = s.edges.begin; e < s.edges.end; ++e) {
+    uint16_t place;
+    if (e + FAR < s.edges.end) {  // what a later target has done
+      std::memcpy(&place, s.records + 2 * (e + FAR), 2);
+      __builtin_prefetch(state.recent + s.targets[place] * WIDTH * RECENT);
+    }
+    send_one<WIDTH, ADDITIVE>(p, state, s, e, sums);
+  }
+}
+
+#ifdef SNNRUN_X86
+#define SNNRUN_512 __attribute__((target("avx512f,avx512dq,avx512vl")))
+
+SNNRUN_512 inline __m512d faded_512(const Fading& fading, __m512d times) {
+  const __m512i n = _mm512_cvttpd_epi64(times);
+  if (!_mm512_cmpge_epi64_mask(n, _mm512_set1_epi64(1024))) return _mm512_i64gather_pd(n, fading.fine, 8);
+  const __m512i high = _mm512_srai_epi64(n, 10);
+  const __mmask8 there = _mm512_cmplt_epi64_mask(high, _mm512_set1_epi64(fading.count));
+  const __m512d fine = _mm512_i64gather_pd(_mm512_and_si512(n, _mm512_set1_epi64(1023)), fading.fine, 8);
+  const __m512d coarse = _mm512_mask_i64gather_pd(_mm512_setzero_pd(), there, high, fading.coarse, 8);
+  return _mm512_maskz_mul_pd(there, fine, coarse);
+}
+
+SNNRUN_512 inline __m512d within_512(__m512d y) {
+  return _mm512_min_pd(_mm512_max_pd(y, _mm512_setzero_pd()), _mm512_set1_pd(1.0));
+}
+
+// The same as send_edges<2, true>, eight edges at a time: the same operations on each.
+SNNRUN_512 inline void send_edges_512(const Plasticity p, const Plastic state, const Segmented s, int64_t* __restrict sums) {
+  const __m512d from = _mm512_set1_pd(s.window.from), until = _mm512_set1_pd(s.window.until), time = _mm512_set1_pd(s.window.time);
+  const __m512d trace = _mm512_set1_pd(s.window.trace[0]), up = _mm512_set1_pd(p.up), up_pair = _mm512_set1_pd(p.up_pair);
+  const __m512d down = _mm512_set1_pd(p.down), down_pair = _mm512_set1_pd(p.down_pair), always = _mm512_set1_pd(p.down_always);
+  const __m512d least = _mm512_set1_pd(p.least), range = _mm512_set1_pd(p.range);
+  const double* recent = state.recent;
+  int64_t e = s.edges.begin;
+  for (; e + 8 <= s.edges.end; e += 8) {
+    const __m128i places = _mm_loadu_si128(reinterpret_cast<const __m128i*>(s.records + 2 * e));
+    const __m256i target = _mm256_i32gather_epi32(s.targets, _mm256_cvtepu16_epi32(places), 4);
+    const __m256i at = _mm256_slli_epi32(target, 3);  // 2 * RECENT numbers each
+    const __m512d stamp[RECENT] = {_mm512_i32gather_pd(at, recent, 8), _mm512_i32gather_pd(at, recent + 1, 8),
+                                   _mm512_i32gather_pd(at, recent + 2, 8), _mm512_i32gather_pd(at, recent + 3, 8)};
+    if (_mm512_cmp_pd_mask(stamp[RECENT - 1], from, _CMP_GT_OQ)) {  // more than is at hand
+      for (int64_t i = 0; i < 8; ++i) send_one<2, true>(p, state, s, e + i, sums);
+      continue;
+    }
+    __m512d y = _mm512_loadu_pd(s.y + e), last = stamp[RECENT - 1];
+    __m256i column = _mm256_set1_epi32(2 * RECENT - 1);
+    for (int k = RECENT - 2; k >= 0; --k) {  // the older first
+      const __mmask8 before = _mm512_cmp_pd_mask(stamp[k], until, _CMP_LT_OQ);
+      last = _mm512_mask_mov_pd(last, before, stamp[k]);
+      column = _mm256_mask_mov_epi32(column, before, _mm256_set1_epi32(RECENT + k));
+      const __mmask8 seen = _mm512_cmp_pd_mask(stamp[k], from, _CMP_GT_OQ) & _mm512_cmp_pd_mask(stamp[k], until, _CMP_LE_OQ);
+      if (!seen) continue;
+      const __m512d since = _mm512_maskz_sub_pd(seen, stamp[k], time);
+      const __m512d r1 = _mm512_mul_pd(trace, faded_512(p.source[0], since));
+      const __m512d changed = _mm512_add_pd(y, _mm512_mul_pd(up, _mm512_mul_pd(r1, up_pair)));
+      y = _mm512_mask_mov_pd(y, seen, within_512(changed));
+    }
+    const __m512d traces = _mm512_i32gather_pd(_mm256_add_epi32(at, column), recent, 8);
+    const __m512d o1 = _mm512_mul_pd(traces, faded_512(p.target[0], _mm512_sub_pd(until, last)));
+    y = within_512(_mm512_sub_pd(y, _mm512_mul_pd(down, _mm512_add_pd(_mm512_mul_pd(o1, down_pair), always))));
+    _mm512_storeu_pd(s.y + e, y);
+    alignas(64) int64_t quanta[8];
+    alignas(16) uint16_t place[8];
+    _mm512_store_si512(quanta, _mm512_cvtpd_epi64(_mm512_add_pd(least, _mm512_mul_pd(y, range))));
+    _mm_store_si128(reinterpret_cast<__m128i*>(place), places);
+    for (int i = 0; i < 8; ++i) sums[place[i]] += quanta[i];
+  }
+  for (; e < s.edges.end; ++e) send_one<2, true>(p, state, s, e, sums);
+}
+#endif
+
 // The edges of a segment, whose source's spike of the stamp `t` arrives: their weights change and are sent.
-template <class Offset>
-void send_segment(const Block& b, const Plasticity& p, const Plastic& state, int64_t shard, int64_t low, int64_t row, int64_t rank,
-                  int64_t t, int64_t* sums) {
+inline void send_segment(const Block& b, const Plastic& state, int64_t shard, int64_t low, int64_t row, int64_t rank, int64_t t,
+                         int64_t* sums) {
+  const Plasticity& p = *b.plasticity;
   const int64_t delay = b.delay[rank], axonal = p.axonal ? delay : 0, dendritic = delay - axonal, until = t + axonal;
   const int64_t source = p.source_of_row[row], number = spike_of(state.sources, source, t);
-  const Before before = before_of(p, state, source, number - 1, axonal, dendritic);
-  const double r2 = p.down_triplet != 0.0 && number > 0 ? before.trace[1] * p.source[1](until - before.time) : 0.0;
-  const int64_t* first = b.first_edge + shard * (b.sources + 1) + row;
-  int64_t begin = first[0], end = first[1];
-  if (b.offsets) {
-    const Offset* offset = static_cast<const Offset*>(b.offsets) + (shard * b.sources + row) * (b.ranks + 1) + rank;
-    begin = first[0] + offset[0], end = first[0] + static_cast<int64_t>(offset[1]);
-  }
-  double* y = state.y + p.first_weight;
-  const int32_t* targets = p.target_of + low;
-  constexpr int64_t FAR = 12;
-  for (int64_t e = begin; e < end; ++e) {
-    uint16_t place;
-    if (e + FAR < end) {  // where the rings of later targets are
-      std::memcpy(&place, b.records + 2 * (e + FAR), 2);
-      const int64_t later = targets[place];
-      __builtin_prefetch(state.targets.entry(later, state.targets.count[later] - 1));
-    }
-    std::memcpy(&place, b.records + 2 * e, 2);
-    const int64_t target = targets[place];
-    const double* last;
-    const double now = raised(p, state.targets, target, y[e], before, until, dendritic, &last);
-    const double o1 = last ? last[1] * p.target[0](until - dendritic - Rings::stamp(last)) : 0.0;
-    y[e] = lowered(p, now, o1, r2);
-    sums[place] += sent(p, y[e]);
-  }
+  Segmented s{window_after(p, state, source, number - 1, until, axonal, dendritic), 0.0, stretch_of(b, shard, row, rank),
+              state.y + p.first_weight, p.target_of + low, b.records};
+  if (state.targets.width > 2) s.r2 = s.window.trace[1] * p.source[1](static_cast<int64_t>(s.window.until - s.window.time));
+  const bool additive = p.mu_up == 0.0 && p.mu_down == 0.0;
+  if (state.targets.width > 2) return (additive ? send_edges<3, true> : send_edges<3, false>)(p, state, s, sums);
+#ifdef SNNRUN_X86
+  static const bool wide = __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (additive && wide) return send_edges_512(p, state, s, sums);
+#endif
+  (additive ? send_edges<2, true> : send_edges<2, false>)(p, state, s, sums);
 }
 
 // Brings the weights of a block up to date: all that has happened at each synapse up to `until` - dendritic.
-inline void refresh_block(const Block& b, const Plasticity& p, const Plastic& state, const int64_t* first_place, int64_t shard,
-                          int64_t until) {
+template <int64_t WIDTH>
+void refresh_block(const Block& b, const Plasticity& p, const Plastic& state, const int64_t* first_place, int64_t shard, int64_t until) {
   const int32_t* targets = p.target_of + first_place[shard];
   double* y = state.y + p.first_weight;
   for (int64_t row = 0; row < b.sources; ++row) {
-    const int64_t* first = b.first_edge + shard * (b.sources + 1) + row;
-    if (first[0] == first[1]) continue;
     for (int64_t rank = 0; rank < b.ranks; ++rank) {
-      int64_t begin = first[0], end = first[1];
-      if (b.offsets) {
-        const int64_t at = (shard * b.sources + row) * (b.ranks + 1) + rank;
-        const bool wide = b.offset_bytes == 4;
-        begin = first[0] + (wide ? static_cast<const uint32_t*>(b.offsets)[at] : static_cast<const uint16_t*>(b.offsets)[at]);
-        end = first[0] + (wide ? static_cast<const uint32_t*>(b.offsets)[at + 1] : static_cast<const uint16_t*>(b.offsets)[at + 1]);
-      }
-      if (begin == end || b.delay[rank] < 0) continue;
+      const Stretch edges = stretch_of(b, shard, row, rank);
+      if (edges.begin == edges.end || b.delay[rank] < 0) continue;
       const int64_t delay = b.delay[rank], axonal = p.axonal ? delay : 0, dendritic = delay - axonal;
       const int64_t source = p.source_of_row[row], number = spike_of(state.sources, source, until - delay);
       if (number < 0) continue;  // no spike has arrived, and there is no trace
-      const Before before = before_of(p, state, source, number, axonal, dendritic);
-      for (int64_t e = begin; e < end; ++e) {
+      const Window window = window_after(p, state, source, number, until - dendritic, axonal, dendritic);
+      for (int64_t e = edges.begin; e < edges.end; ++e) {
         uint16_t place;
         std::memcpy(&place, b.records + 2 * e, 2);
-        const double* last;
-        y[e] = raised(p, state.targets, targets[place], y[e], before, until - dendritic, dendritic, &last);
+        double last, o1;
+        y[e] = raised<WIDTH, false>(p, state, targets[place], y[e], window, &last, &o1);
       }
     }
   }

@@ -68,13 +68,13 @@ ffi::Error release(const ffi::RemainingArgs& operands, ffi::RemainingRets& resul
   return ffi::Error::Success();
 }
 
-constexpr size_t RELEASE_VARIABLES = 2, PLASTIC = 7;
+constexpr size_t RELEASE_VARIABLES = 2, PLASTIC = 8;
 
 // What a run remembers of weights that change, from buffers that follow each other.
 template <class At>
 ffi::Error plastic_of(At&& at, Plastic* plastic) {
   ffi::AnyBuffer found[PLASTIC] = {ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr),
-                                   ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr)};
+                                   ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr), ffi::AnyBuffer(nullptr)};
   for (size_t i = 0; i < PLASTIC; ++i) {
     if (const ffi::Error error = at(i, &found[i]); error.failure()) return error;
   }
@@ -83,8 +83,8 @@ ffi::Error plastic_of(At&& at, Plastic* plastic) {
     return Rings{static_cast<double*>(found[i].untyped_data()), static_cast<int64_t*>(found[i + 1].untyped_data()), shape[0], shape[1],
                  shape[2]};
   };
-  *plastic = {static_cast<double*>(found[0].untyped_data()), rings(1), rings(3), static_cast<int64_t*>(found[5].untyped_data()),
-              static_cast<int64_t*>(found[6].untyped_data())};
+  *plastic = {static_cast<double*>(found[0].untyped_data()), rings(1), rings(3), static_cast<double*>(found[5].untyped_data()),
+              static_cast<int64_t*>(found[6].untyped_data()), static_cast<int64_t*>(found[7].untyped_data())};
   return ffi::Error::Success();
 }
 
@@ -362,10 +362,10 @@ Found snnrun_fill(const Pathway* p, const Block* block, const Shards* shards, in
 
 // Brings all weights up to date, at the end of the step `until` - 1.
 void snnrun_refresh(const Network* net, double* y, double* source_entries, int64_t* source_count, const int64_t* source_shape,
-                    double* target_entries, int64_t* target_count, const int64_t* target_shape, int64_t* needed, int64_t* seen,
-                    int64_t until) {
+                    double* target_entries, int64_t* target_count, const int64_t* target_shape, double* recent, int64_t* needed,
+                    int64_t* seen, int64_t until) {
   const Plastic state{y, {source_entries, source_count, source_shape[0], source_shape[1], source_shape[2]},
-                      {target_entries, target_count, target_shape[0], target_shape[1], target_shape[2]}, needed, seen};
+                      {target_entries, target_count, target_shape[0], target_shape[1], target_shape[2]}, recent, needed, seen};
   refresh(*net, 0, state, until);
   refresh(*net, 1, state, until);
   forget(state, net->plastic_longest);

@@ -270,7 +270,8 @@ def capacity_of(plan: Plan) -> int:
     """Steps per chunk that the frames' memory allows."""
     per_step = 4 * sum(b - a for a, b in plan.program.tapped)
     per_step += sum(8 * (sample.stop - sample.start) / sample.every for sample in plan.structure.samples)
-    return int(max(1, min(MAX_CHUNK, FRAME_BYTES // max(per_step, 1))))
+    most = MAX_CHUNK * (5 if plan.program.plasticity.weights else 1)  # the state, which each chunk begins by copying, is large
+    return int(max(1, min(most, FRAME_BYTES // max(per_step, 1))))
 
 
 def simulate(plan: Plan, state: State, steps: int, sink: Sink, capacity: int | None = None,

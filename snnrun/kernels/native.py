@@ -35,6 +35,7 @@ FEW_RECEPTORS = 8  # as in native/deliver.hpp
 WORTH_SHARING = 4e3  # nanoseconds of work that are worth calling other threads for
 _RULES = (None, "all_to_all", "fixed_prob", "fixed_indegree", "fixed_outdegree", "fixed_total")
 _LAWS = ("normal", "uniform", "lognormal", "exponential", "gamma")
+_NEVER, _RECENT = -(2.0**40), 4  # as in native/plastic.hpp
 _WIDE_RANGE = 512  # delays, in steps: beyond, the edges are asked which delays there are before room is made for all
 
 
@@ -195,7 +196,7 @@ def library() -> Any:
         "snnrun_fill": [POINTER(_Pathway), POINTER(_Block), POINTER(_Shards), c_int64, c_int64],
         "snnrun_accumulate": [POINTER(_Block), POINTER(_Shards), POINTER(c_int64)],
         "snnrun_arrivals": [POINTER(_Network), *[c_int64] * 3, *[c_void_p] * 2, *[c_int64] * 2, *[c_void_p] * 2],
-        "snnrun_refresh": [POINTER(_Network), *[c_void_p] * 9, c_int64],
+        "snnrun_refresh": [POINTER(_Network), *[c_void_p] * 10, c_int64],
         "snnrun_draw": [POINTER(_Law), c_void_p, c_void_p, c_int64, c_void_p],
         "snnrun_edges": [POINTER(_Pathway), c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p],
         "snnrun_step_words": [c_void_p, c_int64, c_int64, c_int64, c_void_p],
@@ -588,7 +589,7 @@ def _fadings(taus: tuple[float, ...], dt: float, kept: _Kept) -> Any:
     return found
 
 
-PLASTIC = ("y", "sources", "source spikes", "targets", "target spikes", "needed", "seen")  # in the order of the calls
+PLASTIC = ("y", "sources", "source spikes", "targets", "target spikes", "recent", "needed", "seen")  # in the order of the calls
 
 
 def plastic(p: Program, arranged: Arranged, known: list[Weights] | None, step: int) -> State:
@@ -598,10 +599,11 @@ def plastic(p: Program, arranged: Arranged, known: list[Weights] | None, step: i
         return {}
     state = {
         "y": np.concatenate([other.start for other in arranged.edges.plastic]),
-        "sources": np.zeros((own.sources, own.source_room, own.width)),
+        "sources": _unspiked(own.sources, own.source_room, own.width),
         "source spikes": np.zeros(own.sources, np.int64),
-        "targets": np.zeros((own.targets, own.target_room, own.width)),
+        "targets": _unspiked(own.targets, own.target_room, own.width),
         "target spikes": np.zeros(own.targets, np.int64),
+        "recent": np.zeros((own.targets, own.width, _RECENT)),  # follows from the rings
         "needed": np.zeros(own.targets, np.int64),
         "seen": np.full(2, step, np.int64),
     }
@@ -609,9 +611,20 @@ def plastic(p: Program, arranged: Arranged, known: list[Weights] | None, step: i
         first, changing = other.part.first_weight, other.pathway.changing
         state["y"][first : first + len(other.start)][_decoded(other).order] = weights.y
         for side, places, spikes in (("source", changing.source, weights.source), ("target", changing.target, weights.target)):
-            state[f"{side}s"][places, : spikes.shape[1]] = spikes
+            there = spikes[:, :, :1] > 0
+            state[f"{side}s"][places, : spikes.shape[1]] = np.where(there, spikes, state[f"{side}s"][places, : spikes.shape[1]])
             state[f"{side} spikes"][places] = np.count_nonzero(spikes[:, :, 0] > 0, axis=1)
+    number = state["target spikes"][:, None] - 1 - np.arange(_RECENT)
+    recent = state["targets"][np.arange(own.targets)[:, None], number % own.target_room]
+    state["recent"] = np.ascontiguousarray(recent.transpose(0, 2, 1))
     return state
+
+
+def _unspiked(neurons: int, room: int, width: int) -> NDArray[np.float64]:
+    """Rings of neurons that have not fired: see Rings in native/plastic.hpp."""
+    found = np.zeros((neurons, room, width))
+    found[:, :, 0] = _NEVER
+    return found
 
 
 def weights(p: Program, arranged: Arranged, layout: Layout, state: State, step: int) -> list[Weights]:
@@ -621,7 +634,7 @@ def weights(p: Program, arranged: Arranged, layout: Layout, state: State, step: 
     state = {name: np.array(values) for name, values in state.items()}
     shapes = [np.array(state[side].shape, np.int64) for side in ("sources", "targets")]
     given = (state["y"], state["sources"], state["source spikes"], shapes[0], state["targets"], state["target spikes"], shapes[1],
-             state["needed"], state["seen"])  # fmt: skip
+             state["recent"], state["needed"], state["seen"])  # fmt: skip
     library().snnrun_refresh(_network(layout), *(array.ctypes.data for array in given), step)
     found = []
     for other in arranged.edges.plastic:
