@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 from snnrun import document, random, tables, units
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
-from snnrun.models import connect, inputs, interface, monitors, neurons, outputs, precision, stdp, stp, synapses
+from snnrun.models import connect, inputs, interface, layout, monitors, neurons, outputs, precision, stdp, stp, synapses
 from snnrun.models.connect import Sizes
+from snnrun.models.graphs import MatrixFile
 from snnrun.models.own import resolve
+from snnrun.models.space import BoxMask, DelayByDistance, WeightByDistance
 from snnrun.quantities import Column, Frozen, Quantity, TimesFile, TrainsFile, Windowed, fields, is_literal, law_of, leaves, plain
 from snnrun.receptors import (
     ROUGH,
@@ -233,6 +235,39 @@ def _check_population(c: _Checker, path: Key, population: Any) -> None:
     model = neurons.of(population)
     c.types(path, population, frozenset(rule.fields[0] for rule in model.rules if len(rule.fields) == 1))
     c.rules(path, model, population)
+    given = population.layout
+    if given is None:
+        return
+    if c.sound((*path, "size")) and (impossible := given.impossible(population.size)) is not None:
+        field, message, hint = impossible
+        c.fault((*path, "layout", field), message, hint)
+    if isinstance(given, layout.File):
+        columns = c.table((*path, "layout", "file"), lambda: layout_columns(given, tables.parameters(c.folder / given.file)))
+        if columns is not None and given.extent is not None and len(given.extent) != len(columns):
+            message = f"extent has {len(given.extent)} lengths, and {given.file} {len(columns)} coordinates"
+            c.fault((*path, "layout", "extent"), message, f"it has {', '.join(columns)}")
+
+
+def layout_columns(given: layout.File, table: tables.Table) -> list[str]:
+    """The columns of a file that have the coordinates of neurons. Raises TableError."""
+    if given.columns is not None:
+        for column in given.columns:
+            tables.check_column(table, column, "length")
+        return list(given.columns)
+    found = []
+    for axis in ("x", "y", "z"):
+        named = [c for c in table.columns if c.lower().startswith(f"{axis}_") and (units.column_unit(c) or "  ")[1] == "length"]
+        if len(named) > 1:
+            raise tables.TableError(
+                f"{table.name} has the columns {' and '.join(named)}", "name those that count: columns: [...]"
+            )
+        if not named:
+            break
+        found += named
+    if not found:
+        raise tables.without(table.name, "x_um", table.columns)
+    table.cost(found)
+    return found
 
 
 def _check_plasticity(c: _Checker, path: Key, entry: Any) -> None:
@@ -351,8 +386,10 @@ def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
                 f"the weight of a {kind} synapse is {units.article(dimension)}, and this is {units.article(leaf.dimension)}",
                 units.written_in(dimension),
             )
-        elif dimension == "conductance" and below[-1:] not in (("std",), ("min",), ("max",)) and leaf.value < 0:
+        elif dimension == "conductance" and below[-1:] not in (("std",), ("min",), ("max",), ("amplitude",)) and leaf.value < 0:
             c.fault(where, "a conductance must not be negative", "for inhibition lower the reversal potential E")
+        elif dimension == "conductance" and below[-1:] == ("amplitude",) and entry.weight.distance.ends[1] < 0:
+            c.fault(where, "a conductance must not be negative, and base + amplitude is", "raise base")
 
 
 def _check_input(c: _Checker, path: Key, entry: Any) -> None:
@@ -403,6 +440,10 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
         c.fault((*path, "connect"), *impossible)
     if rule.storage == "procedural":
         _check_procedural(c, path, entry)
+    if placed(entry):
+        _check_space(c, path, entry, pre, post)
+    if (p := getattr(rule, "p", None)) is not None and isinstance(p, MatrixFile):
+        c.table((*path, "connect", "p", "file"), lambda: tables.parameters(c.folder / p.file))
     if isinstance(rule, connect.Pairs):
         for i, pair in enumerate(rule.pairs):
             for j, (index, size, side) in enumerate(zip(pair, (sizes.pre, sizes.post), ("pre", "post"), strict=True)):
@@ -411,11 +452,57 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
                             f"indices count within the selection: 0 to {size - 1}")  # fmt: skip
 
 
+def placed(projection: Any) -> bool:
+    """Whether it matters where the neurons of a projection are."""
+    by_distance = isinstance(projection.weight, WeightByDistance) or isinstance(projection.delay, DelayByDistance)
+    return projection.connect.spatial or by_distance
+
+
+def _check_space(c: _Checker, path: Key, entry: Any, pre: list[Part], post: list[Part]) -> None:
+    """That all neurons of a projection lie in one space."""
+    first: tuple[str, int, Any] | None = None
+    for part in (*pre, *post):
+        given, name = c.spec.populations[part.population].layout, part.population
+        side = (*path, "pre" if part in pre else "post")
+        if not c.sound(("populations", name, "layout")):
+            return
+        if given is None:
+            why = f"the rule {entry.connect.rule}" if entry.connect.spatial else "a weight or delay by distance"
+            hint = f"add layout: {{model: grid, ...}} to populations.{name}"
+            c.fault(side, f"{name} has no layout, and {why} must know where its neurons are", hint)
+            return
+        dimensions = given.dimensions
+        if isinstance(given, layout.File):
+            try:
+                dimensions = len(layout_columns(given, tables.parameters(c.folder / given.file)))
+            except tables.TableError:  # which has been told
+                return
+        here = name, dimensions, given.period
+        first = first or here
+        if dimensions != first[1]:
+            message = f"{name} lies in {dimensions} dimension{'s' if dimensions > 1 else ''}, and {first[0]} in {first[1]}"
+            c.fault(side, message, "give both layouts the same number of dimensions")
+            return
+        if given.period != first[2]:
+            says = [f"{n} {'is not' if p is None else 'is'} periodic" for n, _, p in (first, here)]
+            message = (
+                f"{says[0]}, and {says[1]}" if None in (given.period, first[2]) else f"{name} and {first[0]} differ in extent"
+            )
+            c.fault(side, message, "layouts that are connected are periodic with the same extent, or none of them is")
+            return
+    mask = getattr(entry.connect, "mask", None)
+    if isinstance(mask, BoxMask) and first is not None and len(mask.extent) != first[1]:
+        message = f"the mask has {len(mask.extent)} lengths, and {first[0]} lies in {first[1]} dimensions"
+        c.fault((*path, "connect", "mask", "extent"), message, "give one for each dimension")
+
+
 def _check_procedural(c: _Checker, path: Key, entry: Any) -> None:
     """Edges that are never all drawn: what only the draw could show must be impossible."""
-    if not entry.connect.by_source:
+    if not entry.connect.redrawn or placed(entry):
         hint = "procedural goes with fixed_prob, fixed_outdegree and all_to_all; leave storage out"
-        c.fault((*path, "connect", "storage"), f"the edges of {entry.connect.rule} cannot be drawn source by source", hint)
+        why = "" if not entry.connect.redrawn else " with a weight or delay by distance"
+        message = f"the edges of {entry.connect.rule}{why} cannot be drawn source by source"
+        c.fault((*path, "connect", "storage"), message, hint)
     weight, delay = law_of(entry.weight), law_of(entry.delay)
     if weight is not None and c.sound((*path, "synapse")) and weight_dimension(entry) == "conductance":
         if random.bounds(weight)[0] < 0:
@@ -499,6 +586,8 @@ def _check_weights(c: _Checker, every_receptor: list[Receptor]) -> None:
 
 def largest_weight(weight: Any) -> float | None:
     """A bound of |weight|; None where a file is to say it."""
+    if isinstance(weight, WeightByDistance):
+        return max(map(abs, weight.distance.ends))
     law = law_of(weight)
     if law is not None:
         return max(map(abs, random.bounds(law)))

@@ -555,6 +555,14 @@ def _duration(ms: float) -> str:
     return f"{ms * 1e-3:g} s" if ms >= 1e3 else f"{ms:g} ms"
 
 
+def _extent(points: Any) -> str:
+    """How far positions extend along each axis: `on 975 um x 975 um`."""
+    from snnrun import units
+
+    lengths = (points.max(axis=0) - points.min(axis=0)).tolist() if len(points) else []
+    return f"on {' x '.join(units.show(float(f'{length:.4g}'), 'length') for length in lengths)}"
+
+
 def _print_info(found: Any, as_json: bool) -> None:
     counts = found.spike_counts()
     facts = {
@@ -566,6 +574,7 @@ def _print_info(found: Any, as_json: bool) -> None:
         "dt_ms": found.dt,
         "populations": {name: {"size": size, "model": model} for name, (size, model) in found.populations.items()},
         "monitors": found.monitors,
+        "dimensions": found.placed,
         "spikes": {name: count.spikes for name, count in counts.items()},
         "rates_hz": {name: count.rate for name, count in counts.items()},
         "provenance": found.provenance,
@@ -587,7 +596,8 @@ def _print_info(found: Any, as_json: bool) -> None:
             whole = count.start == 0 and count.stop == found.reached
             window = "" if whole else f" from {_duration(count.start)} to {_duration(count.stop)}"
             heard += f"{of}{window}  {count.rate:.4g} Hz"
-        say(f"  population  {name}  {model}  {size:,} neuron{'s' if size != 1 else ''}{heard}")
+        where = f"  {_extent(found.positions(name))}" if name in found.placed else ""
+        say(f"  population  {name}  {model}  {size:,} neuron{'s' if size != 1 else ''}{where}{heard}")
     for name, model in found.monitors.items():
         say(f"  monitor     {name}  {model}")
     for key, value in found.provenance.items():

@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnrun import check, kernels, units
-from snnrun.check import connected, selection_sizes
+from snnrun import check, kernels, network, units
+from snnrun.check import selection_sizes
 from snnrun.document import Fault
 from snnrun.models import monitors
 from snnrun.models.connect import File
+from snnrun.models.space import DelayByDistance
 from snnrun.quantities import TimesFile, is_literal, law_of, plain
 from snnrun.spec import Spec, parts
 
@@ -45,12 +46,9 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
     sizes, synapses, peak, depth = selection_sizes(spec), {}, float(_BASE), 1.0
     waiting = 0
     for name, projection in spec.projections.items():
-        count = projection.connect.expected(connected(parts(projection.pre, sizes), parts(projection.post, sizes)))
-        if isinstance(projection.connect, File):
-            count = check.edges_table(projection.connect, folder).length("pre")
-        synapses[name] = count
+        synapses[name] = count = network.expected_edges(spec, name, folder)
         delays = max(_delays(projection, spec.dt), (longest or {}).get(name, 0))
-        stored = not (projection.connect.by_source and (
+        stored = check.placed(projection) or not (projection.connect.redrawn and (
             projection.connect.storage == "procedural" or (procedural and projection.connect.storage == "auto")))  # fmt: skip
         if not kernels.KERNELS[kernel].can_redraw:
             uniform = projection.weight is not None and is_literal(projection.weight) and is_literal(projection.delay)
@@ -79,6 +77,8 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
 
 def _delays(projection: Any, dt: float) -> float:
     """About how many delays a projection has, in steps from none."""
+    if isinstance(projection.delay, DelayByDistance):
+        return 1.0  # known when the neurons have places
     law = law_of(projection.delay)
     if law is not None:
         return (law.first + 5 * law.second) / dt
@@ -88,7 +88,7 @@ def _delays(projection: Any, dt: float) -> float:
 def _native_bytes(projection: Any, spec: Spec) -> float:
     own = projection.weight is None or not is_literal(projection.weight)
     rule = projection.connect
-    listed = rule.listed or isinstance(rule, File) or not getattr(rule, "multapses", True)
+    listed = rule.listed or check.placed(projection) or isinstance(rule, File) or not getattr(rule, "multapses", True)
     return _NATIVE + own * _NATIVE_WEIGHT * (8 if spec.precision == "float64" else 4) + listed * _NATIVE_LISTED
 
 

@@ -7,7 +7,7 @@ when something unrelated is added to it.
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,13 +20,18 @@ from snnrun.check import (
     connected,
     edges_columns,
     edges_table,
+    layout_columns,
+    placed,
     referenced_files,
     selection_sizes,
     times_table,
     uncountable,
 )
 from snnrun.document import Fault, Key, SpecError, uncollected
-from snnrun.models import connect, inputs, interface, neurons, outputs, precision, rates, stdp, stp, synapses
+from snnrun.models import connect, inputs, interface, layout, neurons, outputs, precision, rates, stdp, stp, synapses
+from snnrun.models.graphs import Blocks, MatrixFile
+from snnrun.models.space import Places, Space
+from snnrun.models.spatial import OutOfReach
 from snnrun.plan import END
 from snnrun.quantities import Column, Frozen, RatesFile, TimesFile, TrainsFile, fields, is_literal, law_of, plain
 from snnrun.receptors import WEIGHTS, Receptor, output_of, rounding, targets, weight_dimension
@@ -48,6 +53,7 @@ class Population(NamedTuple):
 
     parameters: dict[str, Any]  # by field; times that are whole steps as numbers of steps
     initial: dict[str, Any]
+    places: Places | None = None  # where they are
 
 
 class Projection(NamedTuple):
@@ -172,6 +178,7 @@ def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry
             build = partial(kinetics, spec, section, name, given, target, folder)
             both, path = {"synapse": given.synapse, "output": given.output}, (section, name)
             yield entry("kinetics", (section, name, target), both, path, sizes[target], 16.0 * sizes[target], build)
+    places_of = cache(partial(places, spec, folder=folder))  # those of a population serve all of its projections
     for name, projection in spec.projections.items():
         if projection.stp is not None:
             size = sum(part.size for part in parts(projection.pre, sizes))
@@ -179,7 +186,7 @@ def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry
             yield entry("stp", (name,), projection.stp, ("projections", name, "stp"), size, 40.0 * size, build)
         # edges that a rule draws are drawn when they are arranged
         drawn = 0.0 if isinstance(projection.connect, connect.File) else math.inf
-        build = partial(_projection, spec, name, folder, sizes, warnings)
+        build = partial(_projection, spec, name, folder, sizes, places_of, warnings)
         yield entry("projections", (name,), projection.connect, ("projections", name, "connect"), 0, drawn, build)
 
 
@@ -200,6 +207,12 @@ def _cost(part: Any, path: Key, folder: Path, size: int) -> int:
         if isinstance(part, TimesFile):
             table = times_table(part, folder)
             return table.cost(list(part.columns)) + 40 * table.length("time_ms")
+        if isinstance(part, layout.File):
+            table = tables.parameters(folder / part.file)
+            return table.cost(layout_columns(part, table))
+        if isinstance(part, MatrixFile):
+            table = tables.parameters(folder / part.file)
+            return table.cost(list(table.columns))
     except tables.TableError as error:
         raise _fail((*path, "path" if isinstance(part, connect.File) else "file"), error.message, error.hint) from None
     return sum(_cost(getattr(part, name), (*path, name), folder, size) for name in type(part).model_fields)
@@ -226,8 +239,8 @@ def _values(spec: Spec, stream: str, value: Any, entities: NDArray[Any], path: K
     return _draw(spec, stream, value, entities, 0, path)
 
 
-def _column(spec: Spec, value: Column, path: Key, folder: Path, size: int) -> NDArray[np.float64]:
-    """A column of a file in internal units, a value for each of `size` neurons."""
+def _column(spec: Spec, value: Column, path: Key, folder: Path, size: int, at: str = "column") -> NDArray[np.float64]:
+    """A column of a file in internal units, a value for each of `size` neurons; its name is `at` the path."""
     with _located((*path, "file")):
         table = tables.parameters(folder / value.file)
         column = tables.found(table, value.column)
@@ -237,14 +250,14 @@ def _column(spec: Spec, value: Column, path: Key, folder: Path, size: int) -> ND
             count = len(values)
         if count != size:
             message = f"the column {value.column!r} has {count:,} values, and there are {size:,} neurons"
-            raise _fail((*path, "column"), message)
+            raise _fail((*path, at), message)
         found = tables.to_internal(values, value.column)
         with np.errstate(over="ignore"):
             held = np.isfinite(found.astype(spec.precision))
         if not held.all():
             row = int(np.argmin(held))
             hint = "write a finite number" if not np.isfinite(values[row]) else f"this is more than {spec.precision} can hold"
-            raise _fail((*path, "column"), f"{column} is {values[row]:g} {table.place(row)} of {table.name}", hint)
+            raise _fail((*path, at), f"{column} is {values[row]:g} {table.place(row)} of {table.name}", hint)
     return found
 
 
@@ -297,7 +310,7 @@ def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Po
     def values(stream: str, value: Any, *below: str) -> Any:
         return _values(spec, f"population/{name}/{stream}", value, everyone, (*path, *below), folder, entry.size)
 
-    skipped, quantities = ("model", "size", "init"), {field.name: field for field in fields(type(entry))}
+    skipped, quantities = ("model", "size", "layout", "init"), {field.name: field for field in fields(type(entry))}
     found = {}
     for field, value in entry:
         if field in skipped:
@@ -319,7 +332,43 @@ def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Po
     for field, of in quantities.items():
         if of.least is not None and not isinstance(found[field], Trains):
             found[field] = _steps(found[field], spec.dt)
-    return Population(found, initial)
+    return Population(found, initial, None if entry.layout is None else places(spec, name, folder))
+
+
+def places(spec: Spec, name: str, folder: Path) -> Places:
+    """Where the neurons of a population are that has a layout. Raises SpecError."""
+    entry, path = spec.populations[name], ("populations", name, "layout")
+    if not isinstance(entry.layout, layout.File):
+        try:
+            return layout.places(entry.layout, entry.size, random.key(spec.seed, f"population/{name}/layout"))
+        except layout.LayoutError as error:
+            raise _fail((*path, error.field), error.message, error.hint) from None
+    with _located((*path, "file")):
+        columns = layout_columns(entry.layout, tables.parameters(folder / entry.layout.file))
+    found = [_column(spec, Column(file=entry.layout.file, column=c), path, folder, entry.size, "file") for c in columns]
+    return Places(np.stack(found, axis=1), entry.layout.period)
+
+
+def space(spec: Spec, name: str, folder: Path, places_of: Callable[[str], Places] | None = None) -> Space | None:
+    """Where the neurons of a projection are, if anything depends on it. Raises SpecError."""
+    entry, sizes = spec.projections[name], selection_sizes(spec)
+    if not placed(entry):
+        return None
+    places_of = places_of or (lambda population: places(spec, population, folder))
+    sides = [[(places_of(p.population), p) for p in parts(selection, sizes)] for selection in (entry.pre, entry.post)]
+    points = [np.concatenate([found.points[p.start : p.stop] for found, p in side]) for side in sides]
+    return Space(points[0], points[1], sides[0][0][0].period)
+
+
+def expected_edges(spec: Spec, name: str, folder: Path) -> float:
+    """How many edges a projection has on average; of a file as many as its header tells. Raises SpecError and TableError."""
+    entry, sizes = spec.projections[name], selection_sizes(spec)
+    ends = connected(parts(entry.pre, sizes), parts(entry.post, sizes))
+    if isinstance(entry.connect, connect.File):
+        return edges_table(entry.connect, folder).length("pre")
+    if entry.connect.spatial:
+        return entry.connect.expected(ends, space(spec, name, folder))
+    return _complete(entry.connect, ends, ("projections", name, "connect"), folder).expected(ends)
 
 
 def _steps(time: Any, dt: float) -> Any:
@@ -503,24 +552,30 @@ def kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, f
 # ---- edges -----------------------------------------------------------------------------------------------------------
 
 
-def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int], warnings: list[Fault]) -> Projection:
-    entry = spec.projections[name]
+def _projection(spec: Spec, name: str, folder: Path, sizes: dict[str, int], places_of: Callable[[str], Places],
+                warnings: list[Fault]) -> Projection:  # fmt: skip
+    entry, path = spec.projections[name], ("projections", name, "connect")
     pre, post = parts(entry.pre, sizes), parts(entry.post, sizes)
+    ends = connected(pre, post)
     connectivity = connect.Connectivity(
         name,
-        entry.connect,
-        connected(pre, post),
+        _complete(entry.connect, ends, path, folder),
+        ends,
         random.key(spec.seed, f"projection/{name}/connect"),
         _per_edge(spec, name, "weight", float),
         _per_edge(spec, name, "delay", lambda time: units.steps(time, spec.dt)),
         spec.dt,
         weight_dimension(entry) == "conductance",
+        space=space(spec, name, folder, places_of),
     )
     rule = entry.connect
     if isinstance(rule, connect.File):
         connectivity = _from_file(spec, connectivity, folder, warnings)
-    elif rule.listed:
-        connectivity = _listed(connectivity, connect.collect(connectivity))
+    elif rule.listed or connectivity.space is not None:
+        try:
+            connectivity = _listed(connectivity, connect.collect(connectivity))
+        except OutOfReach as error:
+            raise _fail(path, error.message, error.hint) from None
     if entry.stdp is not None:
         _within_bounds(entry, name, connectivity)
     return Projection(pre, post, connectivity)
@@ -537,6 +592,25 @@ def _within_bounds(entry: Any, name: str, connectivity: connect.Connectivity) ->
         raise _fail(("projections", name, "weight"), f"not all weights lie within {a} ... {b}, the bounds of stdp", hint)
 
 
+def _complete(rule: Any, ends: connect.Sizes, path: Key, folder: Path) -> Any:
+    """A rule with the numbers that it has in a file."""
+    if not (isinstance(rule, Blocks) and isinstance(rule.p, MatrixFile)):
+        return rule
+    where = (*path, "p", "file")
+    with _located(where):
+        table = tables.parameters(folder / rule.p.file)
+        columns = table.read(list(table.columns))
+        for name, values in columns.items():
+            _first(~((values >= 0) & (values <= 1)), values, name, table, "a probability lies between 0 and 1")
+    matrix = tuple(zip(*(values.astype(np.float64).tolist() for values in columns.values()), strict=True))
+    if not matrix:
+        raise _fail(where, f"{rule.p.file} has no numbers", "a row for each group of pre is wanted")
+    rule = rule.model_copy(update={"p": matrix})
+    if (impossible := rule.impossible(ends)) is not None:
+        raise _fail(path, *impossible)
+    return rule
+
+
 def _per_edge(spec: Spec, name: str, field: str, convert: Callable[[float], Any]) -> Any:
     """A weight or delay: one number, what is drawn for each edge, or None where a file is to say it."""
     value = getattr(spec.projections[name], field)
@@ -544,6 +618,8 @@ def _per_edge(spec: Spec, name: str, field: str, convert: Callable[[float], Any]
         return None
     if is_literal(value):
         return convert(plain(value))
+    if connect.individual(value):
+        return value
     law = law_of(value)
     if law is None:
         hint = "edges from a file may have weights and delays of their own: connect: {rule: file, path: ...}"
@@ -553,7 +629,8 @@ def _per_edge(spec: Spec, name: str, field: str, convert: Callable[[float], Any]
 
 
 def _listed(connectivity: connect.Connectivity, edges: connect.Edges) -> connect.Connectivity:
-    return connectivity._replace(rule=None, listed=(edges.pre, edges.post), weight=edges.weight, delay=edges.delay)
+    drawn = {"listed": (edges.pre, edges.post), "weight": edges.weight, "delay": edges.delay}
+    return connectivity._replace(rule=None, space=None, **drawn)
 
 
 def _from_file(spec: Spec, c: connect.Connectivity, folder: Path, warnings: list[Fault]) -> connect.Connectivity:
@@ -571,7 +648,7 @@ def _from_file(spec: Spec, c: connect.Connectivity, folder: Path, warnings: list
         column = next(iter(tables.weights(table)), None)
         if column is not None:
             weight = values[column].astype(np.float64) if column == "syn_weight" else tables.to_internal(values[column], column)
-        elif isinstance(weight, connect.Drawn):
+        elif connect.individual(weight):
             weight = connect.drawn_weights(c, drafts)
         if "nsyns" in values:
             count = values["nsyns"]
@@ -586,7 +663,7 @@ def _from_file(spec: Spec, c: connect.Connectivity, folder: Path, warnings: list
         if "delay_ms" in values:
             rounded = entry.connect.off_grid == "round"
             delay = _grid(values["delay_ms"], spec.dt, "delay_ms", table, rounded, connect.MAX_DELAY).astype(np.int32)
-        elif isinstance(delay, connect.Drawn):
+        elif connect.individual(delay):
             delay = connect.drawn_delays(c, drafts)
     keep = np.ones(len(pre), bool) if entry.connect.autapses else c.sizes.post_of_pre()[pre] != post
     pick: Callable[[Any], Any] = lambda values: values[keep] if isinstance(values, np.ndarray) else values  # noqa: E731

@@ -8,9 +8,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
 from snnrun import units
@@ -147,6 +147,12 @@ class Whole:
     least: int = 0
 
 
+def _positive(value: float) -> float:
+    if not value > 0:
+        raise fault("this must be positive")
+    return value
+
+
 Time = Annotated[float, Unit("time")]
 Steps = Annotated[float, Unit("time"), Whole()]
 FewSteps = Annotated[float, Unit("time"), Whole(1)]  # one at least
@@ -158,6 +164,9 @@ Capacitance = Annotated[float, Unit("capacitance")]
 Rate = Annotated[float, Unit("rate")]
 Diffusion = Annotated[float, Unit("mV/ms^(1/2)")]
 PerVoltage = Annotated[float, Unit("1/mV")]
+Length = Annotated[float, Unit("length")]
+Span = Annotated[float, Unit("length"), AfterValidator(_positive)]  # a length above 0
+Speed = Annotated[float, Unit("um/ms"), AfterValidator(_positive)]
 Number = Annotated[float, Unit("number")]
 WeightQuantity = Annotated[Quantity, AnyUnit(("voltage", "current", "conductance"))]
 # one set of distributions serves all dimensions; check.py compares theirs with that of the place where they stand
@@ -331,21 +340,27 @@ class RatesFile(TimesFile):
 LAWS = ("normal", "lognormal", "gamma", "uniform", "exponential")
 
 
-def _kind(raw: Any) -> str | None:
+def _kind(raw: Any, also: tuple[str, ...] = ()) -> str | None:
     """Which of the forms of a drawable value stands here: a plain value, a distribution, a column of a file."""
     if isinstance(raw, Frozen):
         return f"<{next(iter(type(raw).model_fields))}>"
     if not isinstance(raw, dict):
         return "<value>"
-    for key in (*LAWS, "file"):
+    for key in (*LAWS, "file", *also):
         if key in raw:
             return f"<{key}>"
     return None
 
 
+def _edge_kind(raw: Any) -> str | None:
+    return _kind(raw, also=("distance",))
+
+
 if TYPE_CHECKING:
     Drawn = NormalOf | LognormalOf | GammaOf | UniformOf | ExponentialOf | Column
     Drawable = T | Drawn
+    ByDistance = TypeVar("ByDistance")
+    PerEdge = T | Drawn | ByDistance
 else:
 
     class Drawable:
@@ -361,6 +376,17 @@ else:
                 | Annotated[ExponentialOf, Tag("<exponential>")]
                 | Annotated[Column, Tag("<file>")],
                 Discriminator(_kind, custom_error_type="no_distribution", custom_error_message="no distribution"),
+            ]
+
+    class PerEdge:
+        """`PerEdge[Time, DelayByDistance]`: what a Drawable may be, or `{distance: ...}`."""
+
+        def __class_getitem__(cls, items: Any) -> Any:
+            item, by_distance = items
+            forms = get_args(get_args(Drawable[item])[0])
+            return Annotated[
+                Union[(*forms, Annotated[by_distance, Tag("<distance>")])],  # noqa: UP007
+                Discriminator(_edge_kind, custom_error_type="no_distribution", custom_error_message="no distribution"),
             ]
 
 

@@ -103,9 +103,9 @@ def rows(stream: Key, entities: Any, start: int, count: int) -> Words:
     return np.stack(blocks(stream, entities[:, None], numbers[None, :]), axis=2).reshape(len(entities), count)
 
 
-def below(words: Words, n: int) -> NDArray[np.int64]:
-    """Whole numbers 0 ... n - 1 (n < 2**32) from 64-bit words: floor(word * n / 2**64), exactly."""
-    low, high, n64 = words & np.uint64(_MASK), words >> np.uint64(32), np.uint64(n)
+def below(words: Words, n: Any) -> NDArray[np.int64]:
+    """Whole numbers 0 ... n - 1 (n < 2**32, one or one per word) from 64-bit words: floor(word * n / 2**64), exactly."""
+    low, high, n64 = words & np.uint64(_MASK), words >> np.uint64(32), np.asarray(n).astype(np.uint64)
     return ((high * n64 + ((low * n64) >> np.uint64(32))) >> np.uint64(32)).astype(np.int64)
 
 

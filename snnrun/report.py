@@ -5,6 +5,7 @@ from typing import Any
 
 from snnrun import check, estimate, kernels, network, units
 from snnrun.models import connect, monitors, neurons, outputs
+from snnrun.models.space import DelayByDistance, WeightByDistance
 from snnrun.quantities import Column, Frozen, fields, is_literal, law_of, plain
 from snnrun.receptors import Receptor, receptors, weight_dimension
 from snnrun.spec import Spec
@@ -110,6 +111,12 @@ def value_text(value: Any, dimension: str) -> str:
         return "from the file"
     if is_literal(value):
         return units.show(plain(value), dimension)
+    if isinstance(value, WeightByDistance):
+        base, top = (units.show(end, dimension) for end in value.distance.ends)
+        return f"{top} to {base} by distance"
+    if isinstance(value, DelayByDistance):
+        speed = units.number_text(value.distance.velocity * 1e-3)  # um/ms in m/s
+        return f"{units.show(value.distance.offset, 'time')} + distance / ({speed} m/s)"
     if isinstance(value, Column):
         return f"{value.column} of {value.file}"
     law = law_of(value)
@@ -172,7 +179,7 @@ def _pathway(
     wide = 8 if spec.precision == "float64" else 4
     can = kernels.KERNELS[kernel]
     per_synapse = can.target_bytes + (0 if uniform else wide)
-    if can.can_redraw and entry.connect.by_source and entry.connect.storage == "procedural":
+    if can.can_redraw and entry.connect.redrawn and entry.connect.storage == "procedural":
         per_synapse = 0
     return {
         "name": name,

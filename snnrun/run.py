@@ -195,7 +195,9 @@ def _meta(request: Request, facts: dict[str, Any], created: datetime, identity: 
     if earlier is not None:  # the run was created before
         known = {**known, "restarts": earlier.restarts + 1, "resumed": known.pop("created")}
     monitors = {name: monitor.model for name, monitor in spec.monitors.items()}
-    return results.Meta(spec.name, document.text, document.tree, request.overrides, monitors, known, identity)
+    placed = [name for name, population in spec.populations.items() if population.layout is not None]
+    positions = {name: network.places(spec, name, document.folder).points for name in placed}
+    return results.Meta(spec.name, document.text, document.tree, request.overrides, monitors, known, identity, positions)
 
 
 def _say_beginning(request: Request, earlier: Checkpoint | None, expected: estimate.Estimate, watcher: Watcher) -> None:

@@ -19,10 +19,11 @@ from snnrun.models.inputs import Input
 from snnrun.models.monitors import Monitor
 from snnrun.models.neurons import Population
 from snnrun.models.outputs import Output
+from snnrun.models.space import DelayByDistance, WeightByDistance
 from snnrun.models.stdp import Stdp
 from snnrun.models.stp import Stp
 from snnrun.models.synapses import SIMPLEST, Synapse
-from snnrun.quantities import LAWS, Drawable, Frozen, Name, Precision, Selection, Steps, Time, WeightQuantity, fault
+from snnrun.quantities import LAWS, Frozen, Name, PerEdge, Precision, Selection, Steps, Time, WeightQuantity, fault
 from snnrun.terminal import hidden, visible
 
 
@@ -35,9 +36,9 @@ class Projection(Frozen):
     """Where they go."""
     connect: Rule
     """Which neuron reaches which."""
-    weight: Drawable[WeightQuantity] | None = None
+    weight: PerEdge[WeightQuantity, WeightByDistance] | None = None
     """mV for delta, pA for cuba, nS for coba; left out only where a file of edges has weights."""
-    delay: Drawable[Steps] = 0.0
+    delay: PerEdge[Steps, DelayByDistance] = 0.0
     """From the spike to its arrival, in whole steps."""
     synapse: Synapse
     """How the effect of a spike unfolds in time."""
@@ -322,6 +323,9 @@ _EXAMPLES = {"duration": "1 s", "size": "100", "every": "0.1 ms", "bin": "5 ms",
              "current": "100 pA", "p": "0.1", "n": "100", "synapse": "{model: expon, tau: 5 ms}",
              "connect": "{rule: fixed_prob, p: 0.1}", "variables": "[V]", "path": "edges.csv", "pairs": "[[0, 1]]",
              "times": "[1 ms, 5 ms]", "currents": "[100 pA, 0 pA]", "populations": "{E: {model: lif, ...}}",
+             "extent": "[1 mm, 1 mm]", "radius": "200 um", "sigma": "100 um", "scale": "100 um", "grid.shape": "[40, 40]",
+             "inner": "100 um", "outer": "200 um", "velocity": "0.3 m/s", "k": "10", "m": "10", "beta": "0.1",
+             "kernel": "{model: gaussian, sigma: 100 um}", "distance": "{velocity: 0.3 m/s}",
              "file": "values.csv", "column": "its name, which ends in a unit like tau_ms",
              **dict.fromkeys(("to", "of", "pre", "post"), "the name of a population")}  # fmt: skip
 
@@ -336,7 +340,8 @@ def _translated(detail: Any, tree: dict[str, Any], root: type[Spec], models: lis
         where = _path(loc[:-1], tree, root) if kind == "missing" else path
         return Fault(where, "a pair is two indices", "write [pre, post], like [0, 1]")
     if kind == "missing":
-        example = _EXAMPLES.get(str(loc[-1]), "..., with its unit")
+        last = str(loc[-1])
+        example = _EXAMPLES.get(f"{loc[-2]}.{last}" if len(loc) > 1 else last, _EXAMPLES.get(last, "..., with its unit"))
         return Fault(path, f"{loc[-1]} is missing", f"add {loc[-1]}: {example}", at_key=True)
     if kind == "extra_forbidden":
         number = re.match(r"[0-9]", str(loc[-1]))  # what follows the comma of {tau: 20,5 ms}
@@ -346,7 +351,8 @@ def _translated(detail: Any, tree: dict[str, Any], root: type[Spec], models: lis
         return _unchosen(kind, loc, path, ctx, given, root, models)
     if kind == "no_distribution":
         word = str(next(iter(given), "")) if isinstance(given, dict) else ""
-        return Fault((*path, word) if word else path, f"{word or 'this'} is no distribution", nearest(word, (*LAWS, "file")),
+        known = (*LAWS, "file", *(("distance",) if loc[:1] == ("projections",) and loc[2:] in (("weight",), ("delay",)) else ()))
+        return Fault((*path, word) if word else path, f"{word or 'this'} is no distribution", nearest(word, known),
                      at_key=bool(word))  # fmt: skip
     if loc[-1:] == ("[key]",):
         hint = "a name is made of letters, digits, _ and -, and begins with a letter"

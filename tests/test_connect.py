@@ -394,7 +394,7 @@ def test_the_stream_decides_the_edges(of):
 def test_the_length_of_chunks_changes_no_edge(of, chunk, monkeypatch):
     sizes = Sizes(100, 100, ((0, 0, 100),))
     whole = edges(of, sizes)
-    monkeypatch.setattr(connect, "_CHUNK", chunk)
+    monkeypatch.setattr("snnrun.models.rule.CHUNK", chunk)
     assert same(whole, edges(of, sizes))
 
 

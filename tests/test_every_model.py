@@ -17,6 +17,7 @@ from networks import Frames, assert_same_bits, run_plan, states
 from snnrun import check, engine, lower, network, report, snapshot, units
 from snnrun.document import SpecError
 from snnrun.models import connect, inputs, monitors, neurons, outputs, stp, synapses
+from snnrun.models.layout import Layout
 from snnrun.models.monitors import Monitor
 from snnrun.quantities import AnyUnit, Frozen, Unit, fields
 from snnrun.spec import Projection
@@ -29,14 +30,29 @@ NEEDS: dict[str, dict[str, Any]] = {
     "poisson source": {"rate": "100 Hz"},
     "state": {"variables": ["V"]},
     "pairs": {"pairs": [[0, 0], [1, 0]]},
+    "fixed_prob": {"p": 0.5},
     "fixed_indegree": {"n": 5},
     "fixed_total": {"n": 20},
     "dual_expon": {"tau_rise": "1 ms"},
     "tsodyks": {"U": 0.4, "tau_f": "70 ms"},
     "std": {"U": 0.4},
+    "pairwise_poisson": {"mean": 0.7},
+    "small_world": {"k": 4, "beta": 0.5},
+    "blocks": {"p": [[0.9, 0.4], [0.1, 0.7]], "pre_groups": [1, 5], "post_groups": [2, 4]},
+    "spatial": {"kernel": {"model": "gaussian", "sigma": "20 um"}},
+    "spatial_indegree": {"n": 3, "kernel": {"model": "gaussian", "sigma": "20 um"}},
+    "spatial_outdegree": {"n": 3, "kernel": {"model": "gaussian", "sigma": "20 um"}},
+    "doughnut": {"outer": "30 um"},
+    "grid": {"shape": [3, 2], "extent": ["30 um", "20 um"], "centre": ["5 um", "6 um"]},
+    "random": {"extent": ["40 um", "30 um"], "centre": ["5 um", "6 um"]},
+    "disc": {"centre": ["5 um", "6 um"]},
+    "ball": {"centre": ["5 um", "6 um", "7 um"]},
+    "sphere": {"centre": ["5 um", "6 um", "7 um"]},
+    "file layout": {"file": "places.csv", "columns": ["x_um", "y_um"], "extent": ["30 um", "35 um"], "periodic": True},
 }
 
 TABLE = "neuron,time_ms,rate_Hz,pre,post\n0,1,50,0,1\n1,5,70,1,0\n2,7,60,2,2\n"
+PLACES = "x_um,y_um\n0,0\n5,10\n10,0\n15,8\n20,1\n25,30\n"
 TYPICAL = {"time": 5.0, "voltage": -60.0, "current": 100.0, "conductance": 5.0, "resistance": 0.05, "capacitance": 200.0,
            "rate": 0.1, "length": 10.0}  # fmt: skip
 WEIGHTS = {"voltage": "2 mV", "current": "150 pA", "conductance": "3 nS"}
@@ -155,7 +171,7 @@ def _tag(spec: type[Frozen]) -> Any:
     return None if info is None else info.annotation
 
 
-PARTS_OF_THEIR_OWN = ("synapse", "output", "connect", "stp")  # in their own tables
+PARTS_OF_THEIR_OWN = ("synapse", "output", "connect", "stp", "layout")  # in their own tables
 NOT_HERE = ("model", "rule", *PARTS_OF_THEIR_OWN)
 
 
@@ -240,6 +256,8 @@ def base(**sections: dict[str, Any]) -> dict[str, Any]:
     """Two receiving populations and a source, with whatever else."""
     receiving = json.loads(population(NEURONS[0]))
     populations = {"E": receiving, "F": {**receiving, "size": 9}, "S": json.loads(population(SOURCES[0]))}
+    for one, shape in zip(populations.values(), ([3, 2], [3, 3], [2, 3]), strict=True):
+        one["layout"] = {"model": "grid", "shape": shape, "spacing": "10 um"}
     found = {"duration": f"{STEPS * DT:g} ms", "dt": f"{DT} ms", "seed": 3, "precision": "float64"}
     return found | {"populations": populations | sections.pop("populations", {})} | sections
 
@@ -271,6 +289,15 @@ def surroundings(section: str, name: str, found: dict[str, Any]) -> Iterator[dic
     elif section == "connect":
         for pre, post in (("E", "E"), ("S", "E")):
             yield base(projections={"x": projection(pre=pre, post=post, connect=found)})
+    elif section == "layouts":
+        placed = {**json.loads(population(NEURONS[0])), "layout": found}
+        near = {"rule": "spatial_indegree", **NEEDS["spatial_indegree"]}
+        grown = {"distance": {"velocity": "0.02 m/s", "offset": "0.5 ms"}}
+        yield base(populations={"E": placed}, projections={"x": projection(pre="E", connect=near, delay=grown)})
+        dimensions = 3 if name in ("ball", "sphere") else 2
+        around = {"model": "random", "extent": ["30 um"] * dimensions}
+        sending = {**json.loads(population(SOURCES[0])), "layout": around}
+        yield base(populations={"E": placed, "S": sending}, projections={"x": projection(delay=grown)})
     elif section == "projections":
         yield base(projections={"x": found})
     elif section == "monitors":
@@ -280,7 +307,8 @@ def surroundings(section: str, name: str, found: dict[str, Any]) -> Iterator[dic
 WHERE = {"populations": ("populations", "N"), "inputs": ("inputs", "x"), "projections": ("projections", "x"),
          "synapses": ("projections", "x", "synapse"), "outputs": ("projections", "x", "output"),
          "stp": ("projections", "x", "stp"),
-         "connect": ("projections", "x", "connect"), "monitors": ("monitors", "x")}  # fmt: skip
+         "connect": ("projections", "x", "connect"), "monitors": ("monitors", "x"),
+         "layouts": ("populations", "E", "layout")}  # fmt: skip
 
 
 def every_part() -> Iterator[tuple[str, str, type[Frozen], dict[str, Any]]]:
@@ -298,6 +326,9 @@ def every_part() -> Iterator[tuple[str, str, type[Frozen], dict[str, Any]]]:
     for spec in members(connect.Rule):
         (name,) = get_args(_tag(spec))
         yield "connect", name, spec, part(spec)
+    for spec in members(Layout):
+        (name,) = get_args(_tag(spec))
+        yield "layouts", name, spec, part(spec, f"{name} layout" if f"{name} layout" in NEEDS else "")
     for spec in members(Monitor):
         (name,) = get_args(_tag(spec))
         yield "monitors", name, spec, part(spec)
@@ -312,6 +343,7 @@ IDS = [f"{section} {name}" for section, name, *_ in PARTS]
 def folder(tmp_path_factory):
     found = tmp_path_factory.mktemp("every")
     (found / "table.csv").write_text(TABLE)
+    (found / "places.csv").write_text(PLACES)
     return found
 
 
@@ -340,6 +372,8 @@ def test_the_tables_and_the_types_of_what_a_user_writes_have_the_same_models():
 NO_CHANGE = {
     ("connect", "storage"): "the same edges, kept or drawn again",
     ("connect", "file", "path"): "there is one file here",
+    ("connect", "blocks", "p", "file"): "there is no matrix in a file here",
+    ("layouts", "file", "file"): "there is one file here",
     ("connect", "file", "population"): "of SONATA's files",
     ("connect", "file", "types"): "of SONATA's files",
     ("connect", "file", "off_grid"): "the file's times are on the grid",
@@ -545,6 +579,10 @@ def test_what_cannot_be_combined_is_refused_where_it_stands(folder):
 # ---- the same bits ---------------------------------------------------------------------------------------------------
 
 
+# rules that want pre and post of one size, or places
+RECURRENT = ("one_to_one", "small_world", "scale_free", "blocks", "spatial", "spatial_indegree", "spatial_outdegree")
+
+
 def everything(watched: bool = True) -> dict[str, Any]:
     """A network of all models, synapses, outputs, inputs, rules and monitors."""
     populations = {f"P{i}": json.loads(population(name, 30 + i)) for i, name in enumerate(neurons.MODELS)}
@@ -556,12 +594,16 @@ def everything(watched: bool = True) -> dict[str, Any]:
     for i, ((name, rule), pre) in enumerate(zip(rules * len(KINETICS), itertools.cycle([*sending, *receiving]), strict=False)):
         if i >= max(len(rules), len(KINETICS), len(populations)):
             break
-        sized = rule if name != "one_to_one" else {"rule": "all_to_all"}
+        sized = rule if name not in RECURRENT else {"rule": "all_to_all"}
         delay = ("0 ms", "1.3 ms", {"uniform": {"low": "0.2 ms", "high": "2 ms"}})[i % 3]
         post = receiving[i % len(receiving)]
         projections[f"p{i}"] = feed(*next(turn), pre=pre, post=post, connect=sized, delay=delay)
     first = receiving[0]
-    projections["own"] = feed(*KINETICS[0], pre=first, post=first, connect={"rule": "one_to_one"})
+    populations[first]["layout"] = {"model": "random", "extent": ["30 um", "30 um"], "periodic": True}
+    for name, rule in rules:
+        if name in RECURRENT:
+            sized = rule | {key: [10, populations[first]["size"] - 10] for key in ("pre_groups", "post_groups") if key in rule}
+            projections[f"own-{name}"] = feed(*KINETICS[0], pre=first, post=first, connect=sized)
     given = {"to": receiving}
     driving = {}
     for i, (_, _, _, one) in enumerate(p for p in PARTS if p[0] == "inputs"):

@@ -29,6 +29,7 @@ def test_every_model_explains_itself(name):
         if field not in (
             "model",
             "size",
+            "layout",
             "set",
             "init",
             "solver",

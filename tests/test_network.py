@@ -185,7 +185,7 @@ def test_weights_and_delays_are_drawn_by_the_row_and_number_of_their_edge(tmp_pa
 def test_threads_and_chunks_change_no_bit(tmp_path, rule, monkeypatch):
     text = projection(rule, weight="{gamma: {mean: 1 mV, std: 2 mV}}", delay="{uniform: {low: 1 ms, high: 9 ms}}")
     whole = edges_of(build(tmp_path, text))
-    monkeypatch.setattr(connect, "_CHUNK", 40)
+    monkeypatch.setattr("snnrun.models.rule.CHUNK", 40)
     for threads in (1, 5):
         monkeypatch.setattr(connect, "_threads", lambda threads=threads: threads)
         assert equal(whole, edges_of(build(tmp_path, text)))

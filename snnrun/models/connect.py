@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,72 +21,34 @@ from pydantic import Field
 
 from snnrun import random, units
 from snnrun.document import Fault, SpecError
-from snnrun.quantities import Frozen, Law, OffGrid
-
-Indices = NDArray[np.int64]
+from snnrun.models import graphs, spatial
+from snnrun.models.rule import (
+    BaseRule,
+    Chunks,
+    Degree,
+    Drafts,
+    DrawnRule,
+    Indices,
+    Sizes,
+    SymmetricRule,
+    along,
+    kept,
+    mirrored,
+    never_more,
+    own_pairs,
+    row_chunks,
+    too_many,
+    unalike,
+)
+from snnrun.models.space import DelayByDistance, Space, WeightByDistance
+from snnrun.quantities import Law, OffGrid
 
 MAX_DELAY = 2**24  # steps: who fired is remembered for as long as the longest delay
-
-_CHUNK = 1 << 17  # edges drawn at a time: the intermediates then stay in the second-level cache
-
-
-class Drafts(NamedTuple):
-    """Some edges: pre and post index, and where their weight and delay are drawn."""
-
-    pre: Indices
-    post: Indices
-    entity: NDArray[Any]
-    number: NDArray[Any]
-
-
-class Sizes(NamedTuple):
-    """What a rule must know of the selections: their sizes, and which pairs are one and the same neuron."""
-
-    pre: int
-    post: int
-    shared: tuple[tuple[int, int, int], ...] = ()  # (first pre, first post, length) of every common run
-
-    def post_of_pre(self) -> Indices:
-        """For each neuron of pre its index in post; -1 where it is not in there."""
-        found = np.full(self.pre, -1, np.int64)
-        for first_pre, first_post, length in self.shared:
-            found[first_pre : first_pre + length] = np.arange(first_post, first_post + length)
-        return found
-
-    def pre_of_post(self) -> Indices:
-        return Sizes(self.post, self.pre, tuple((b, a, n) for a, b, n in self.shared)).post_of_pre()
-
 
 # ---- what a user writes ----------------------------------------------------------------------------------------------
 
 
-class _Rule(Frozen):
-    by_source: ClassVar[bool] = False
-    """Whether each source draws its own row, so that it can be drawn again when it is needed."""
-    by_target: ClassVar[bool] = False
-    """Whether each target does."""
-    random_number: ClassVar[bool] = False
-    """Whether the number of edges is drawn, too."""
-
-    @property
-    def listed(self) -> bool:
-        """Whether the edges are few, or must be known all at once: they are then listed when a network is built."""
-        return False
-
-    def most_inputs(self, sizes: "Sizes") -> float:
-        """How many edges a target has at most."""
-        raise NotImplementedError  # of those whose edges are listed
-
-    autapses: bool = True
-    """Whether a neuron may connect to itself."""
-    storage: Literal["stored", "procedural", "auto"] = "auto"
-    """Edges are drawn once and stored, or drawn again whenever their source has fired: the same edges, without memory."""
-
-
-Degree = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
-
-
-class OneToOne(_Rule):
+class OneToOne(BaseRule):
     """Neuron i of pre to neuron i of post."""
 
     rule: Literal["one_to_one"]
@@ -105,7 +67,7 @@ class OneToOne(_Rule):
         return message, "select slices of equal size"
 
 
-class AllToAll(_Rule):
+class AllToAll(BaseRule):
     """Every neuron of pre to every neuron of post."""
 
     by_source = True
@@ -115,13 +77,13 @@ class AllToAll(_Rule):
         return sizes.pre
 
     def expected(self, sizes: Sizes) -> float:
-        return float(sizes.pre) * sizes.post - _own_pairs(self, sizes)
+        return float(sizes.pre) * sizes.post - own_pairs(self, sizes)
 
     def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
         return None
 
 
-class FixedProb(_Rule):
+class FixedProb(SymmetricRule):
     """Every pair independently with probability p; no pair twice."""
 
     by_source = True
@@ -129,22 +91,21 @@ class FixedProb(_Rule):
     rule: Literal["fixed_prob"]
     p: Annotated[float, Field(ge=0, le=1, strict=True)]
 
+    @property
+    def listed(self) -> bool:
+        return self.symmetric
+
     def most_inputs(self, sizes: Sizes) -> float:
-        return min(_never_more(self.p * sizes.pre), sizes.pre)
+        return min(never_more(self.p * sizes.pre), sizes.pre)
 
     def expected(self, sizes: Sizes) -> float:
-        return self.p * (float(sizes.pre) * sizes.post - _own_pairs(self, sizes))
+        return self.p * (float(sizes.pre) * sizes.post - own_pairs(self, sizes))
 
     def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
-        return None
+        return unalike(self, sizes)
 
 
-class _Drawn(_Rule):
-    multapses: bool = True
-    """Whether a pair may be connected more than once."""
-
-
-class FixedIndegree(_Drawn):
+class FixedIndegree(DrawnRule):
     """Every neuron of post draws n sources, uniformly."""
 
     by_target = True
@@ -158,10 +119,10 @@ class FixedIndegree(_Drawn):
         return float(self.n) * sizes.post
 
     def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
-        return _too_many(self, self.n, sizes.pre, "an in-degree", "pre", sizes)
+        return too_many(self, self.n, sizes.pre, "an in-degree", "pre", sizes)
 
 
-class FixedOutdegree(_Drawn):
+class FixedOutdegree(DrawnRule):
     """Every neuron of pre draws n targets, uniformly."""
 
     by_source = True
@@ -170,17 +131,17 @@ class FixedOutdegree(_Drawn):
 
     def most_inputs(self, sizes: Sizes) -> float:
         """A source that bars itself leaves one target less."""
-        most = _never_more(self.n * sizes.pre / max(sizes.post - bool(_own_pairs(self, sizes)), 1))
+        most = never_more(self.n * sizes.pre / max(sizes.post - bool(own_pairs(self, sizes)), 1))
         return most if self.multapses else min(most, sizes.pre)
 
     def expected(self, sizes: Sizes) -> float:
         return float(self.n) * sizes.pre
 
     def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
-        return _too_many(self, self.n, sizes.post, "an out-degree", "post", sizes)
+        return too_many(self, self.n, sizes.post, "an out-degree", "post", sizes)
 
 
-class FixedTotal(_Drawn):
+class FixedTotal(DrawnRule):
     """n pairs drawn uniformly."""
 
     rule: Literal["fixed_total"]
@@ -191,14 +152,14 @@ class FixedTotal(_Drawn):
         return not self.multapses
 
     def most_inputs(self, sizes: Sizes) -> float:
-        most = _never_more(self.n * sizes.pre / max(sizes.pre * sizes.post - _own_pairs(self, sizes), 1))
+        most = never_more(self.n * sizes.pre / max(sizes.pre * sizes.post - own_pairs(self, sizes), 1))
         return most if self.multapses else min(most, sizes.pre)
 
     def expected(self, sizes: Sizes) -> float:
         return float(self.n)
 
     def impossible(self, sizes: Sizes) -> tuple[str, str] | None:
-        pairs = sizes.pre * sizes.post - _own_pairs(self, sizes)
+        pairs = sizes.pre * sizes.post - own_pairs(self, sizes)
         if self.n and pairs == 0:
             return "there is no pair to connect without autapses", "set autapses: true"
         if not self.multapses and self.n > pairs:
@@ -206,7 +167,7 @@ class FixedTotal(_Drawn):
         return None
 
 
-class Pairs(_Rule):
+class Pairs(BaseRule):
     """The pairs listed here: [[pre, post], ...], 0-based within the selections; a pair given twice connects twice."""
 
     rule: Literal["pairs"]
@@ -224,7 +185,7 @@ class Pairs(_Rule):
         return None  # checked pair by pair
 
 
-class File(_Rule):
+class File(BaseRule):
     """The pairs listed in a file: CSV with a header, NPZ or HDF5 with `pre, post` and optionally `weight_<unit>, delay_ms`.
 
     An HDF5 file in SONATA's edge format is read as well; its `syn_weight` is in mV, pA or nS, whatever the weight is.
@@ -247,45 +208,34 @@ class File(_Rule):
 
 
 Rule = Annotated[
-    OneToOne | AllToAll | FixedProb | FixedIndegree | FixedOutdegree | FixedTotal | Pairs | File,
+    OneToOne
+    | AllToAll
+    | FixedProb
+    | FixedIndegree
+    | FixedOutdegree
+    | FixedTotal
+    | Pairs
+    | File
+    | graphs.PairwisePoisson
+    | graphs.SmallWorld
+    | graphs.ScaleFree
+    | graphs.Blocks
+    | spatial.Spatial
+    | spatial.SpatialIndegree
+    | spatial.SpatialOutdegree,
     Field(discriminator="rule"),
 ]
-
-
-def _never_more(mean: float) -> float:
-    """Ten standard deviations and more above the mean, which never happens."""
-    return mean + 10.0 * math.sqrt(mean) + 40.0
-
-
-def _own_pairs(rule: _Rule, sizes: Sizes) -> int:
-    return 0 if rule.autapses else sum(length for _, _, length in sizes.shared)
-
-
-def _too_many(rule: _Drawn, n: int, there: int, what: str, side: str, sizes: Sizes) -> tuple[str, str] | None:
-    candidates = there - (1 if _own_pairs(rule, sizes) else 0)
-    if n and candidates == 0:
-        return f"{side} has no neuron to draw from without autapses", "set autapses: true"
-    if not rule.multapses and n > candidates:
-        message = f"{what} of {n:,} without multapses is impossible: {side} offers {candidates:,} neurons"
-        return message, "set multapses: true, or lower n"
-    return None
 
 
 # ---- drawing ---------------------------------------------------------------------------------------------------------
 
 
-Chunks = Iterator[Callable[[], Drafts]]
+def chunks(rule: Any, sizes: Sizes, stream: random.Key, space: Space | None = None) -> Chunks:
+    """The edges of a rule other than `file` in chunks, each drawn when it is called: they may be called side by side.
 
-
-def chunks(rule: Any, sizes: Sizes, stream: random.Key) -> Chunks:
-    """The edges of a rule other than `file` in chunks, each drawn when it is called: they may be called side by side."""
-    return _RULES[rule.rule](rule, sizes, stream)
-
-
-def _row_chunks(count: int, per_row: float) -> Iterator[NDArray[np.int64]]:
-    step = max(1, int(_CHUNK / max(per_row, 1.0)))
-    for start in range(0, count, step):
-        yield np.arange(start, min(start + step, count))
+    Raises spatial.OutOfReach, at once or when a chunk is called, where a neuron has fewer partners than it is to draw.
+    """
+    return _SPATIAL[rule.rule](rule, sizes, stream, space) if rule.spatial else _RULES[rule.rule](rule, sizes, stream)
 
 
 def _one_to_one(rule: OneToOne, sizes: Sizes, stream: random.Key) -> Chunks:
@@ -302,14 +252,10 @@ def _all_to_all(rule: AllToAll, sizes: Sizes, stream: random.Key) -> Chunks:
         pre = np.repeat(sources, sizes.post)
         post = np.tile(np.arange(sizes.post), len(sources))
         chunk = Drafts(pre, post, pre, post)
-        return chunk if rule.autapses else _kept(chunk, own[pre] != post)
+        return chunk if rule.autapses else kept(chunk, own[pre] != post)
 
-    for sources in _row_chunks(sizes.pre, sizes.post):
+    for sources in row_chunks(sizes.pre, sizes.post):
         yield partial(targets_of, sources)
-
-
-def _kept(chunk: Drafts, keep: NDArray[Any]) -> Drafts:
-    return Drafts(*(part[keep] for part in chunk))
 
 
 def _fixed_prob(rule: FixedProb, sizes: Sizes, stream: random.Key) -> Chunks:
@@ -317,35 +263,32 @@ def _fixed_prob(rule: FixedProb, sizes: Sizes, stream: random.Key) -> Chunks:
     if rule.p == 0:
         return
     if rule.p == 1:
-        yield from _all_to_all(AllToAll(rule="all_to_all", autapses=rule.autapses), sizes, stream)
+        for chunk in _all_to_all(AllToAll(rule="all_to_all", autapses=rule.autapses), sizes, stream):
+            yield partial(_mirrored_of, chunk) if rule.symmetric else chunk
         return
     own = sizes.post_of_pre()
     log_q = random.log1p(-rule.p)
     mean = sizes.post * rule.p
     batch = 2 * int(mean / 2 + 3.0 * np.sqrt(mean) / 2 + 4)  # one batch does for nearly all rows
 
-    def targets_of(sources: Indices) -> Drafts:
-        parts = []
-        open_, last, done = sources, np.full(len(sources), -1, np.int64), 0
-        while len(open_):
-            gaps = np.floor(random.log(random.uniform(random.rows(stream, open_, done, batch))) / log_q)
-            gaps = np.minimum(gaps, sizes.post).astype(np.int64)
-            targets = last[:, None] + np.cumsum(gaps + 1, axis=1)
-            inside = targets < sizes.post
-            row, number = np.nonzero(inside)
-            parts.append(Drafts(open_[row], targets[inside], open_[row], number + done))
-            more = inside[:, -1]
-            open_, last, done = open_[more], targets[more, -1], done + batch
-        chunk = Drafts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-        if len(parts) > 1:  # rows that needed another batch are put together
-            chunk = _kept(chunk, np.argsort(chunk.pre, kind="stable"))
-        return chunk if rule.autapses else _kept(chunk, own[chunk.pre] != chunk.post)
+    def steps(u: Any) -> Any:
+        return np.minimum(np.floor(random.log(u) / log_q), sizes.post).astype(np.int64) + 1
 
-    for sources in _row_chunks(sizes.pre, batch):
+    def targets_of(sources: Indices) -> Drafts:
+        source, target, number = along(sources, sizes.post, steps, -1, batch, stream)
+        chunk = Drafts(source, target, source, number)
+        chunk = chunk if rule.autapses else kept(chunk, own[chunk.pre] != chunk.post)
+        return mirrored(chunk) if rule.symmetric else chunk
+
+    for sources in row_chunks(sizes.pre, batch):
         yield partial(targets_of, sources)
 
 
-def _partners(n: int, rule: _Drawn, there: int, own: Indices, stream: random.Key, rows: Indices) -> tuple[Indices, ...]:
+def _mirrored_of(chunk: Callable[[], Drafts]) -> Drafts:
+    return mirrored(chunk())
+
+
+def _partners(n: int, rule: DrawnRule, there: int, own: Indices, stream: random.Key, rows: Indices) -> tuple[Indices, ...]:
     """For each of some neurons n partners out of `there`: (row, partner, number in row).
 
     Without autapses the own index is left out of the candidates: partners at or above it move up by one.
@@ -399,7 +342,7 @@ def _fixed_indegree(rule: FixedIndegree, sizes: Sizes, stream: random.Key) -> Ch
         target, source, number = _partners(rule.n, rule, sizes.pre, own, stream, targets)
         return Drafts(source, target, target, number)
 
-    for targets in _row_chunks(sizes.post, rule.n):
+    for targets in row_chunks(sizes.post, rule.n):
         yield partial(sources_of, targets)
 
 
@@ -410,7 +353,7 @@ def _fixed_outdegree(rule: FixedOutdegree, sizes: Sizes, stream: random.Key) -> 
         source, target, number = _partners(rule.n, rule, sizes.post, own, stream, sources)
         return Drafts(source, target, source, number)
 
-    for sources in _row_chunks(sizes.pre, rule.n):
+    for sources in row_chunks(sizes.pre, rule.n):
         yield partial(targets_of, sources)
 
 
@@ -424,7 +367,7 @@ def _fixed_total(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Chunks:
         pre, post = _pairs_of(draws, rule, sizes, own, stream)
         return Drafts(pre, post, draws, np.zeros_like(draws))
 
-    for draws in _row_chunks(rule.n, 1):
+    for draws in row_chunks(rule.n, 1):
         yield partial(pairs_of, draws)
 
 
@@ -444,7 +387,7 @@ def _pairs_of(draws: Indices, rule: FixedTotal, sizes: Sizes, own: Indices, stre
 def _distinct_pairs(rule: FixedTotal, sizes: Sizes, stream: random.Key) -> Drafts:
     """The first n different pairs of the sequence of draws; beyond half of all pairs, those that it leaves out."""
     own = sizes.post_of_pre()
-    possible = sizes.pre * sizes.post - _own_pairs(rule, sizes)
+    possible = sizes.pre * sizes.post - own_pairs(rule, sizes)
     wanted = min(rule.n, possible - rule.n)
     codes, drawn = np.empty(0, np.int64), 0
     while len(codes) < wanted:
@@ -469,7 +412,7 @@ def _pairs(rule: Pairs, sizes: Sizes, stream: random.Key) -> Chunks:
     listed = np.array(rule.pairs, np.int64).reshape(-1, 2)
     number = np.arange(len(listed))
     chunk = Drafts(listed[:, 0], listed[:, 1], number, np.zeros_like(number))
-    yield lambda: chunk if rule.autapses else _kept(chunk, sizes.post_of_pre()[chunk.pre] != chunk.post)
+    yield lambda: chunk if rule.autapses else kept(chunk, sizes.post_of_pre()[chunk.pre] != chunk.post)
 
 
 _RULES: dict[str, Any] = {
@@ -480,6 +423,15 @@ _RULES: dict[str, Any] = {
     "fixed_outdegree": _fixed_outdegree,
     "fixed_total": _fixed_total,
     "pairs": _pairs,
+    "pairwise_poisson": graphs.pairwise_poisson,
+    "small_world": graphs.small_world,
+    "scale_free": graphs.scale_free,
+    "blocks": graphs.blocks,
+}
+_SPATIAL: dict[str, Any] = {
+    "spatial": spatial.spatial,
+    "spatial_indegree": spatial.spatial_indegree,
+    "spatial_outdegree": spatial.spatial_outdegree,
 }
 
 
@@ -500,11 +452,17 @@ class Connectivity(NamedTuple):
     rule: Any  # None where the edges are listed
     sizes: Sizes
     stream: random.Key
-    weight: Any  # mV, pA or nS: one number, Drawn, or one per listed edge
-    delay: Any  # one number in steps, Drawn (in ms), or one per listed edge in steps
+    weight: Any  # mV, pA or nS: one number, Drawn, by distance, or one per listed edge
+    delay: Any  # one number in steps, Drawn (in ms), by distance, or one per listed edge in steps
     dt: float
     positive: bool = False  # whether weights must not be negative: they are conductances
     listed: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None  # pre and post of every edge
+    space: Space | None = None  # where the neurons are, if anything depends on it
+
+
+def individual(value: Any) -> bool:
+    """Whether a weight or delay is found for each edge: drawn, or from the distance of its neurons."""
+    return isinstance(value, Drawn | WeightByDistance | DelayByDistance)
 
 
 class Edges(NamedTuple):
@@ -525,11 +483,11 @@ def edges(connectivity: Connectivity) -> Iterator[Callable[[], Edges]]:
 
     def drawn(chunk: Callable[[], Drafts]) -> Edges:
         drafts = chunk()
-        weight = drawn_weights(c, drafts) if isinstance(c.weight, Drawn) else c.weight
-        delay = drawn_delays(c, drafts) if isinstance(c.delay, Drawn) else c.delay
+        weight = drawn_weights(c, drafts) if individual(c.weight) else c.weight
+        delay = drawn_delays(c, drafts) if individual(c.delay) else c.delay
         return Edges(drafts.pre.astype(np.int32), drafts.post.astype(np.int32), weight, delay)
 
-    for chunk in chunks(c.rule, c.sizes, c.stream):
+    for chunk in chunks(c.rule, c.sizes, c.stream, c.space):
         yield partial(drawn, chunk)
 
 
@@ -541,8 +499,8 @@ def collect(connectivity: Connectivity) -> Edges:
     return Edges(
         _joined(pre, np.int32),
         _joined(post, np.int32),
-        _joined(weight, np.float64) if isinstance(connectivity.weight, Drawn) else connectivity.weight,
-        _joined(delay, np.int32) if isinstance(connectivity.delay, Drawn) else connectivity.delay,
+        _joined(weight, np.float64) if individual(connectivity.weight) else connectivity.weight,
+        _joined(delay, np.int32) if individual(connectivity.delay) else connectivity.delay,
     )
 
 
@@ -577,6 +535,9 @@ def drawn_delays(c: Connectivity, drafts: Drafts) -> NDArray[np.int32]:
 
 def _draw(c: Connectivity, field: str, drafts: Drafts) -> NDArray[np.float64]:
     drawn = getattr(c, field)
+    if not isinstance(drawn, Drawn):
+        assert c.space is not None
+        return drawn.values(c.space.distance(drafts.pre, drafts.post))
     try:
         return random.draw(drawn.stream, drawn.law, drafts.entity, drafts.number)
     except random.DrawError:
@@ -638,7 +599,7 @@ def _bounds(value: Any) -> tuple[float, float]:
 
 def procedural(c: Connectivity, if_needed: bool) -> bool:
     """Whether edges are to be drawn again instead of stored: as the file says, or to if_needed memory where it leaves it open."""
-    if c.listed is not None or not c.rule.by_source:
+    if c.listed is not None or not c.rule.redrawn:
         return False
     return c.rule.storage == "procedural" or (if_needed and c.rule.storage == "auto" and _never_negative(c))
 

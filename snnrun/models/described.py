@@ -35,7 +35,7 @@ MOST_STATES = 64
 MOST_SUBSTEPS = 64
 STEADY = "steady"
 # what a population has beside the parameters of its model, and what equations take for something else
-RESERVED = ("model", "size", "init", "set", "solver", "substeps", "I_e", CURRENT, "t", "dt", STEADY)
+RESERVED = ("model", "size", "layout", "init", "set", "solver", "substeps", "I_e", CURRENT, "t", "dt", STEADY)
 
 
 class Parameter(NamedTuple):

@@ -263,6 +263,32 @@ class Results:
         """Spikes of every recorded population, from the first monitor that recorded it."""
         return self._trains(self._first())
 
+    @property
+    @_readable
+    def placed(self) -> dict[str, int]:
+        """Populations whose positions are known, with the number of dimensions, in the order of the file."""
+        there = _group(self._file, "nodes") if "nodes" in self._file else {}
+        return {name: len(self._axes(name)) for name in self.populations if name in there}
+
+    @_readable
+    def positions(self, population: str) -> NDArray[np.float64]:
+        """Where the neurons of a population with a layout are, in um: an array [neurons, dimensions]."""
+        if population not in self.placed:
+            known = f"those with one: {', '.join(self.placed)}" if self.placed else "no population has one"
+            raise ResultsError(f"{self.path}: there is no layout of a population {population!r}; {known}")
+        found = np.stack([axis[()].astype(np.float64) for axis in self._axes(population)], axis=1)
+        if not np.isfinite(found).all():
+            raise ValueError(f"population {population} has positions that are not finite")
+        return found
+
+    def _axes(self, population: str) -> list[Any]:
+        """The coordinates of a population's neurons, in the file."""
+        group = _group(self._file, "nodes", population, "0")
+        found = [_dataset(group, axis, "f", (self._size(population),)) for axis in "xyz" if axis in group]
+        if not found:
+            raise ValueError(f"{group.name} has no coordinates")
+        return found
+
     @_readable
     def spike_counts(self) -> dict[str, Count]:
         """Numbers of spikes of every recorded population, from the first monitor that recorded it; reads no spike."""

@@ -5,9 +5,10 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import h5py
@@ -44,6 +45,7 @@ class Meta(NamedTuple):
     monitors: dict[str, str]  # name -> model
     provenance: dict[str, Any]
     fingerprint: str = ""  # JSON: what a run that goes on must have in common with this one
+    positions: Mapping[str, NDArray[np.float64]] = MappingProxyType({})  # um, [neurons, dimensions] of populations with a layout
 
 
 class Exists(FileExistsError):
@@ -258,9 +260,21 @@ class Writer:
         for population in structure.populations:
             group = self._file.require_group(f"snnrun/populations/{population.name}")
             group.attrs["size"], group.attrs["model"] = population.size, population.model
+        for name, points in meta.positions.items():
+            self._place(name, points)
         for name, model in meta.monitors.items():
             self._file.require_group(f"snnrun/monitors/{name}").attrs["model"] = model
         self._file.require_group("snnrun/provenance").attrs.update(meta.provenance)
+
+    def _place(self, population: str, points: NDArray[np.float64]) -> None:
+        """Where the neurons of a population are, as SONATA has it of nodes: coordinates are attributes of a group of them."""
+        nodes, every = self._file.require_group(f"nodes/{population}"), np.arange(len(points), dtype=np.uint64)
+        self._fixed(nodes, "node_id", every)
+        self._fixed(nodes, "node_type_id", np.zeros(len(points), np.int64))
+        self._fixed(nodes, "node_group_id", np.zeros(len(points), np.uint32))
+        self._fixed(nodes, "node_group_index", every)
+        for axis, values in zip("xyz", points.T, strict=False):
+            self._fixed(nodes.require_group("0"), axis, values).attrs["units"] = "um"
 
     def _series(self, group: Any, name: str, dtype: Any, width: int | None = None, rows: int = _SPIKES_PER_CHUNK) -> Any:
         """A dataset that grows along time, made where it is not there yet."""

@@ -30,6 +30,7 @@ from snnrun.models import described, normal, precision, refractory
 from snnrun.models.described import CURRENT, VOLTAGE, Model, Values, Variable
 from snnrun.models.drives import at
 from snnrun.models.interface import Drive, Members, Parameters, Population, Rule, State, Words, cast
+from snnrun.models.layout import Layout
 from snnrun.models.rounded import Functions, Rounded, plain
 from snnrun.models.synapses.decay import decayed
 from snnrun.quantities import Count, Current, Drawable, Frozen, Unit, Whole, fault
@@ -76,6 +77,7 @@ def spec_of(model: Model) -> type[DescribedSpec]:
     found: dict[str, Any] = {
         "model": (Literal[model.name], ...),
         "size": (Count, Field(description="Number of neurons.")),
+        "layout": (Layout | None, Field(None, description="Where the neurons are.")),
     }
     if model.sets:
         choice = Literal[tuple(name for name, _ in model.sets)]  # type: ignore[valid-type]

@@ -31,6 +31,7 @@ from snnrun import random
 from snnrun.lazy import jnp, lax
 from snnrun.models import rates
 from snnrun.models.interface import Drive, Members, Parameters, Population, Rule, State, Words
+from snnrun.models.layout import Layout
 from snnrun.models.synapses.decay import decayed
 from snnrun.quantities import Count, Drawable, Law, Rate, Windowed
 
@@ -41,6 +42,8 @@ class Spec(Windowed):
     model: Literal["gamma"]
     size: Count
     """Number of neurons."""
+    layout: Layout | None = None
+    """Where the neurons are."""
     rate: Drawable[Rate]
     """Mean number of spikes per time; rate * dt is at most 1."""
     shape: Annotated[float, Field(ge=0.01, le=1e6, strict=True)]

@@ -28,6 +28,7 @@ from snnrun.lazy import jnp
 from snnrun.models import normal, precision, refractory
 from snnrun.models.drives import at as drives_at
 from snnrun.models.interface import Crossing, Drive, Members, Parameters, Population, Rule, State, Words, cast
+from snnrun.models.layout import Layout
 from snnrun.models.synapses.decay import decayed
 from snnrun.quantities import Capacitance, Count, Current, Diffusion, Drawable, Frozen, Resistance, Steps, Time, Voltage, fault
 
@@ -45,6 +46,8 @@ class Spec(Frozen):
     model: Literal["lif"]
     size: Count
     """Number of neurons."""
+    layout: Layout | None = None
+    """Where the neurons are."""
     tau: Drawable[Time]
     """Time constant of the membrane, R C."""
     tau_ref: Drawable[Steps] = 0.0

@@ -12,6 +12,7 @@ from pydantic import model_validator
 from snnrun import random
 from snnrun.models import rates
 from snnrun.models.interface import Drive, Members, Parameters, Population, Rule, State, Words
+from snnrun.models.layout import Layout
 from snnrun.quantities import Count, Drawable, Rate, Windowed, fault
 
 
@@ -21,6 +22,8 @@ class Spec(Windowed):
     model: Literal["poisson"]
     size: Count
     """Number of neurons."""
+    layout: Layout | None = None
+    """Where the neurons are."""
     rate: Drawable[Rate] | None = None
     """Mean number of spikes per time, rate * dt is at most 1; this or course."""
     course: rates.Course | None = None

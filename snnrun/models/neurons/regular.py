@@ -13,6 +13,7 @@ import numpy as np
 from snnrun import units
 from snnrun.lazy import jnp
 from snnrun.models.interface import Drive, Members, Parameters, Population, Rule, State, Words
+from snnrun.models.layout import Layout
 from snnrun.quantities import Count, Drawable, Time, Windowed
 
 
@@ -22,6 +23,8 @@ class Spec(Windowed):
     model: Literal["regular"]
     size: Count
     """Number of neurons."""
+    layout: Layout | None = None
+    """Where the neurons are."""
     period: Drawable[Time]
     """From spike to spike; at least one step."""
     phase: Drawable[Time] = 0.0

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Tag
 from snnrun import units
 from snnrun.lazy import jnp
 from snnrun.models.interface import Drive, Members, Parameters, Population, State, Words
+from snnrun.models.layout import Layout
 from snnrun.quantities import Count, FewSteps, TrainsFile, Windowed
 
 
@@ -21,6 +22,8 @@ class Spec(Windowed):
     model: Literal["spike_times"]
     size: Count
     """Number of neurons."""
+    layout: Layout | None = None
+    """Where the neurons are."""
     times: Annotated[
         Annotated[tuple[FewSteps, ...], Tag("<list>")] | Annotated[TrainsFile, Tag("<file>")],
         Discriminator(lambda raw: "<file>" if isinstance(raw, dict | TrainsFile) else "<list>"),
