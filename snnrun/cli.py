@@ -165,7 +165,10 @@ def _validated(file: Path, loaded: Any, reports: list[dict[str, Any]], as_json: 
     found = network.examine(loaded.spec, loaded.document.folder)
     if found.faults:
         raise document.SpecError(found.faults, loaded.document)
-    expected = estimate.estimate(loaded.spec, loaded.document.folder, longest=found.delays)
+    try:
+        expected = estimate.estimate(loaded.spec, loaded.document.folder, longest=found.delays)
+    except document.SpecError as error:  # of a file that was too large to be read before
+        raise document.SpecError(error.faults, loaded.document) from None
     problem = estimate.too_large(expected)
     warnings = [*loaded.warnings, *found.warnings, *([problem] if problem is not None else [])]
     if found.unread:

@@ -37,7 +37,8 @@ class Estimate(NamedTuple):
 
 def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int = 1, procedural: bool = False,
              longest: dict[str, int] | None = None) -> Estimate:  # fmt: skip
-    """Expected sizes with a kernel, the one that would run if none is given. Of files only the length is read.
+    """Expected sizes with a kernel, the one that would run if none is given. Of files of edges only the length is read;
+    positions and matrices of blocks are read, and SpecError is raised for what is wrong with them.
 
     With `procedural`, edges that may be drawn again when they are needed are not stored where `storage` is auto. `longest` are
     the longest delays, in steps, of projections whose files have been read.
@@ -47,7 +48,7 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
     waiting = 0
     for name, projection in spec.projections.items():
         synapses[name] = count = network.expected_edges(spec, name, folder)
-        delays = max(_delays(projection, spec.dt), (longest or {}).get(name, 0))
+        delays = max(_delays(spec, name, folder), (longest or {}).get(name, 0))
         stored = check.placed(projection) or not (projection.connect.redrawn and (
             projection.connect.storage == "procedural" or (procedural and projection.connect.storage == "auto")))  # fmt: skip
         if not kernels.KERNELS[kernel].can_redraw:
@@ -75,10 +76,11 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
     )
 
 
-def _delays(projection: Any, dt: float) -> float:
+def _delays(spec: Spec, name: str, folder: Path) -> float:
     """About how many delays a projection has, in steps from none."""
+    projection, dt = spec.projections[name], spec.dt
     if isinstance(projection.delay, DelayByDistance):
-        return 1.0  # known when the neurons have places
+        return network.longest_delay(spec, name, folder) / dt
     law = law_of(projection.delay)
     if law is not None:
         return (law.first + 5 * law.second) / dt

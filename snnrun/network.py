@@ -31,7 +31,7 @@ from snnrun.document import Fault, Key, SpecError, uncollected
 from snnrun.models import connect, inputs, interface, layout, neurons, outputs, precision, rates, stdp, stp, synapses
 from snnrun.models.graphs import Blocks, MatrixFile
 from snnrun.models.space import Places, Space
-from snnrun.models.spatial import OutOfReach
+from snnrun.models.spatial import LEAST, OutOfReach
 from snnrun.plan import END
 from snnrun.quantities import Column, Frozen, RatesFile, TimesFile, TrainsFile, fields, is_literal, law_of, plain
 from snnrun.receptors import WEIGHTS, Receptor, output_of, rounding, targets, weight_dimension
@@ -104,6 +104,8 @@ def build(spec: Spec, folder: Path) -> Network:
     """Draw a network, all but its edges. Raises SpecError with every fault that only drawn or loaded values can show."""
     found, faults, warnings = {}, [], []
     for entry in _entries(spec, folder, warnings):
+        if entry.section == "matrices":  # which are a part of their projections
+            continue
         try:
             found[entry.section, *entry.key] = entry.build()
         except SpecError as error:
@@ -186,6 +188,10 @@ def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry
             yield entry("stp", (name,), projection.stp, ("projections", name, "stp"), size, 40.0 * size, build)
         # edges that a rule draws are drawn when they are arranged
         drawn = 0.0 if isinstance(projection.connect, connect.File) else math.inf
+        if isinstance(getattr(projection.connect, "p", None), MatrixFile):
+            ends, path = connected(parts(projection.pre, sizes), parts(projection.post, sizes)), ("projections", name, "connect")
+            build = partial(_complete, projection.connect, ends, path, folder)
+            yield entry("matrices", (name,), projection.connect, path, 0, 0.0, build)
         build = partial(_projection, spec, name, folder, sizes, places_of, warnings)
         yield entry("projections", (name,), projection.connect, ("projections", name, "connect"), 0, drawn, build)
 
@@ -369,6 +375,14 @@ def expected_edges(spec: Spec, name: str, folder: Path) -> float:
     if entry.connect.spatial:
         return entry.connect.expected(ends, space(spec, name, folder))
     return _complete(entry.connect, ends, ("projections", name, "connect"), folder).expected(ends)
+
+
+def longest_delay(spec: Spec, name: str, folder: Path) -> float:
+    """A bound of the delays by distance of a projection, in ms. Raises SpecError."""
+    entry, where = spec.projections[name], space(spec, name, folder)
+    assert where is not None
+    farthest = min(where.widest, entry.connect.reach(LEAST)) if entry.connect.spatial else where.widest
+    return float(entry.delay.values(np.array(farthest)))
 
 
 def _steps(time: Any, dt: float) -> Any:

@@ -126,7 +126,7 @@ def _accepted(request: Request) -> Path | None:
 
 def _machine(request: Request, watcher: Watcher) -> tuple[str, str, int]:
     """Device in words, kernel and threads of a run; loads JAX."""
-    small = estimate.estimate(request.loaded.spec, request.loaded.document.folder, "xla")
+    small = _estimated(request, "xla")
     many = small.neurons >= SMALL[0] or small.total_synapses >= SMALL[1]
     threads = request.threads or (available_threads() if many else 1)
     # XLA's own threads make its loops over the neurons slower; the native kernel has threads of its own
@@ -141,11 +141,18 @@ def _machine(request: Request, watcher: Watcher) -> tuple[str, str, int]:
     return device, kernel, threads
 
 
+def _estimated(request: Request, kernel: str, threads: int = 1, procedural_if_needed: bool = False) -> estimate.Estimate:
+    document = request.loaded.document
+    try:
+        return estimate.estimate(request.loaded.spec, document.folder, kernel, threads, procedural_if_needed)
+    except SpecError as error:
+        raise SpecError(error.faults, document) from None
+
+
 def _expected(request: Request, kernel: str, threads: int, watcher: Watcher) -> tuple[estimate.Estimate, bool]:
     """The expected size of a run that fits into memory, and whether edges must be drawn again for it to fit."""
-    spec, folder = request.loaded.spec, request.loaded.document.folder
     for procedural_if_needed in (False, True):
-        expected = estimate.estimate(spec, folder, kernel, threads, procedural_if_needed)
+        expected = _estimated(request, kernel, threads, procedural_if_needed)
         if (problem := estimate.too_large(expected)) is None:
             if procedural_if_needed:
                 watcher.note("edges are drawn again whenever their source has fired, because they do not fit into memory")

@@ -5,6 +5,8 @@ Seeds are fixed. Statistical limits stand at p = 1e-4.
 
 import json
 import math
+import re
+import textwrap
 
 import h5py
 import numpy as np
@@ -618,3 +620,29 @@ def test_info_shows_where_populations_extend_to(written):
     assert "population  E  lif  30 neurons  on 250 um x 200 um" in shown
     facts = json.loads(CliRunner().invoke(cli.app, ["info", str(written[0]), "--json"]).stdout)
     assert facts["dimensions"] == {"S": 3, "E": 2}
+
+
+@pytest.mark.parametrize("verb", [["validate"], ["plan"], ["simulate", "-q"]], ids=lambda verb: verb[0])
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({"connect": "{rule: blocks, p: {file: p.csv}}"}, "projections.x.connect.p.file: b is 2 in line 2 of p.csv"),
+        ({"layout": "{model: file, file: p.csv, columns: [a_um]}", "delay": "{distance: {velocity: 1 m/s}}", "source":
+          "{model: random, extent: [1 mm]}"}, "populations.E.layout.file: the column 'a_um' has 1 values"),
+    ],
+    ids=["matrix", "places"],
+)  # fmt: skip
+def test_what_is_wrong_in_a_file_is_told_at_its_place_by_every_command(tmp_path, monkeypatch, verb, given, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.csv").write_text("a_um,b\n0.1,2\n")
+    (tmp_path / "net.yaml").write_text(textwrap.dedent(NET.format(**{**USUAL, **given})))
+    done = CliRunner().invoke(cli.app, [*verb, "net.yaml"])
+    assert done.exit_code == 2 and re.search(r"net.yaml:[0-9]+:[0-9]+: " + re.escape(place), done.output), done.output
+
+
+def test_the_estimate_knows_how_far_back_delays_by_distance_reach(tmp_path):
+    spec = net(tmp_path, delay="{distance: {velocity: 0.001 m/s, offset: 0.3 ms}}")
+    found = edges_of(spec, tmp_path).delay.max() * 0.1
+    assert found <= network.longest_delay(spec, "x", tmp_path) + 0.05 < 2 * found
+    near = net(tmp_path, delay="{distance: {velocity: 0.001 m/s}}", connect=SPATIAL)
+    assert network.longest_delay(near, "x", tmp_path) == 70

@@ -31,7 +31,7 @@ from snnrun.models.rule import (
 )
 from snnrun.models.space import PAIRS, Kernel, Mask, Near, Space, length
 
-_LEAST = 2.0**-54  # of a uniform number
+LEAST = 2.0**-54  # of a uniform number
 _FAINTEST = 1e-304  # that a kernel may be and not be 0
 
 
@@ -81,7 +81,7 @@ class Spatial(_ByDistance, SymmetricRule):
         """Of large networks by about a million pairs, those of sources at equal distances in their order."""
         if self.p0 == 0:
             return 0.0
-        near = Near(space, self.reach(_LEAST / self.p0))
+        near = Near(space, self.reach(LEAST / self.p0))
         count = int(np.clip(PAIRS * 4 / near.mean(), 1, sizes.pre))
         sources = np.unique(np.arange(count) * sizes.pre // count)
         total, own = 0.0, sizes.post_of_pre()
@@ -128,7 +128,7 @@ def spatial(rule: Spatial, sizes: Sizes, stream: random.Key, space: Space) -> Ch
     """Entity and number: the source and the target; of a symmetric pair the lower and the higher index."""
     if rule.p0 == 0:
         return
-    near, own = Near(space, rule.reach(_LEAST / rule.p0)), sizes.post_of_pre()
+    near, own = Near(space, rule.reach(LEAST / rule.p0)), sizes.post_of_pre()
 
     def targets_of(sources: Indices) -> Drafts:
         pre, post = near.pairs(sources)

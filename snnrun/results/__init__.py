@@ -5,6 +5,7 @@ One run writes one file, which is a SONATA spike file and report file as well (s
     /                                    attrs magic, version (SONATA), schema, status: "partial" or "complete"
     /spikes/<pop>                        timestamps (ms), node_ids: the first spikes monitor of the population
     /report/<pop>                        data, mapping: the first state monitor that records V there
+    /nodes/<pop>                         node_id, ..., 0/x, 0/y, 0/z (um): where the neurons are, of a population with a layout
     /snnrun/config                       attrs yaml, resolved (JSON), overrides, fingerprint (JSON, see checkpoint.py)
     /snnrun/populations/<pop>            attrs size, model
     /snnrun/monitors/<name>              attr model; below it, by population:

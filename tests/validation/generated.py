@@ -102,17 +102,22 @@ def projection(draw: Any, sizes: dict[str, int], targets: dict[str, int], dt: fl
     rules = [
         {"rule": "all_to_all", **storage, **selves}, {"rule": "fixed_prob", "p": 0.2, **storage, **selves},
         {"rule": "fixed_outdegree", "n": 5, **storage, **selves, **again}, {"rule": "fixed_indegree", "n": 5, **selves, **again},
-        {"rule": "fixed_total", "n": 5 * most, **selves, **again},
+        {"rule": "fixed_total", "n": 5 * most, **selves, **again}, {"rule": "pairwise_poisson", "mean": 0.2, **selves},
+        {"rule": "spatial", "kernel": {"model": "gaussian", "sigma": "40 um"}, "p0": 0.9, **selves},
+        {"rule": "spatial_indegree", "kernel": {"model": "exponential", "scale": "40 um"}, "n": 5, **selves, **again},
+        {"rule": "blocks", "p": [[0.2]], **selves},
     ]  # fmt: skip
     if pairs:
         rules.append({"rule": "pairs", "pairs": [list(pair) for pair in pairs]})
     if count(pre, sizes) == count(post, sizes):
         rules.append({"rule": "one_to_one"})
     rule = draw(st.sampled_from(rules))
-    return {
-        "pre": pre, "post": post, "connect": rule, **parts, "weight": draw(varying(low, scale, unit)),
-        "delay": draw(whole(0, 25, "ms", dt) | drawn(0, 2, "ms")),
-    }  # fmt: skip
+    weights, delays = varying(low, scale, unit), whole(0, 25, "ms", dt) | drawn(0, 2, "ms")
+    if "storage" not in rule:
+        near = {"kernel": {"model": "linear", "radius": "90 um"}, "amplitude": f"{scale} {unit}"}
+        weights |= st.just({"distance": near})
+        delays |= st.just({"distance": {"velocity": "0.1 m/s", "offset": "0.1 ms"}})
+    return {"pre": pre, "post": post, "connect": rule, **parts, "weight": draw(weights), "delay": draw(delays)}
 
 
 @st.composite
@@ -149,7 +154,9 @@ def networks(draw: Any) -> dict[str, Any]:
     if draw(st.booleans()):
         times = draw(st.lists(st.integers(1, 250), min_size=1, max_size=8, unique=True))
         populations["S"] = {"size": draw(st.integers(1, 9)), "model": "spike_times", "times": [f"{t * dt:.6g} ms" for t in times]}
-    sizes = {name: p["size"] for name, p in populations.items()}
+    sizes, periodic = {name: p["size"] for name, p in populations.items()}, draw(st.booleans())
+    for population in populations.values():
+        population["layout"] = {"model": "random", "extent": ["200 um", "100 um"], "periodic": periodic}
     inputs = {f"noise{i}": draw(poisson(targets, dt)) for i in range(draw(st.integers(0, 1)))}
     if draw(st.booleans()):
         push = {"current": draw(varying(-50, 100, "pA")), "start": draw(whole(0, 30, "ms", dt))}
