@@ -30,6 +30,7 @@ from snnrun.receptors import (
 from snnrun.spec import Part, Reading, SelectionError, Spec, parts, read
 
 FLOAT32 = 2.0**128 - 2.0**104  # the largest number
+MANY_PAIRS = 2e9  # that a rule by distance looks at one by one
 MAX_STEPS = 2**53  # beyond, a double cannot tell one step from the next
 
 
@@ -490,7 +491,12 @@ def _check_space(c: _Checker, path: Key, entry: Any, pre: list[Part], post: list
             )
             c.fault(side, message, "layouts that are connected are periodic with the same extent, or none of them is")
             return
-    mask = getattr(entry.connect, "mask", None)
+    rule, pairs = entry.connect, sum(p.size for p in pre) * sum(p.size for p in post)
+    if rule.spatial and rule.mask is None and pairs > MANY_PAIRS and rule.reach(1e-9) > rule.reach(1e-3):
+        kind = rule.kernel.model
+        c.warn((*path, "connect"), f"a {kind} kernel has no end: up to {pairs:.1e} pairs are looked at, which takes minutes",
+               "add mask: {model: circle, radius: ...}")  # fmt: skip
+    mask = getattr(rule, "mask", None)
     if isinstance(mask, BoxMask) and first is not None and len(mask.extent) != first[1]:
         message = f"the mask has {len(mask.extent)} lengths, and {first[0]} lies in {first[1]} dimensions"
         c.fault((*path, "connect", "mask", "extent"), message, "give one for each dimension")

@@ -147,10 +147,24 @@ class Whole:
     least: int = 0
 
 
-def _positive(value: float) -> float:
-    if not value > 0:
-        raise fault("this must be positive")
+_LENGTHS = 1e-12, 1e12  # um: no neuron is smaller or farther away, and squares of these are far from what a float can hold
+
+
+def _length(value: float) -> float:
+    if abs(value) > _LENGTHS[1]:
+        raise fault("this is too large", f"write at most {units.show(_LENGTHS[1], 'length')}")
     return value
+
+
+def _positive(example: str) -> AfterValidator:
+    def check(value: float) -> float:
+        if not value > 0:
+            raise fault("this must be positive")
+        if not _LENGTHS[0] <= value <= _LENGTHS[1]:
+            raise fault(f"this is too {'small' if value < 1 else 'large'}", f"write what neurons have, like {example}")
+        return value
+
+    return AfterValidator(check)
 
 
 Time = Annotated[float, Unit("time")]
@@ -164,9 +178,9 @@ Capacitance = Annotated[float, Unit("capacitance")]
 Rate = Annotated[float, Unit("rate")]
 Diffusion = Annotated[float, Unit("mV/ms^(1/2)")]
 PerVoltage = Annotated[float, Unit("1/mV")]
-Length = Annotated[float, Unit("length")]
-Span = Annotated[float, Unit("length"), AfterValidator(_positive)]  # a length above 0
-Speed = Annotated[float, Unit("um/ms"), AfterValidator(_positive)]
+Length = Annotated[float, Unit("length"), AfterValidator(_length)]
+Span = Annotated[float, Unit("length"), _positive("100 um")]  # a length above 0
+Speed = Annotated[float, Unit("um/ms"), _positive("0.3 m/s")]
 Number = Annotated[float, Unit("number")]
 WeightQuantity = Annotated[Quantity, AnyUnit(("voltage", "current", "conductance"))]
 # one set of distributions serves all dimensions; check.py compares theirs with that of the place where they stand

@@ -531,6 +531,11 @@ SPATIAL = "{rule: spatial, kernel: {model: box, radius: 70 um}}"
         ({"layout": "{model: grid, spacing: 5 um}"}, ("populations", "E", "layout"), "shape is missing"),
         ({"connect": "{rule: spatial, kernel: {model: gaussian, sigma: 0 um}}"},
          ("projections", "x", "connect", "kernel", "sigma"), "positive"),
+        ({"connect": "{rule: spatial, kernel: {model: box, radius: 1e300 um}}"},
+         ("projections", "x", "connect", "kernel", "radius"), "too large"),
+        ({"layout": "{model: disc, radius: 1 um, centre: [1e300 um, 0 um]}"},
+         ("populations", "E", "layout", "centre", 0), "too large"),
+        ({"delay": "{distance: {velocity: 1e-300 m/s}}"}, ("projections", "x", "delay", "distance", "velocity"), "too small"),
         ({"connect": "{rule: spatial, kernel: {model: cosine}}"}, ("projections", "x", "connect", "kernel", "model"), "unknown"),
         ({"delay": "{distance: {velocity: 0.3 mm}}"}, ("projections", "x", "delay", "distance", "velocity"), "length"),
         ({"delay": "{distance: {velocity: 1 m/s, offset: -1 ms}}"},
@@ -646,3 +651,14 @@ def test_the_estimate_knows_how_far_back_delays_by_distance_reach(tmp_path):
     assert found <= network.longest_delay(spec, "x", tmp_path) + 0.05 < 2 * found
     near = net(tmp_path, delay="{distance: {velocity: 0.001 m/s}}", connect=SPATIAL)
     assert network.longest_delay(near, "x", tmp_path) == 70
+
+
+def test_kernels_without_an_end_on_many_pairs_are_warned_of(tmp_path):
+    def warnings(more):
+        given = {**USUAL, "layout": "{model: random, extent: [1 m, 1 m]}", "connect": f"{{rule: spatial, {more}}}", "pre": "E"}
+        return load(tmp_path, NET.format(**given).replace("size: 30", "size: 50000")).warnings
+
+    (warning,) = warnings("kernel: {model: gaussian, sigma: 1 mm}")
+    assert warning.path == ("projections", "x", "connect") and "2.5e+09 pairs" in warning.message and "mask" in warning.hint
+    assert not warnings("kernel: {model: gaussian, sigma: 1 mm}, mask: {model: circle, radius: 3 mm}")
+    assert not warnings("kernel: {model: linear, radius: 1 mm}")

@@ -4,6 +4,7 @@ All of them are listed when a network is built. Entities and numbers under which
 """
 
 import math
+from array import array
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -268,16 +269,21 @@ def scale_free(rule: ScaleFree, sizes: Sizes, stream: random.Key) -> Chunks:
         yield lambda: _grown(rule, sizes, stream)
 
 
+_AT_ONCE = 4096  # neurons whose first draws are made together
+
+
 def _grown(rule: ScaleFree, sizes: Sizes, stream: random.Key) -> Drafts:
     """Synapse e appends its two ends to a list, of which the second is an entry of the list, drawn uniformly: so every neuron
     is drawn in proportion to its degree (Batagelj & Brandes, Phys. Rev. E 71, 2005).
 
     The ends of the first neuron are its own, whether or not it may have autapses: the others need someone to begin with.
     """
-    m, total = rule.m, rule.m * sizes.pre
-    draws = [_entries(stream, np.arange(total), attempt).tolist() for attempt in range(2)]
-    ends, pre, post, entity = [0] * (2 * total), [], [], []
+    m = rule.m
+    ends, post, entity = array("q", bytes(16 * m * sizes.pre)), array("q"), array("q")
     for neuron in range(sizes.pre):
+        if neuron % _AT_ONCE == 0:
+            first, last = m * neuron, m * min(neuron + _AT_ONCE, sizes.pre)
+            draws = [_entries(stream, np.arange(first, last), attempt).tolist() for attempt in range(2)]
         reached: set[int] = set()
         candidates = neuron + rule.autapses
         for e in range(m * neuron, m * neuron + m):
@@ -289,16 +295,16 @@ def _grown(rule: ScaleFree, sizes: Sizes, stream: random.Key) -> Drafts:
                 absent = not rule.multapses and len(reached) >= candidates
             attempt = 0
             while not known and not absent:
-                place = draws[attempt][e] if attempt < len(draws) else int(_entries(stream, np.array([e]), attempt)[0])
+                place = draws[attempt][e - first] if attempt < 2 else int(_entries(stream, np.array([e]), attempt)[0])
                 target, attempt = ends[place], attempt + 1
                 known = (rule.autapses or target != neuron) and (rule.multapses or target not in reached)
             ends[2 * e + 1] = target
             if not absent:
                 reached.add(target)
-                pre.append(neuron)
                 post.append(target)
                 entity.append(e)
-    chunk = Drafts(*(np.array(values, np.int64) for values in (pre, post, entity)), np.zeros(len(pre), np.int64))
+    synapse = np.array(entity, np.int64)
+    chunk = Drafts(synapse // m, np.array(post, np.int64), synapse, np.zeros_like(synapse))
     if not rule.symmetric:
         return chunk
     both = chunk.pre != chunk.post

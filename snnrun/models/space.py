@@ -235,7 +235,7 @@ class Space(NamedTuple):
 
 
 def length(axes: tuple[Floats, ...]) -> Floats:
-    """Of vectors that are given along each axis; by hypotenuses no square would overflow, but lengths are no such numbers."""
+    """Of vectors that are given along each axis."""
     total = axes[0] * axes[0]
     for x in axes[1:]:
         total += x * x
