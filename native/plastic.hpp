@@ -20,14 +20,15 @@
 namespace snnrun {
 
 // exp(-n h / tau) of whole n, as a product of two from tables.
+constexpr int64_t FINE_BITS = 12, FINE = 1 << FINE_BITS;
 struct Fading {
-  const double* fine;    // [1024] n % 1024
-  const double* coarse;  // [count] n / 1024; beyond them it is 0
+  const double* fine;    // [FINE] n % FINE
+  const double* coarse;  // [count] n / FINE; beyond them it is 0
   int64_t count;
   SNNRUN_INLINE double operator()(int64_t n) const {
-    if (n < 1024) return fine[n];  // coarse[0] is 1
-    const int64_t c = n >> 10;
-    return c < count ? fine[n & 1023] * coarse[c] : 0.0;
+    if (n < FINE) return fine[n];  // coarse[0] is 1
+    const int64_t c = n / FINE;
+    return c < count ? fine[n & (FINE - 1)] * coarse[c] : 0.0;
   }
 };
 
@@ -252,10 +253,10 @@ void send_edges(const Plasticity p, const Plastic state, const Segmented s, int6
 
 SNNRUN_512 inline __m512d faded_512(const Fading& fading, __m512d times) {
   const __m512i n = _mm512_cvttpd_epi64(times);
-  if (!_mm512_cmpge_epi64_mask(n, _mm512_set1_epi64(1024))) return _mm512_i64gather_pd(n, fading.fine, 8);
-  const __m512i high = _mm512_srai_epi64(n, 10);
+  if (!_mm512_cmpge_epi64_mask(n, _mm512_set1_epi64(FINE))) return _mm512_i64gather_pd(n, fading.fine, 8);
+  const __m512i high = _mm512_srai_epi64(n, FINE_BITS);
   const __mmask8 there = _mm512_cmplt_epi64_mask(high, _mm512_set1_epi64(fading.count));
-  const __m512d fine = _mm512_i64gather_pd(_mm512_and_si512(n, _mm512_set1_epi64(1023)), fading.fine, 8);
+  const __m512d fine = _mm512_i64gather_pd(_mm512_and_si512(n, _mm512_set1_epi64(FINE - 1)), fading.fine, 8);
   const __m512d coarse = _mm512_mask_i64gather_pd(_mm512_setzero_pd(), there, high, fading.coarse, 8);
   return _mm512_maskz_mul_pd(there, fine, coarse);
 }

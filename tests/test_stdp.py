@@ -1,5 +1,8 @@
 """Plasticity of weights: every synapse against a slow reference that goes through its events one by one, and NEST's numbers."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from networks import load, plan_of, run_plan
@@ -196,3 +199,54 @@ def test_a_run_goes_on_from_its_snapshot_on_any_kernel(tmp_path, native, first, 
         assert all(np.array_equal(values, getattr(other, side)[name]) for name, values in getattr(one, side).items())
     assert np.array_equal(one.weights["p"].y, other.weights["p"].y)
     assert np.abs(one.weights["p"].y - kept.snapshot.weights["p"].y).max() > 0.1
+
+
+NEST = json.loads((Path(__file__).parent / "stdp_nest.json").read_text())
+FORCED = """
+duration: 700 ms
+precision: float64
+populations:
+  S: {size: 2, model: spike_times, times: {file: trains.csv}}
+  P: {size: 1, model: lif, tau: 10 ms, V_rest: 0 mV, V_reset: 0 mV, V_th: 100 mV, C: 1000000000 pF}
+projections:
+  forces: {pre: "S[1]", post: P, connect: {rule: all_to_all}, weight: 1000 mV, delay: 0.1 ms, synapse: {model: delta}}
+  plastic: {pre: "S[0]", post: P, connect: {rule: all_to_all}, weight: 1.5 pA, delay: 1.5 ms,
+            synapse: {model: expon, tau: 1000000000000 ms}, stdp: {STDP}}
+monitors:
+  s: {model: spikes, of: P}
+  x: {model: state, of: P, variables: [plastic.x]}
+"""
+
+
+def in_our_words(name, c):
+    if name == "triplet":
+        amounts = {"A2_plus": c["Aplus"], "A3_plus": c["Aplus_triplet"], "A2_minus": c["Aminus"], "A3_minus": c["Aminus_triplet"]}
+        taus = {"tau_plus": c["tau_plus"], "tau_x": c["tau_plus_triplet"], "tau_minus": 33.7, "tau_y": 125}
+    elif name == "vogels2011":
+        amounts, taus = {"eta": c["eta"]}, {"tau": c["tau"]}
+    else:
+        amounts = {"A_plus": c["lambda"] * c["Wmax"], "A_minus": c["lambda"] * c["alpha"] * c["Wmax"]}
+        taus = {"tau_plus": c["tau_plus"], "tau_minus": 23}
+    model = "pair" if name.startswith("pair") else name
+    found = [f"model: {model}", f"w_max: {c['Wmax']} pA", "delay: dendrite"]
+    found += [f"{key}: {value!r} pA" for key, value in amounts.items()] + [f"{key}: {value} ms" for key, value in taus.items()]
+    if model in ("pair", "nearest"):
+        found += [f"mu_plus: {c['mu_plus']}", f"mu_minus: {c['mu_minus']}"]
+    if model == "vogels2011":
+        found.append(f"rate: {c['alpha'] / (2 * c['tau']) * 1e3!r} Hz")
+    return ", ".join(found)
+
+
+@pytest.mark.parametrize("name", NEST["cases"])
+def test_every_weight_that_is_sent_is_that_of_nest(tmp_path, kernel, name):
+    """60 spikes on either side, some of which fall together at the synapse."""
+    case = NEST["cases"][name]
+    rows = [f"0,{s * DT:.1f}" for s in case["pre"]] + [f"1,{(s - 1) * DT:.1f}" for s in case["post"]]
+    (tmp_path / "trains.csv").write_text("neuron,time_ms\n" + "\n".join(rows))
+    text = FORCED.replace("STDP", in_our_words(name, case["parameters"]))
+    found = run_plan(plan_of(tmp_path, text, kernel=kernel))
+    assert [stamp for stamp, _ in found.spikes["P"]] == case["post"]
+    x = found.samples["x", "P", "plastic.x"][:, 0]
+    sent = np.diff(x)[np.array(case["pre"]) + 15 - 1]
+    assert len(sent) == len(case["weights"]) and np.ptp(sent) > 0.5
+    assert np.abs(sent - case["weights"]).max() < 1e-11

@@ -147,7 +147,7 @@ def bounds(spec: Any) -> tuple[float, float]:
     return 0.0 if spec.w_min is None else plain(spec.w_min), plain(spec.w_max)
 
 
-FINE = 1024
+FINE = 4096  # as in native/plastic.hpp
 
 
 def fading(tau: float, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
