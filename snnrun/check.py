@@ -670,6 +670,15 @@ def _numbers(path: Key, part: Any) -> Iterator[tuple[Key, float]]:
 
 
 def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Receptor]) -> None:
+    if monitors.MODELS[monitor.model].plastic:
+        c.types(path, monitor)
+        known = [name for name, entry in c.spec.projections.items() if entry.stdp is not None]
+        if monitor.of not in c.spec.projections:
+            c.fault((*path, "of"), f"there is no projection {monitor.of!r}", nearest(monitor.of, c.spec.projections))
+        elif monitor.of not in known and c.sound(("projections", monitor.of)):
+            hint = f"those of {', '.join(known)} do" if known else "give it stdp"
+            c.fault((*path, "of"), f"the weights of {monitor.of} do not change", hint)
+        return
     found = c.parts((*path, "of"), monitor.of)
     c.types(path, monitor)
     kind = monitors.MODELS[monitor.model]

@@ -58,6 +58,7 @@ class Frame(NamedTuple):
     rows: np.ndarray  # uint32 [steps, words]: bits of the neurons that fired
     samples: tuple[np.ndarray, ...]  # per Take: [frames, neurons]
     failed: bool  # a value that is no number
+    weights: tuple[tuple[int, Any], ...] = ()  # number of a WeightTap, and kernels.Weights, before the first of these steps
 
 
 class Sink(Protocol):
@@ -295,8 +296,11 @@ def simulate(plan: Plan, state: State, steps: int, sink: Sink, capacity: int | N
         began = time.perf_counter()
         while done < steps and not stop():
             before, count = state, min(length, steps - done)
+            now = first + done
+            count = min([count, *(tap.next_due(now) - now for tap in plan.structure.weights)])
+            weights = _weights_due(plan, state, now)
             state, rows, samples, failed = run_chunk(p, constants, before, np.int64(count), capacity)
-            chunk, last = _Chunk(first + done, count, before, rows, samples, failed), chunk
+            chunk, last = _Chunk(first + done, count, before, rows, samples, failed, weights), chunk
             if last is not None:
                 _hand_over(plan, constants, capacity, last, sink, progress)
             done += count
@@ -311,6 +315,18 @@ def simulate(plan: Plan, state: State, steps: int, sink: Sink, capacity: int | N
     return state
 
 
+def weights(plan: Plan, state: State) -> list[kernels.Weights]:
+    """The weights of plastic projections, in a state that no call is working on."""
+    p, module = plan.program, kernels.module(plan.program.kernel)
+    return module.weights(p, plan.arranged, plan.constants.delivery, state.weights, int(state.step))
+
+
+def _weights_due(plan: Plan, state: State, step: int) -> tuple[tuple[int, Any], ...]:
+    due = [i for i, tap in enumerate(plan.structure.weights) if tap.due(step)]
+    found = weights(plan, jax.block_until_ready(state)) if due else []
+    return tuple((i, found[plan.structure.weights[i].number]) for i in due)
+
+
 class _Chunk(NamedTuple):
     """A chunk that the device has been given, and what will come of it."""
 
@@ -320,6 +336,7 @@ class _Chunk(NamedTuple):
     rows: Any
     samples: tuple[Any, ...]
     failed: Any
+    weights: tuple[tuple[int, Any], ...]
 
 
 def _hand_over(plan: Plan, c: Constants, capacity: int, chunk: _Chunk, sink: Sink,
@@ -329,7 +346,7 @@ def _hand_over(plan: Plan, c: Constants, capacity: int, chunk: _Chunk, sink: Sin
         frames = [int(np.clip(-(-(k - take.first_step) // take.every), 0, None)) for k in (first, first + count)]
         last = int(np.clip(-(-(take.last_step - take.first_step) // take.every), 0, None))
         host.append(np.asarray(buffer)[: max(min(frames[1], last) - frames[0], 0)])
-    frame = Frame(first, count, np.asarray(chunk.rows)[:count], tuple(host), bool(chunk.failed))
+    frame = Frame(first, count, np.asarray(chunk.rows)[:count], tuple(host), bool(chunk.failed), chunk.weights)
     sink.write(frame)
     if frame.failed:
         raise NumericalError(_first_failure(plan, c, capacity, chunk))

@@ -72,7 +72,7 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
         synapses,
         units.steps(spec.duration, spec.dt) or 0,
         peak + _PEAK_NEURON * neurons,
-        _output(spec, sizes),
+        _output(spec, sizes, synapses),
     )
 
 
@@ -94,11 +94,15 @@ def _native_bytes(projection: Any, spec: Spec) -> float:
     return _NATIVE + own * _NATIVE_WEIGHT * (8 if spec.precision == "float64" else 4) + listed * _NATIVE_LISTED
 
 
-def _output(spec: Spec, sizes: dict[str, int]) -> float:
+def _output(spec: Spec, sizes: dict[str, int], synapses: dict[str, float]) -> float:
     """Bytes per second of the sampled monitors; spikes take 16 bytes each, as many as there are."""
     total, itemsize = 0.0, 8 if spec.precision == "float64" else 4
     for monitor in spec.monitors.values():
-        size = sum(part.size for part in parts(monitor.of, sizes))
+        if monitors.MODELS[monitor.model].plastic:
+            there = synapses.get(monitor.of, 0.0)
+            size = there if monitor.synapses is None else min(monitor.synapses, there)
+        else:
+            size = sum(part.size for part in parts(monitor.of, sizes))
         total += monitors.MODELS[monitor.model].bytes_per_second(monitor, size, len(spec.feeding), itemsize, spec.dt)
     return total
 

@@ -198,6 +198,37 @@ class Sample(NamedTuple):
     column: int  # of its first neuron
 
 
+class WeightTap(NamedTuple):
+    """What a weights monitor takes of a projection."""
+
+    monitor: str
+    projection: str
+    number: int  # of the projection among those that are plastic
+    every: int | None  # steps; None for those at the end alone
+    first_step: int
+    last_step: int
+    synapses: int  # how many, evenly among all
+    total: int
+    least: float  # of the weights
+    range: float
+    unit: str
+
+    @property
+    def chosen(self) -> Any:
+        """Numbers of the synapses, in the order of source, target and delay."""
+        return [i * self.total // self.synapses for i in range(self.synapses)]
+
+    def due(self, step: int) -> bool:
+        return self.every is not None and self.first_step <= step < self.last_step and (step - self.first_step) % self.every == 0
+
+    def next_due(self, step: int) -> int:
+        """The first step after this one at which it is due."""
+        if self.every is None:
+            return END
+        after = self.first_step if step < self.first_step else step + self.every - (step - self.first_step) % self.every
+        return after if after < self.last_step else END
+
+
 class SpikeTap(NamedTuple):
     """What a spikes or rate monitor takes of one population: stamps in (first_step, last_step]."""
 
@@ -231,6 +262,7 @@ class Structure(NamedTuple):
     samples: tuple[Sample, ...]
     taps: tuple[SpikeTap, ...]
     releases: tuple[ReleasePlace, ...] = ()
+    weights: tuple[WeightTap, ...] = ()
 
 
 class Plan(NamedTuple):

@@ -198,4 +198,9 @@ def _pathway(
 
 def _monitor(name: str, entry: Any, spec: Spec) -> dict[str, Any]:
     text = monitors.MODELS[entry.model].text(entry, spec.dt)
-    return {"name": name, "model": entry.model, "of": _selection(entry.of), "text": text}
+    return {
+        "name": name,
+        "model": entry.model,
+        "of": entry.of if isinstance(entry.of, str) else _selection(entry.of),
+        "text": text,
+    }

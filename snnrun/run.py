@@ -245,6 +245,8 @@ def _run(plan: Plan, writer: results.Writer, watcher: Watcher, clock: _Clock, ke
         count = keeper.next_step(int(state.step), steps) - int(state.step)
         state = engine.simulate(plan, state, count, sink, progress=on_progress, stop=lambda: stop.requested() or keeper.due())
         if int(state.step) == steps:
+            if plan.structure.weights:
+                writer.last_weights(engine.weights(plan, state))
             sink.hand_over()
             break
         if stop.reason is not None:

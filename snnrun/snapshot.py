@@ -12,7 +12,6 @@ import numpy as np
 from snnrun import engine, kernels
 from snnrun.checkpoint import Snapshot
 from snnrun.engine import State
-from snnrun.kernels import Weights
 from snnrun.plan import Plan, PopulationPlace, ReleasePlace
 
 
@@ -38,13 +37,7 @@ def take(plan: Plan, state: State) -> Snapshot:
         first = program.groups[p.group].first + p.first + r.start
         spiked = bits[:, first : first + r.size] > 0
         carried[_part(r)] = np.where(spiked, every[:, r.first : r.first + r.size], 0.0)
-    return Snapshot(step, variables, fired, carried, {w.name: w for w in weights(plan, state)})
-
-
-def weights(plan: Plan, state: State) -> list[Weights]:
-    """The weights of plastic projections, in a state that no call is working on."""
-    p, module = plan.program, kernels.module(plan.program.kernel)
-    return module.weights(p, plan.arranged, plan.constants.delivery, state.weights, int(state.step))
+    return Snapshot(step, variables, fired, carried, {w.name: w for w in engine.weights(plan, state)})
 
 
 def restore(plan: Plan, snapshot: Snapshot) -> State:
@@ -83,7 +76,7 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
         program, plan.arranged, plan.constants.delivery, _rows(bits), every, snapshot.step
     )
     known = []
-    for w in weights(plan, start):
+    for w in engine.weights(plan, start):
         kept = snapshot.weights.get(w.name)
         sound = kept is not None and all(
             getattr(kept, field).dtype == np.float64 and getattr(kept, field).shape[:1] == getattr(w, field).shape[:1]

@@ -46,7 +46,7 @@ def of_another_version(patch):
     class Longer(ctypes.Structure):
         _fields_ = [*module._Noise._fields_, ("more", ctypes.c_int64)]
 
-    patch.setattr(module, "_Noise", Longer)
+    patch.setattr(module, "_KINDS", (*module._KINDS[:-1], Longer))
 
 
 def with_other_draws(patch):
@@ -95,7 +95,7 @@ def test_a_library_runs_with_newer_jaxlibs_and_where_their_version_is_not_known(
 def test_the_interface_of_the_jaxlib_that_is_installed_is_found(native):
     """The library has been built with it, or with an older one."""
     found = native._interface_of_jaxlib()
-    built = (ctypes.c_int64 * 10)()
+    built = native._Interface()
     native.library().snnrun_interface(built)
     assert tuple(built[:2]) <= found < (built[0] + 1, 0)
 

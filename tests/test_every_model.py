@@ -16,7 +16,7 @@ from networks import Frames, assert_same_bits, run_plan, states
 
 from snnrun import check, engine, lower, network, report, snapshot, units
 from snnrun.document import SpecError
-from snnrun.models import connect, inputs, monitors, neurons, outputs, stp, synapses
+from snnrun.models import connect, inputs, monitors, neurons, outputs, stdp, stp, synapses
 from snnrun.models.layout import Layout
 from snnrun.models.monitors import Monitor
 from snnrun.quantities import AnyUnit, Frozen, Unit, fields
@@ -36,6 +36,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "dual_expon": {"tau_rise": "1 ms"},
     "tsodyks": {"U": 0.4, "tau_f": "70 ms"},
     "std": {"U": 0.4},
+    "weights": {"of": "x"},
     "pairwise_poisson": {"mean": 0.7},
     "small_world": {"k": 4, "beta": 0.5},
     "blocks": {"p": [[0.9, 0.4], [0.1, 0.7]], "pre_groups": [1, 5], "post_groups": [2, 4]},
@@ -130,7 +131,11 @@ def others(info: Any, current: Any, whole: Any = None) -> Iterator[tuple[tuple[s
     unit = unit or quantity(every[0])
     if unit is not None:
         number = isinstance(current, int | float) and not isinstance(current, bool)
-        value, dimension = units.parse(current) if isinstance(current, str) else (current if number else None, unit.dimension)
+        value, dimension = (
+            units.parse(current)
+            if isinstance(current, str)
+            else (current if number else None, getattr(unit, "dimension", "current"))
+        )
         typical = TYPICAL.get(dimension, 1.0)
         values = (
             [typical, 4 * typical]
@@ -171,7 +176,7 @@ def _tag(spec: type[Frozen]) -> Any:
     return None if info is None else info.annotation
 
 
-PARTS_OF_THEIR_OWN = ("synapse", "output", "connect", "stp", "layout")  # in their own tables
+PARTS_OF_THEIR_OWN = ("synapse", "output", "connect", "stp", "stdp", "layout")  # in their own tables
 NOT_HERE = ("model", "rule", *PARTS_OF_THEIR_OWN)
 
 
@@ -266,6 +271,11 @@ def projection(**given: Any) -> dict[str, Any]:
     return {"pre": "S", "post": "E", "connect": {"rule": "all_to_all"}} | feed(*KINETICS[0]) | given
 
 
+def plastic(own: dict[str, Any], **given: Any) -> dict[str, Any]:
+    """A projection whose weights change."""
+    return {"connect": {"rule": "all_to_all"}} | feed("expon", None) | {"stdp": own} | given
+
+
 def surroundings(section: str, name: str, found: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Networks in which a part might matter."""
     if section == "populations":
@@ -284,6 +294,8 @@ def surroundings(section: str, name: str, found: dict[str, Any]) -> Iterator[dic
         yield base(projections={"x": projection(**{**feed(synapse, name), "output": found})})
     elif section == "stp":
         yield base(projections={"x": projection(stp=found)})
+    elif section == "stdp":
+        yield base(projections={"x": plastic(found, pre="S", post="E", delay="0.7 ms")})
     elif section == "inputs":
         yield base(inputs={"x": found})
     elif section == "connect":
@@ -300,13 +312,15 @@ def surroundings(section: str, name: str, found: dict[str, Any]) -> Iterator[dic
         yield base(populations={"E": placed, "S": sending}, projections={"x": projection(delay=grown)})
     elif section == "projections":
         yield base(projections={"x": found})
+    elif section == "monitors" and monitors.MODELS[name].plastic:
+        yield base(monitors={"x": found}, projections={"x": plastic(part(stdp.MODELS[stdp.USUAL].Spec), pre="S", post="E")})
     elif section == "monitors":
         yield base(monitors={"x": found}, projections={"x": projection(**feed(*KINETICS[-1])), "y": projection()})
 
 
 WHERE = {"populations": ("populations", "N"), "inputs": ("inputs", "x"), "projections": ("projections", "x"),
          "synapses": ("projections", "x", "synapse"), "outputs": ("projections", "x", "output"),
-         "stp": ("projections", "x", "stp"),
+         "stp": ("projections", "x", "stp"), "stdp": ("projections", "x", "stdp"),
          "connect": ("projections", "x", "connect"), "monitors": ("monitors", "x"),
          "layouts": ("populations", "E", "layout")}  # fmt: skip
 
@@ -315,7 +329,8 @@ def every_part() -> Iterator[tuple[str, str, type[Frozen], dict[str, Any]]]:
     """(section, name, Spec, example) of all there is."""
     for name, model in neurons.MODELS.items():
         yield "populations", name, model.Spec, json.loads(population(name))
-    for section, table in (("synapses", synapses.MODELS), ("outputs", outputs.MODELS), ("stp", stp.MODELS)):
+    for section, table in (("synapses", synapses.MODELS), ("outputs", outputs.MODELS), ("stp", stp.MODELS),
+                           ("stdp", stdp.MODELS)):  # fmt: skip
         for name, model in table.items():
             yield section, name, model.Spec, {"model": name} | part(model.Spec)
     for name, model in inputs.MODELS.items():
@@ -362,6 +377,7 @@ def test_the_tables_and_the_types_of_what_a_user_writes_have_the_same_models():
     assert {get_args(_tag(spec))[0] for spec in members(synapses.Synapse)} == set(synapses.MODELS)
     assert {get_args(_tag(spec))[0] for spec in members(outputs.Output)} == set(outputs.MODELS)
     assert {get_args(_tag(spec))[0] for spec in members(stp.Stp)} == set(stp.MODELS)
+    assert {get_args(_tag(spec))[0] for spec in members(stdp.Stdp)} == set(stdp.MODELS)
     assert {get_args(_tag(spec))[0] for spec in members(inputs.Input)} == set(inputs.MODELS)
     assert {get_args(_tag(spec))[0] for spec in members(Monitor)} == set(monitors.MODELS)
 
@@ -604,6 +620,11 @@ def everything(watched: bool = True) -> dict[str, Any]:
         if name in RECURRENT:
             sized = rule | {key: [10, populations[first]["size"] - 10] for key in ("pre_groups", "post_groups") if key in rule}
             projections[f"own-{name}"] = feed(*KINETICS[0], pre=first, post=first, connect=sized)
+    changing = [one for section, _, _, one in PARTS if section in ("stp", "stdp")]
+    for i, own in enumerate(changing):
+        pre, kind = sending[i % len(sending)], "stdp" if "w_max" in own else "stp"
+        least = {"A_plus": "9 pA", "w_max": "300 pA"} if kind == "stdp" and "A_plus" in own else {}
+        projections[f"changing{i}"] = plastic({}, pre=pre, post=first, delay="0.4 ms") | {"stdp": None, kind: own | least}
     given = {"to": receiving}
     driving = {}
     for i, (_, _, _, one) in enumerate(p for p in PARTS if p[0] == "inputs"):
@@ -612,6 +633,9 @@ def everything(watched: bool = True) -> dict[str, Any]:
     found |= {"inputs": driving, "projections": projections}
     spikes = {"spikes": {"model": "spikes", "of": list(populations)}}
     seen = {f"m{i}": {**one, "of": first} for i, (_, _, _, one) in enumerate(p for p in PARTS if p[0] == "monitors")}
+    for one in seen.values():
+        if monitors.MODELS[one["model"]].plastic:
+            one["of"] = f"changing{len(changing) - 1}"
     return found | {"monitors": spikes | seen if watched else {}}
 
 

@@ -1,13 +1,17 @@
 """Plasticity of weights: every synapse against a slow reference that goes through its events one by one, and NEST's numbers."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from networks import load, plan_of, run_plan
 
-from snnrun import checkpoint, engine, kernels, network, snapshot
+from snnrun import checkpoint, engine, kernels, lower, network, results, snapshot
+from snnrun.document import SpecError
 from snnrun.lower import plasticity
 from snnrun.models import stdp
 from snnrun.models.stdp import MODELS
@@ -250,3 +254,127 @@ def test_every_weight_that_is_sent_is_that_of_nest(tmp_path, kernel, name):
     sent = (x[1:] - np.exp(-DT / 1e12) * x[:-1])[np.array(case["pre"]) + 15 - 1]
     assert len(sent) == len(case["weights"]) and np.ptp(sent) > 0.5
     assert np.abs(sent - case["weights"]).max() < 1e-11
+
+
+MONITORS = """
+  all: {model: weights, of: p}
+  some: {model: weights, of: p, synapses: 100, every: 7 ms, start: 3 ms, stop: 80 ms}
+"""
+
+
+def simulated(folder, text, *options):
+    (folder / "net.yaml").write_text(text)
+    command = [sys.executable, "-m", "snnrun", "simulate", "net.yaml", "-o", "r.h5", "--no-plot", "-q", *options]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("kernel", ["native", "xla"])
+def test_weights_are_recorded_at_the_end_and_at_intervals(tmp_path, native, kernel):
+    text = text_of("pair", delays=(0.5, 2), duration=90) + MONITORS.strip("\n")
+    done = simulated(tmp_path, text, "--kernel", kernel)
+    assert done.returncode == 0, done.stderr
+    with results.Results(tmp_path / "r.h5") as found:
+        every, some = found.weights("all"), found.weights("some")
+    plan = plan_of(tmp_path, text, kernel=kernel)
+    states, state = {}, engine.init(plan)
+    for step in (30, 100, 170, 800, 900):
+        state = engine.simulate(plan, state, step - int(state.step), Nowhere())
+        states[step] = engine.weights(plan, state)[0]
+    assert every.unit == "pA" and every.times.size == 0 and np.array_equal(every.last, 3 * states[900].y)
+    assert np.array_equal(every.pre, states[900].pre) and np.array_equal(every.post, states[900].post)
+    assert every.delay == pytest.approx(states[900].delay * DT)
+    chosen = np.arange(100) * len(every.pre) // 100
+    assert np.array_equal(some.pre, every.pre[chosen]) and np.array_equal(some.last, every.last[chosen])
+    assert some.times == pytest.approx(3 + 7 * np.arange(11))
+    assert np.array_equal(some.values[0], 3 * states[30].y[chosen]) and np.array_equal(some.values[2], 3 * states[170].y[chosen])
+    assert np.abs(some.values[-1] - some.values[0]).max() > 0.5
+
+
+class Nowhere:
+    def write(self, frame):
+        pass
+
+
+def test_a_run_that_was_stopped_records_the_same_weights(tmp_path, native):
+    text = text_of("triplet", delays=(0.5, 2), duration=90) + MONITORS.strip("\n")
+    assert simulated(tmp_path, text).returncode == 0
+    with results.Results(tmp_path / "r.h5") as found:
+        whole = found.digests()
+    (tmp_path / "r.h5").unlink()
+    for stop in (200, 310, 555):
+        spec = load(tmp_path, text).spec
+        assert spec.duration == 90
+        environment = {**os.environ, "STOP_AT": str(stop)}
+        program = """if True:
+            import os
+            from snnrun import engine
+            real = engine.simulate
+            def until(plan, state, count, sink, **options):
+                reach = int(os.environ["STOP_AT"])
+                left = reach - int(state.step)
+                if left <= 0: raise KeyboardInterrupt
+                return real(plan, state, min(count, left), sink, **options)
+            engine.simulate = until
+            from snnrun.__main__ import main
+            main()
+        """
+        command = [sys.executable, "-c", program, "simulate", "net.yaml", "-o", "r.h5", "--no-plot", "-q", "--resume",
+                   "--checkpoint-every", "0.000001s"]  # fmt: skip
+        subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert (tmp_path / "r.h5.checkpoint").exists()
+    assert simulated(tmp_path, text, "--resume").returncode == 0
+    with results.Results(tmp_path / "r.h5") as found:
+        assert found.digests() == whole
+
+
+@pytest.mark.parametrize("change, message", [
+    ("of: q", "there is no projection 'q'"), ("of: r", "the weights of r do not change"),
+    ("of: p, every: 0.13 ms", "0.13 ms is no whole number of steps"),
+    ("of: p, synapses: 0", "0 is not allowed here"),
+])  # fmt: skip
+def test_what_a_weights_monitor_cannot_record(tmp_path, change, message):
+    text = text_of("pair") + "  w: {model: weights, " + change + "}\n"
+    with pytest.raises(SpecError) as error:
+        load(tmp_path, text)
+    assert any(message in fault.message for fault in error.value.faults), [fault.message for fault in error.value.faults]
+
+
+@pytest.mark.parametrize("change, path, message", [
+    ("A_plus: 0.2 mV", ("stdp", "A_plus"), "A_plus is measured as the weight is, as a current, and this is a voltage"),
+    ("A_plus: 0.2", ("stdp", "A_plus"), "A_plus needs a unit"),
+    ("tau_plus: 0 ms", ("stdp", "tau_plus"), "tau_plus must be positive"),
+    ("mu_plus: -1", ("stdp", "mu_plus"), "mu_plus must not be negative"),
+    ("w_min: 4 pA", ("stdp", "w_max"), "w_max must lie above w_min"),
+    ("w_max: 2 pA", ("weight",), "not all weights lie within 0 pA ... 2 pA"),
+    ("model: other", ("stdp", "model"), "unknown model 'other'"),
+    ("delay: soma", ("stdp", "delay"), "'soma' is not allowed here"),
+])  # fmt: skip
+def test_bad_plasticity_is_told_where_it_stands(tmp_path, change, path, message):
+    own = RULES["pair"].format(u="pA") + ", w_max: 3 pA"
+    key = change.split(":")[0]
+    own = ", ".join([part for part in own.split(", ") if not part.startswith(key + ":")] + [change])
+    text = text_of("pair").replace("{" + RULES["pair"].format(u="pA") + ", w_max: 3 pA}", "{" + own + "}")
+    with pytest.raises(SpecError) as error:
+        network.build(load(tmp_path, text).spec, tmp_path)
+    assert [(fault.path, fault.message[: len(message)]) for fault in error.value.faults] == [
+        (("projections", "p", *path), message)
+    ]
+
+
+@pytest.mark.parametrize("old, new, path, message", [
+    ("    stdp:", "    stp: {U: 0.5, tau_d: 9 ms}\n    stdp:", ("stdp",), "a projection has either stp or stdp"),
+    ("p: 0.3}", "p: 0.3, storage: procedural}", ("connect", "storage"), "weights that change are stored"),
+    ("{model: alpha, tau: 2 ms}", "{model: delta}", ("stdp", "delay"),
+     "with a delta synapse, plasticity has its delay in the dendrite"),
+    ("high: 3 ms", "high: 60 ms", ("delay",), "a plastic projection has delays of at most 500 steps"),
+])  # fmt: skip
+def test_what_plasticity_does_not_go_with(tmp_path, old, new, path, message):
+    unit = "mV" if "delta" in new else "pA"
+    text = text_of("pair", where="axon" if "delta" in new else None).replace("A_plus: 0.2 pA", f"A_plus: 0.2 {unit}")
+    if unit == "mV":
+        text = text_of("pair", "mV", "axon")
+    text = text.replace(old, new, 1)
+    with pytest.raises(SpecError) as error:
+        lower.lower(network.build(load(tmp_path, text).spec, tmp_path))
+    (fault,) = error.value.faults
+    assert fault.path == ("projections", "p", *path) and fault.message.startswith(message)

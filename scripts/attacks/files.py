@@ -104,15 +104,15 @@ def checked(job: Job) -> dict[str, Any]:
             wrong = "JAX was loaded"
         if time.process_time() - began > SECONDS:
             wrong = f"more than {SECONDS} s"
-        return {"ending": "valid", "wrong": wrong, "small": problem is None and _small(expected, loaded.spec)}
+        return {"ending": "valid", "wrong": wrong, "small": problem is None and _small(expected, loaded.spec, path.parent)}
     finally:
         path.unlink(missing_ok=True)
 
 
-def _small(expected: Any, spec: Any) -> bool:
+def _small(expected: Any, spec: Any, folder: Path) -> bool:
     from snnrun.estimate import _delays
 
-    delays = max((_delays(projection, spec.dt) for projection in spec.projections.values()), default=0.0)
+    delays = max((_delays(spec, name, folder) for name in spec.projections), default=0.0)
     found = expected.neurons, expected.total_synapses, delays, expected.output_bytes
     return all(value <= most for value, most in zip(found, SMALL, strict=True))
 

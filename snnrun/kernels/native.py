@@ -131,6 +131,10 @@ class _Network(Structure):
     ]  # fmt: skip
 
 
+_KINDS = (_Pathway, _Law, _Block, _Found, _Noise, _Network, _Procedural, _Receptor, _Plasticity)
+_Interface = c_int64 * (2 + len(_KINDS))  # what the library says of itself: XLA's version, and sizes of these
+
+
 class _Kept:
     """Structures with the memory that they point to."""
 
@@ -180,10 +184,9 @@ def library() -> Any:
         lib = ctypes.CDLL(str(found[0]))
     except OSError as error:
         raise Unavailable(f"cannot be loaded: {error}") from None
-    interface = (c_int64 * 11)()
+    interface = _Interface()
     lib.snnrun_interface(interface)
-    kinds = (_Pathway, _Law, _Block, _Found, _Noise, _Network, _Procedural, _Receptor, _Plasticity)
-    mine = [ctypes.sizeof(kind) for kind in kinds]
+    mine = [ctypes.sizeof(kind) for kind in _KINDS]
     if list(interface[2:]) != mine:
         raise Unavailable("was built from another version of snnrun; install the package again")
     here = _interface_of_jaxlib()
@@ -583,8 +586,8 @@ def _changed(pathway: Pathway, block: _Block, shards: _Shards, edges: int, first
 
 def _fadings(taus: tuple[float, ...], dt: float, kept: _Kept) -> Any:
     found = (_Fading * 2)()
-    for i, tau in enumerate(taus):
-        fine, coarse = stdp.fading(tau, dt)
+    for i in range(2):  # a rule with one trace beside one with two has a second that nothing asks for
+        fine, coarse = stdp.fading(taus[min(i, len(taus) - 1)], dt)
         found[i] = _Fading(kept.array(fine, np.float64), kept.array(coarse, np.float64), len(coarse))
     return found
 

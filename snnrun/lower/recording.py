@@ -1,5 +1,6 @@
 """Monitors as places: what is taken of the groups and stacks, and where in that each population's part stands."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -7,9 +8,9 @@ import numpy as np
 
 from snnrun import units
 from snnrun.lower.groups import Placed, stops
-from snnrun.models import monitors
-from snnrun.plan import ReleasePlace, Sample, SpikeTap, Take
-from snnrun.receptors import Receptor, variables
+from snnrun.models import monitors, stdp
+from snnrun.plan import ReleasePlace, Sample, SpikeTap, Take, WeightTap
+from snnrun.receptors import Receptor, variables, weight_dimension
 from snnrun.receptors import released as released_of
 from snnrun.spec import Part, Spec, parts
 
@@ -40,6 +41,8 @@ def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple
     for name, monitor in spec.monitors.items():
         first, last = steps(monitor.start), stops(monitor.stop, steps)
         model = monitors.MODELS[monitor.model]
+        if model.plastic:
+            continue
         for part in parts(monitor.of, sizes):
             if model.spiking:
                 width = model.bin(monitor)
@@ -72,6 +75,23 @@ def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple
         takes.append(Take(kind, place, field, tuple(pieces) if few else None, *window))
         taken.append(None if few else np.concatenate([np.arange(low, high, dtype=np.int32) for low, high in pieces]))
     return Recording(tuple(takes), tuple(taken), tuple(samples), tuple(taps), tapped)
+
+
+def weights(spec: Spec, changing: Iterable[str], synapses: dict[str, int]) -> tuple[WeightTap, ...]:
+    """What weights monitors take."""
+    numbers, found = {name: i for i, name in enumerate(changing)}, []
+    steps = partial(units.whole, dt=spec.dt)
+    for name, monitor in spec.monitors.items():
+        if not monitors.MODELS[monitor.model].plastic:
+            continue
+        entry, total = spec.projections[monitor.of], synapses[monitor.of]
+        least, most = stdp.bounds(entry.stdp)
+        every = None if monitor.every is None else steps(monitor.every)
+        window = steps(monitor.start), stops(monitor.stop, steps)
+        count = total if monitor.synapses is None else min(monitor.synapses, total)
+        unit = units.usual(weight_dimension(entry))
+        found.append(WeightTap(name, monitor.of, numbers[monitor.of], every, *window, count, total, least, most - least, unit))
+    return tuple(found)
 
 
 def _tapped(spec: Spec, sizes: dict[str, int], placed: Placed, by_name: dict[str, Any]):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from snnrun import units
-from snnrun.quantities import FewSteps, Selection, Windowed
+from snnrun.quantities import FewSteps, Name, Selection, Windowed
 
 
 class _Spec(Windowed):
@@ -47,7 +47,19 @@ class InputSpec(_Spec):
     """dt where it is not given."""
 
 
-Monitor = Annotated[SpikesSpec | StateSpec | RateSpec | InputSpec, Field(discriminator="model")]
+class WeightsSpec(Windowed):
+    """Weights of a plastic projection: those at the end of the run, and at start + i every, before stop, where every is given."""
+
+    model: Literal["weights"]
+    of: Name
+    """The projection."""
+    every: FewSteps | None = None
+    """Only those at the end where it is not given."""
+    synapses: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """How many synapses, evenly among all in the order of source, target and delay; all where it is not given."""
+
+
+Monitor = Annotated[SpikesSpec | StateSpec | RateSpec | InputSpec | WeightsSpec, Field(discriminator="model")]
 
 Sampled = tuple[str, str, str, int, str]  # label, unit, kind of a plan.Take, receptor (-1 for a neuron's own), variable
 
@@ -58,6 +70,7 @@ class Kind:
     spiking: ClassVar[bool] = False
     names: ClassVar[str] = ""  # the field that names what is sampled
     own: ClassVar[bool] = False  # whether these are variables, and not receptors
+    plastic: ClassVar[bool] = False  # whether it is of a projection, whose weights it takes
 
     def bin(self, spec: Any) -> float | None:
         """Width of the bins in which spikes are counted; None where they are kept."""
@@ -124,4 +137,21 @@ class InputCurrent(Kind):
                 yield label, "mV" if receptor.output is None else "pA", "input", i, "x"
 
 
-MODELS: dict[str, Kind] = {"spikes": Spikes(), "state": StateVariables(), "rate": Rate(), "input": InputCurrent()}
+class Weights(Kind):
+    plastic = True
+
+    def text(self, spec: Any, dt: float) -> str:
+        every = "at the end" if spec.every is None else f"every {units.show(spec.every, 'time')}"
+        return f"weights of {'all' if spec.synapses is None else f'{spec.synapses:,}'} synapses {every}"
+
+    def bytes_per_second(self, spec: Any, neurons: int, every: int, itemsize: int, dt: float) -> float:
+        return 0.0 if spec.every is None else neurons * 8 * 1e3 / spec.every
+
+
+MODELS: dict[str, Kind] = {
+    "spikes": Spikes(),
+    "state": StateVariables(),
+    "rate": Rate(),
+    "input": InputCurrent(),
+    "weights": Weights(),
+}

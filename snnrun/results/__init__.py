@@ -13,6 +13,7 @@ One run writes one file, which is a SONATA spike file and report file as well (s
         state    <pop>/<variable>/{data, mapping}
         input    <pop>/<receptor>/{data, mapping}
         rate     <pop>/rate, in Hz per neuron; attrs start, bin (ms)
+        weights  <projection>/{pre, post, delay, last} and, at intervals, {data, time}; attrs units, synapses (there are)
     /snnrun/provenance                   attrs: versions, device, seed, timings ...
 
 Groups under /spikes and /report are hard links: nothing is stored twice, but a float32 copy of V in runs of float64,
@@ -21,7 +22,7 @@ because SONATA's readers refuse float64 there. Every dataset has checksums (HDF5
 """
 
 from snnrun.results.layout import partial_path
-from snnrun.results.reader import Rate, Results, ResultsError, Samples, Series, Train, mean_rate
+from snnrun.results.reader import Rate, Results, ResultsError, Samples, Series, Train, Weights, mean_rate
 from snnrun.results.store import recover
 from snnrun.results.writer import Exists, Meta, Position, WriteError, Writer, refuse_existing, sync_folder
 
@@ -35,6 +36,7 @@ __all__ = [
     "Samples",
     "Series",
     "Train",
+    "Weights",
     "WriteError",
     "Writer",
     "mean_rate",

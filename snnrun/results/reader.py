@@ -143,6 +143,19 @@ def _reason(error: BaseException) -> str:
     return text or type(error).__name__
 
 
+class Weights(NamedTuple):
+    """Weights of a plastic projection, of all or some of its synapses."""
+
+    projection: str
+    pre: NDArray[np.int64]  # [synapses] number of the source within the projection's pre
+    post: NDArray[np.int64]
+    delay: NDArray[np.float64]  # ms
+    last: NDArray[np.float64] | None  # at the end of the run; None where it has not come to that
+    times: NDArray[np.float64]  # ms, [frames]
+    values: NDArray[np.float64]  # [frames, synapses]
+    unit: str
+
+
 class Results:
     """A results file, opened for reading: everything by the name of its monitor."""
 
@@ -339,6 +352,23 @@ class Results:
             middles = 0.5 * (edges[:-1] + edges[1:])
             found[population] = Rate(middles, values, width, edges, size)
         return found
+
+    @_readable
+    def weights(self, monitor: str) -> Weights:
+        """What a weights monitor has recorded."""
+        ((projection, group),) = self._groups(monitor, "weights")
+        pre, post = (_dataset(group, side, "iu", (None,))[()].astype(np.int64) for side in ("pre", "post"))
+        delay = _dataset(group, "delay", "f", pre.shape)[()]
+        last = _dataset(group, "last", "f", pre.shape)[()] if "last" in group else None
+        times, values = np.empty(0), np.empty((0, len(pre)))
+        if "data" in group:
+            start, _, step = map(float, _dataset(group, "time", "f", (3,))[()])
+            values = _dataset(group, "data", "f", (None, len(pre)))[()]
+            times = start + step * np.arange(len(values))
+        known = [delay, values, times] if last is None else [delay, values, times, last]
+        if len(post) != len(pre) or not all(np.isfinite(part).all() for part in known):
+            raise ValueError(f"{group.name} has no weights")
+        return Weights(projection, pre, post, delay, last, times, values, _text(group.attrs, "units"))
 
     @_readable
     def digests(self) -> dict[str, str]:

@@ -33,6 +33,7 @@ class FrameLike(Protocol):
     steps: int
     rows: NDArray[np.uint32]
     samples: tuple[NDArray[Any], ...]
+    weights: tuple[tuple[int, Any], ...]
 
 
 class Meta(NamedTuple):
@@ -96,6 +97,14 @@ class _Samples(NamedTuple):
     step: float
 
 
+class _Weights(NamedTuple):
+    """Weights of a projection for one monitor."""
+
+    tap: Any  # plan.WeightTap
+    group: Any
+    data: Any  # None where only those at the end are recorded
+
+
 class Position(NamedTuple):
     """How far a recording is: what must be known to go on after a stop."""
 
@@ -136,6 +145,7 @@ class Writer:
                 self._spikes = [self._open_spikes(*group) for group in _grouped(structure, "spikes")]
                 self._rates = [self._open_rate(*group) for group in _grouped(structure, "rate")]
                 self._samples = [self._open_samples(*group) for group in _grouped_samples(structure)]
+                self._weights = [self._open_weights(tap) for tap in structure.weights]
                 if position is not None:
                     self._return_to(position)
                 self._commit()
@@ -348,6 +358,30 @@ class Writer:
         columns = [(sample.take, sample.column, sample.column + sample.stop - sample.start) for sample in items]
         return _Samples(columns, data, report, time, start, step)
 
+    def _open_weights(self, tap: Any) -> _Weights:
+        group = self._file.require_group(f"snnrun/monitors/{tap.monitor}/{tap.projection}")
+        group.attrs["units"], group.attrs["synapses"] = tap.unit, tap.total
+        data = None
+        if tap.every is not None:
+            data = self._series(group, "data", np.float64, tap.synapses)
+            time = self._fixed(group, "time", np.array([tap.first_step, tap.first_step, tap.every]) * self.dt)
+            time.attrs["units"] = "ms"
+        return _Weights(tap, group, data)
+
+    def _edges(self, own: _Weights, found: Any) -> NDArray[np.float64]:
+        """The weights that are recorded; which synapses they are of is written down with the first of them."""
+        chosen = np.asarray(own.tap.chosen, np.int64)
+        for name, values in (("pre", found.pre), ("post", found.post)):
+            self._fixed(own.group, name, values[chosen].astype(np.int32))
+        self._fixed(own.group, "delay", found.delay[chosen] * self.dt).attrs["units"] = "ms"
+        return own.tap.least + own.tap.range * found.y[chosen]
+
+    def last_weights(self, found: list[Any]) -> None:
+        """Weights at the end of the run. Raises WriteError."""
+        with self._telling():
+            for own in self._weights:
+                self._fixed(own.group, "last", self._edges(own, found[own.tap.number])).attrs["units"] = own.tap.unit
+
     def write(self, frame: FrameLike) -> None:
         """Append what a chunk of steps recorded; a killed run has all but about the last second. Raises WriteError."""
         with self._telling():
@@ -372,6 +406,9 @@ class Writer:
             self._append(target.data, values)
             if target.report is not None:
                 self._append(target.report, values)
+        for number, found in frame.weights:
+            own = self._weights[number]
+            self._append(own.data, self._edges(own, found)[None])
         self._now = (frame.first_step + frame.steps) * self.dt
 
     def _of_populations(self, row: NDArray[np.int64], place: NDArray[np.int64]) -> dict[str, tuple[Any, Any]]:
