@@ -399,6 +399,7 @@ NO_CHANGE = {
     ("populations", "poisson", "course", "file"): "there is one file here",
     ("populations", "parrot", "substeps"): "solved exactly in one step",
     ("populations", "poisson", "course", "off_grid"): "the file's times are on the grid",
+    ("monitors", "weights", "of"): "there is one plastic projection here",
 }
 
 

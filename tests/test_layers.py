@@ -91,7 +91,7 @@ def test_libraries_are_known_where_they_belong(path):
 
 
 MODELS = {*neurons.MODELS, *synapses.MODELS, *outputs.MODELS, *inputs.MODELS, *monitors.MODELS}
-WORDS = {"state", "input", "rate", "spikes", "steps", "gamma"}  # that mean other things as well
+WORDS = {"state", "input", "rate", "spikes", "steps", "gamma", "weights"}  # that mean other things as well
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if package(p) != "models"], ids=lambda path: str(path.relative_to(ROOT)))
