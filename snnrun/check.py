@@ -300,9 +300,20 @@ def _check_plasticity(c: _Checker, path: Key, entry: Any) -> None:
     least, most = stdp.bounds(own)
     if not least < most:
         c.fault((*where, "w_max"), "w_max must lie above w_min")
-    elif is_literal(entry.weight) and entry.weight is not None and getattr(entry.weight, "dimension", None) == dimension:
-        if not least <= plain(entry.weight) <= most:
-            c.fault((*path, "weight"), f"the weight lies outside of {_range(own, dimension)}", "between w_min and w_max of stdp")
+        return
+    law = None if entry.weight is None else law_of(entry.weight)
+    if law is not None:
+        low, high = random.bounds(law)
+    elif isinstance(entry.weight, Quantity):
+        low = high = plain(entry.weight)
+    else:
+        return
+    right = all(leaf.dimension == dimension for _, leaf in leaves(entry.weight))
+    if right and not least <= low <= high <= most:
+        drawn = "bound the distribution with redraw: {min: ..., max: ...}"
+        hint = "write one between w_min and w_max of stdp" if law is None else drawn
+        message = f"the weight may lie outside of {_range(own, dimension)}, the bounds of stdp"
+        c.fault((*path, "weight"), message, hint)
 
 
 def _range(own: Any, dimension: str) -> str:
@@ -675,7 +686,7 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Re
         known = [name for name, entry in c.spec.projections.items() if entry.stdp is not None]
         if monitor.of not in c.spec.projections:
             c.fault((*path, "of"), f"there is no projection {monitor.of!r}", nearest(monitor.of, c.spec.projections))
-        elif monitor.of not in known and c.sound(("projections", monitor.of)):
+        elif monitor.of not in known and c.sound(("projections", monitor.of, "stdp")):
             hint = f"those of {', '.join(known)} do" if known else "give it stdp"
             c.fault((*path, "of"), f"the weights of {monitor.of} do not change", hint)
         return

@@ -17,6 +17,7 @@ from snnrun.spec import Spec, parts
 # with one weight for all, and what a weight of its own adds per byte of a float; edges from a file are held beside. The XLA
 # kernel: with one weight and delay for all, and with individual ones.
 _NATIVE, _NATIVE_WEIGHT, _NATIVE_LISTED = 2.1, 1.03, 24.0
+_PLASTIC = 60.0  # more where weights change: numbers of 8 bytes, before and after a chunk of steps and while they are arranged
 _XLA_UNIFORM, _XLA_DRAWN = 36.0, 95.0
 _PEAK_NEURON = 400
 _SPIKE = 120  # of a given train, or a rate of a given course
@@ -88,6 +89,8 @@ def _delays(spec: Spec, name: str, folder: Path) -> float:
 
 
 def _native_bytes(projection: Any, spec: Spec) -> float:
+    if projection.stdp is not None:
+        return _NATIVE + _PLASTIC
     own = projection.weight is None or not is_literal(projection.weight)
     rule = projection.connect
     listed = rule.listed or check.placed(projection) or isinstance(rule, File) or not getattr(rule, "multapses", True)

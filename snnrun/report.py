@@ -178,7 +178,7 @@ def _pathway(
     uniform = entry.weight is not None and is_literal(entry.weight) and not {"weight", "nsyns"} & {*from_file, *columns}
     wide = 8 if spec.precision == "float64" else 4
     can = kernels.KERNELS[kernel]
-    per_synapse = can.target_bytes + (0 if uniform else wide)
+    per_synapse = can.target_bytes + (8 if entry.stdp is not None else 0 if uniform else wide)
     if can.can_redraw and entry.connect.redrawn and entry.connect.storage == "procedural":
         per_synapse = 0
     return {

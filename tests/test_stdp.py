@@ -345,7 +345,7 @@ def test_what_a_weights_monitor_cannot_record(tmp_path, change, message):
     ("tau_plus: 0 ms", ("stdp", "tau_plus"), "tau_plus must be positive"),
     ("mu_plus: -1", ("stdp", "mu_plus"), "mu_plus must not be negative"),
     ("w_min: 4 pA", ("stdp", "w_max"), "w_max must lie above w_min"),
-    ("w_max: 2 pA", ("weight",), "not all weights lie within 0 pA ... 2 pA"),
+    ("w_max: 2 pA", ("weight",), "the weight may lie outside of 0 pA ... 2 pA, the bounds of stdp"),
     ("model: other", ("stdp", "model"), "unknown model 'other'"),
     ("delay: soma", ("stdp", "delay"), "'soma' is not allowed here"),
 ])  # fmt: skip
