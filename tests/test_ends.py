@@ -509,11 +509,12 @@ monitors:
 def started(folder: Path, *options: str) -> subprocess.Popen:
     (folder / "long.yaml").write_text(LONG)
     command = [sys.executable, "-m", "snnrun", "simulate", "long.yaml", "-o", "l.h5", "--no-plot", *options]
-    # tests that run in the background of a shell ignore a SIGINT, and so would what they start
-    return subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    # tests that run in the background of a shell ignore a SIGINT, and what they start would ignore it, too
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def running(folder: Path) -> None:

@@ -151,11 +151,12 @@ def test_with_and_without_a_delay_and_where_v_is_moved(tmp_path, kernel, unit, d
     assert np.abs(found - expected).max() < 1e-11 and np.abs(found - before).mean() > 0.1
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("rule, unit, delays, where", [
-    ("pair", "pA", (0, 2), None), ("pair, mu", "pA", (0.3, 1), None), ("pair, mu 1", "mV", (0, 2), None),
-    ("nearest", "pA", (0, 2), "axon"), ("triplet", "mV", (0.5, 2), None), ("triplet", "pA", (1, 1), "axon"),
-    ("song2000", "pA", (0, 3), None), ("vogels2011", "pA", (0.8, 0.8), None),
+@pytest.mark.parametrize("rule, unit, delays, where, precision", [
+    ("pair", "pA", (0, 2), None, "float32"), ("pair, mu", "pA", (0.3, 1), None, "float64"),
+    ("pair, mu 1", "mV", (0, 2), None, "float32"),
+    ("nearest", "pA", (0, 2), "axon", "float64"), ("triplet", "mV", (0.5, 2), None, "float32"),
+    ("triplet", "pA", (1, 1), "axon", "float64"),
+    ("song2000", "pA", (0, 3), None, "float32"), ("vogels2011", "pA", (0.8, 0.8), None, "float64"),
 ])  # fmt: skip
 def test_weights_have_the_same_bits_in_every_way(tmp_path, native, monkeypatch, rule, unit, delays, where, precision):
     """The XLA kernel, which looks at every synapse in every step, against the native one: with threads, in chunks, with rings

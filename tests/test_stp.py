@@ -144,7 +144,7 @@ WAYS = [
     (rule, values, "delta" if (i + j) % 4 < 2 else "alpha")
     for i, rule in enumerate(RULES)
     for j, values in enumerate(VALUES)
-    if (i + j) % 4 in (0, 3) or "fixed_prob" in rule
+    if (i + j) % 4 == 0 or "fixed_prob" in rule and j % 2
 ]
 
 
