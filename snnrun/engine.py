@@ -82,7 +82,7 @@ def init(plan: Plan) -> State:
         {name: np.zeros((stack.rows, stack.padded), stack.precision) for name in stack.synapse.variables} for stack in p.stacks
     ]
     transit = kernels.module(p.kernel).transit(p, plan.arranged, c.delivery, kernels.nobody(p), kernels.unscaled(p), 0)
-    weights = kernels.module(p.kernel).plastic(p, plan.arranged, None, 0)
+    weights = kernels.module(p.kernel).plastic(p, plan.arranged, {}, 0)
     return State(np.int64(0), tuple(neurons), tuple(receptors), transit, dict(plan.released), weights)
 
 
@@ -315,16 +315,18 @@ def simulate(plan: Plan, state: State, steps: int, sink: Sink, capacity: int | N
     return state
 
 
-def weights(plan: Plan, state: State) -> list[kernels.Weights]:
-    """The weights of plastic projections, in a state that no call is working on."""
+def weights(plan: Plan, state: State) -> dict[str, kernels.Weights]:
+    """The weights of plastic projections that have synapses, in a state that no call is working on."""
+    if not state.weights:
+        return {}
     p, module = plan.program, kernels.module(plan.program.kernel)
-    return module.weights(p, plan.arranged, plan.constants.delivery, state.weights, int(state.step))
+    return {w.name: w for w in module.weights(p, plan.arranged, plan.constants.delivery, state.weights, int(state.step))}
 
 
 def _weights_due(plan: Plan, state: State, step: int) -> tuple[tuple[int, Any], ...]:
     due = [i for i, tap in enumerate(plan.structure.weights) if tap.due(step)]
-    found = weights(plan, jax.block_until_ready(state)) if due else []
-    return tuple((i, found[plan.structure.weights[i].number]) for i in due)
+    found = weights(plan, jax.block_until_ready(state)) if due else {}
+    return tuple((i, found[plan.structure.weights[i].projection]) for i in due)
 
 
 class _Chunk(NamedTuple):

@@ -203,7 +203,6 @@ class WeightTap(NamedTuple):
 
     monitor: str
     projection: str
-    number: int  # of the projection among those that are plastic
     every: int | None  # steps; None for those at the end alone
     first_step: int
     last_step: int

@@ -37,7 +37,7 @@ def take(plan: Plan, state: State) -> Snapshot:
         first = program.groups[p.group].first + p.first + r.start
         spiked = bits[:, first : first + r.size] > 0
         carried[_part(r)] = np.where(spiked, every[:, r.first : r.first + r.size], 0.0)
-    return Snapshot(step, variables, fired, carried, {w.name: w for w in engine.weights(plan, state)})
+    return Snapshot(step, variables, fired, carried, engine.weights(plan, state))
 
 
 def restore(plan: Plan, snapshot: Snapshot) -> State:
@@ -75,8 +75,8 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
     transit = kernels.module(program.kernel).transit(
         program, plan.arranged, plan.constants.delivery, _rows(bits), every, snapshot.step
     )
-    known = []
-    for w in engine.weights(plan, start):
+    known = {}
+    for w in engine.weights(plan, start).values():
         kept = snapshot.weights.get(w.name)
         sound = kept is not None and all(
             getattr(kept, field).dtype == np.float64 and getattr(kept, field).shape[:1] == getattr(w, field).shape[:1]
@@ -84,8 +84,8 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
         )
         if not sound:
             raise Mismatch(f"the weights of {w.name} are not those of {len(w.y)} synapses")
-        known.append(w._replace(y=kept.y, source=kept.source, target=kept.target))
-    changing = kernels.module(program.kernel).plastic(program, plan.arranged, known or None, snapshot.step)
+        known[w.name] = w._replace(y=kept.y, source=kept.source, target=kept.target)
+    changing = kernels.module(program.kernel).plastic(program, plan.arranged, known, snapshot.step)
     return State(np.int64(snapshot.step), neurons, receptors, transit, releases, changing)
 
 

@@ -280,7 +280,7 @@ def test_weights_are_recorded_at_the_end_and_at_intervals(tmp_path, native, kern
     states, state = {}, engine.init(plan)
     for step in (30, 100, 170, 800, 900):
         state = engine.simulate(plan, state, step - int(state.step), Nowhere())
-        states[step] = engine.weights(plan, state)[0]
+        states[step] = engine.weights(plan, state)["p"]
     assert every.unit == "pA" and every.times.size == 0 and np.array_equal(every.last, 3 * states[900].y)
     assert np.array_equal(every.pre, states[900].pre) and np.array_equal(every.post, states[900].post)
     assert every.delay == pytest.approx(states[900].delay * DT)
@@ -294,6 +294,32 @@ def test_weights_are_recorded_at_the_end_and_at_intervals(tmp_path, native, kern
 class Nowhere:
     def write(self, frame):
         pass
+
+
+@pytest.mark.parametrize("kernel", ["native", "xla"])
+def test_plastic_projections_without_synapses_change_nothing(tmp_path, native, kernel):
+    plain = text_of("pair", duration=60)
+    empty = """  {name}: {{pre: A, post: B, connect: {{rule: fixed_prob, p: 0}}, weight: 1 {unit}, delay: 1 ms,
+         synapse: {synapse},
+         stdp: {{w_max: 3 {unit}, A_plus: 1 {unit}, A_minus: 1 {unit}, tau_plus: 9 ms, tau_minus: 9 ms}}}}\n"""
+    jumps, currents = (empty.format(name=f"no_{unit}", unit=unit, synapse=f"{{model: {model}}}")
+                       for unit, model in (("mV", "delta"), ("pA", "expon, tau: 2 ms")))  # fmt: skip
+    alone = run_plan(plan_of(tmp_path, plain, kernel=kernel))
+    with_empty = plain.replace("projections:\n", f"projections:\n{jumps}").replace("monitors:\n", f"{currents}monitors:\n")
+    found = run_plan(plan_of(tmp_path, with_empty, kernel=kernel))
+    assert found.spikes == alone.spikes and found.spikes["A"]
+    assert engine.weights(found.plan, found.state).keys() == {"p"}
+    kept = snapshot.take(found.plan, found.state)
+    again = engine.weights(found.plan, snapshot.restore(found.plan, kept))["p"]
+    assert np.array_equal(again.y, engine.weights(alone.plan, alone.state)["p"].y) and np.ptp(again.y) > 0.5
+    nothing = plain.replace("p: 0.3", "p: 0").replace("  r:", f"{jumps}{currents}  r:")
+    found = run_plan(plan_of(tmp_path, nothing, kernel=kernel))
+    assert engine.weights(found.plan, found.state) == {} and found.spikes["A"]
+
+
+def test_weights_of_no_synapses_are_nothing_to_record(tmp_path):
+    done = simulated(tmp_path, text_of("pair", connect="{rule: fixed_prob, p: 0}") + MONITORS.strip("\n"))
+    assert done.returncode == 2 and "monitors.all.of: p has no synapses, so there is nothing to record" in done.stderr
 
 
 def test_a_run_that_was_stopped_records_the_same_weights(tmp_path, native):

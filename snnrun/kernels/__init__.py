@@ -15,8 +15,8 @@ A kernel is a module with
     jumps(program, layout, transit, weights, step) -> (transit, weights, jumps, waiting)
     close(program, layout, transit, weights, waiting, step, fired, states, released, entered, frames, first, end)
         -> (transit, weights, variables, states, releases, frames)
-    plastic(program, arranged, known, step) -> State              of weights that change, from Weights or at t = 0
-    weights(program, arranged, layout, state, step) -> Weights    the same the other way round, of each plastic projection
+    plastic(program, arranged, known, step) -> State              of weights that change, from Weights by name or at t = 0
+    weights(program, arranged, layout, state, step) -> Weights    the same the other way round, of projections with edges
     words(streams, step) -> words                                   one random word per neuron: random.words
 
 `rows` are uint32 [depth, words], of the steps from step - depth to step - 1, one bit per source, and `carried` are float64

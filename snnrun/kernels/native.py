@@ -7,7 +7,7 @@ whose address is all that the compiled program is given.
 import ctypes
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import POINTER, Structure, byref, c_double, c_int32, c_int64, c_uint8, c_uint16, c_uint32, c_void_p
 from pathlib import Path
@@ -287,7 +287,7 @@ class Kept(NamedTuple):
     weights: list[set[int]]  # per receptor of the axis: the weights of its edges, in quanta, where none has one of its own
     threads: int
     edges_per_segment: float
-    plastic: list["Changed"]
+    plastic: list["Changed"]  # plastic pathways that have edges
 
 
 class Changed(NamedTuple):
@@ -483,6 +483,8 @@ def _fill_block(items: list[Item], shards: _Shards, found: list[Found], kept: _K
         delay[~used[1:]] = -1
     longest_row = c_int64()
     edges = lib.snnrun_accumulate(byref(block), byref(shards), byref(longest_row))
+    if not edges:
+        return None
     records = np.empty(edges * (2 + block.weight_bytes) + 64, np.uint8)  # what is fetched ahead may lie beyond the end
     block.records = kept.array(records, np.uint8)
     for _, pathway, p in items:
@@ -595,7 +597,7 @@ def _fadings(taus: tuple[float, ...], dt: float, kept: _Kept) -> Any:
 PLASTIC = ("y", "sources", "source spikes", "targets", "target spikes", "recent", "needed", "seen")  # in the order of the calls
 
 
-def plastic(p: Program, arranged: Arranged, known: list[Weights] | None, step: int) -> State:
+def plastic(p: Program, arranged: Arranged, known: Mapping[str, Weights], step: int) -> State:
     """What a run remembers of weights that change: y of each edge, and the last spikes of both sides with the traces after."""
     own = p.plasticity
     if not own.weights:
@@ -610,8 +612,9 @@ def plastic(p: Program, arranged: Arranged, known: list[Weights] | None, step: i
         "needed": np.zeros(own.targets, np.int64),
         "seen": np.full(2, step, np.int64),
     }
-    for other, weights in zip(arranged.edges.plastic, known or [], strict=False):
+    for other in arranged.edges.plastic if known else ():
         first, changing = other.part.first_weight, other.pathway.changing
+        weights = known[changing.name]
         state["y"][first : first + len(other.start)][_decoded(other).order] = weights.y
         for side, places, spikes in (("source", changing.source, weights.source), ("target", changing.target, weights.target)):
             there = spikes[:, :, :1] > 0
@@ -704,10 +707,14 @@ def _decoded(other: Changed) -> _Decoded:
 
 def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axis, quanta: tuple[float, ...]) -> Layout:
     kept, blocks, procedural, shards, slices, weights, threads, edges_per_segment, plastic = arranged.edges
-    runs = [_PlasticRun(*run) for run in (*program.plasticity.source_runs, *program.plasticity.target_runs)]
     plasticities = kept.structures(_Plasticity, [other.part for other in plastic])[0]
     for number, other in enumerate(plastic):
         other.block.plasticity = plasticities + number * ctypes.sizeof(_Plasticity)
+    numbers = [other.pathway.changing.number for other in plastic]
+    sources, targets = (
+        [_PlasticRun(*run._replace(number=numbers.index(run.number))) for run in side if run.number in numbers]
+        for side in (program.plasticity.source_runs, program.plasticity.target_runs)
+    )
     ends = np.append(axis.starts[1:], axis.places)
     stages = []
     for stage in (JUMPS, ARRIVALS):
@@ -747,8 +754,8 @@ def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axi
                 stage == ARRIVALS and max(_per_shard(parts, shards), default=0) <= FEW_RECEPTORS,
             )
         )
-    network = _Network(threads, program.targets, shards, plasticities, *kept.structures(_PlasticRun, runs),
-                       len(program.plasticity.source_runs), program.plasticity.longest, edges_per_segment, WORTH_SHARING,
+    network = _Network(threads, program.targets, shards, plasticities, *kept.structures(_PlasticRun, [*sources, *targets]),
+                       len(sources), program.plasticity.longest, edges_per_segment, WORTH_SHARING,
                        tuple(stages))  # fmt: skip
     return Layout(kept.owned(kept.structures(_Network, [network])[0]))
 

@@ -7,6 +7,7 @@ neurons, (stamp, traces)] holds what was so at the end of step k - 1. A step k t
 of the target that was stamped k + 1 - 2 dendritic.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,16 +68,19 @@ def _rows(own: Plasticity) -> int:
     return 2 * own.longest + 2
 
 
-def plastic(p: Program, parts: tuple[Part, ...], names: list[Any], known: list[Weights] | None, step: int) -> State:
+def plastic(p: Program, parts: tuple[Part, ...], every: list[Any], known: Mapping[str, Weights], step: int) -> State:
     """The state of weights, from what is known of them free of a kernel or at t = 0."""
     own = p.plasticity
     if not own.weights:
         return {}
-    y = np.concatenate([part.start if known is None else weights.y for part, weights in zip(parts, known or parts, strict=True)])
-    state = {"y": y}
+    pairs = list(zip(parts, every, strict=True))
+    state = {"y": np.concatenate([known[own.name].y if own.name in known else part.start for part, own in pairs])}
     for side, neurons in (("source", own.sources), ("target", own.targets)):
         state[side] = np.zeros((_rows(own), neurons, own.width))
-    for weights, changing in zip(known or [], names, strict=False):
+    for changing in every:
+        if changing.name not in known:
+            continue
+        weights = known[changing.name]
         for side, places, spikes in (("source", changing.source, weights.source), ("target", changing.target, weights.target)):
             for age in range(_rows(own)):
                 time = step - age
@@ -87,10 +91,12 @@ def plastic(p: Program, parts: tuple[Part, ...], names: list[Any], known: list[W
     return state
 
 
-def weights(p: Program, parts: tuple[Part, ...], names: list[Any], state: State, step: int) -> list[Weights]:
+def weights(p: Program, parts: tuple[Part, ...], every: list[Any], state: State, step: int) -> list[Weights]:
     """The weights of each plastic projection and what they will need, free of the kernel."""
     found, first = [], 0
-    for part, changing in zip(parts, names, strict=True) if state else ():
+    for part, changing in zip(parts, every, strict=True):
+        if not len(part.start):
+            continue
         sides = []
         for side, places, times in (("source", changing.source, 1), ("target", changing.target, 2)):
             rows = np.asarray(state[side])

@@ -80,7 +80,7 @@ def lower(
     structure = Structure(
         spec.dt, spec.precision, units.whole(spec.duration, spec.dt), placed.populations, placed.receptors, recorded.samples,
         recorded.taps, released.places,
-        recording.weights(spec, changing, {report.name: report.synapses for report in reports}),
+        recording.weights(spec, {report.name: report.synapses for report in reports}),
     )  # fmt: skip
     known = Constants(*lowered, np.float64(0.0), recorded.taken, delivery, released.const)
     return Plan(structure, program, known, initial, released.initial, reports, arranged)

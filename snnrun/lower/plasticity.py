@@ -25,6 +25,7 @@ class Changing(NamedTuple):
     """What a pathway's weights do."""
 
     name: str  # of the projection
+    number: int  # of the projection among those that are plastic
     coefficients: stdp.Coefficients
     source: NDArray[np.int32]  # [pre] place on the axis of plastic sources
     target: NDArray[np.int32]  # [post]
@@ -59,7 +60,7 @@ def changing(network: Network, placed: Placed) -> tuple[Plasticity, dict[str, Ch
                 of_side.append(np.arange(part.size, dtype=np.int32) + lengths[side] + before)
                 lengths[side] += words * WORD
             places.append(np.concatenate(of_side))
-        found[name] = Changing(name, own, *places)
+        found[name] = Changing(name, len(found), own, *places)
         powers = (float(mu) if mu in (0, 1) else None for mu in (own.mu_up, own.mu_down))
         jumps = output_of(network.spec.projections[name]) is None
         kinds.append(PlasticKind(jumps, own.axonal, own.nearest, *powers))

@@ -1,12 +1,12 @@
 """Monitors as places: what is taken of the groups and stacks, and where in that each population's part stands."""
 
-from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from snnrun import units
+from snnrun.document import Fault, SpecError
 from snnrun.lower.groups import Placed, stops
 from snnrun.models import monitors, stdp
 from snnrun.plan import ReleasePlace, Sample, SpikeTap, Take, WeightTap
@@ -77,20 +77,22 @@ def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple
     return Recording(tuple(takes), tuple(taken), tuple(samples), tuple(taps), tapped)
 
 
-def weights(spec: Spec, changing: Iterable[str], synapses: dict[str, int]) -> tuple[WeightTap, ...]:
-    """What weights monitors take."""
-    numbers, found = {name: i for i, name in enumerate(changing)}, []
-    steps = partial(units.whole, dt=spec.dt)
+def weights(spec: Spec, synapses: dict[str, int]) -> tuple[WeightTap, ...]:
+    """What weights monitors take. Raises SpecError."""
+    found, steps = [], partial(units.whole, dt=spec.dt)
     for name, monitor in spec.monitors.items():
         if not monitors.MODELS[monitor.model].plastic:
             continue
         entry, total = spec.projections[monitor.of], synapses[monitor.of]
+        if not total:
+            message = f"{monitor.of} has no synapses, so there is nothing to record"
+            raise SpecError([Fault(("monitors", name, "of"), message)])
         least, most = stdp.bounds(entry.stdp)
         every = None if monitor.every is None else steps(monitor.every)
         window = steps(monitor.start), stops(monitor.stop, steps)
         count = total if monitor.synapses is None else min(monitor.synapses, total)
         unit = units.usual(weight_dimension(entry))
-        found.append(WeightTap(name, monitor.of, numbers[monitor.of], every, *window, count, total, least, most - least, unit))
+        found.append(WeightTap(name, monitor.of, every, *window, count, total, least, most - least, unit))
     return tuple(found)
 
 

@@ -19,7 +19,8 @@ round, as Brian2 and BrainPy have it. A spike carries the weight that it leaves 
 23, 2003).
 """
 
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from abc import abstractmethod
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,11 +158,9 @@ def fading(tau: float, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 class _Rule(Part):
-    amounts: ClassVar[tuple[str, ...]] = ()
-
+    @abstractmethod
     def part(self, spec: Any) -> dict[str, Any]:
         """What it says of the common form; amounts relative to the range of weights."""
-        raise NotImplementedError
 
     def coefficients(self, spec: Any) -> Coefficients:
         least, most = bounds(spec)

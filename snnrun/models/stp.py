@@ -12,6 +12,7 @@ A spike carries what it does when it leaves its source; it arrives with that aft
 own u and x, of double precision in any run. Both decay by one factor per step, so the state has no time in it.
 """
 
+from abc import abstractmethod
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -76,8 +77,9 @@ variables = {"u": "", "x": ""}
 class _ShortTerm(Part):
     """Values of a projection become those of the columns of Const, one per source."""
 
+    @abstractmethod
     def lower(self, parameters: Parameters, dt: float) -> Const:
-        raise NotImplementedError
+        """Coefficients of a step."""
 
     def init(self, parameters: Parameters) -> State:
         return {"u": parameters.get("u", 0.0), "x": parameters["x"]}

@@ -376,11 +376,11 @@ class Writer:
         self._fixed(own.group, "delay", found.delay[chosen] * self.dt).attrs["units"] = "ms"
         return own.tap.least + own.tap.range * found.y[chosen]
 
-    def last_weights(self, found: list[Any]) -> None:
+    def last_weights(self, found: Mapping[str, Any]) -> None:
         """Weights at the end of the run. Raises WriteError."""
         with self._telling():
             for own in self._weights:
-                self._fixed(own.group, "last", self._edges(own, found[own.tap.number])).attrs["units"] = own.tap.unit
+                self._fixed(own.group, "last", self._edges(own, found[own.tap.projection])).attrs["units"] = own.tap.unit
 
     def write(self, frame: FrameLike) -> None:
         """Append what a chunk of steps recorded; a killed run has all but about the last second. Raises WriteError."""
