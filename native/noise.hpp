@@ -151,6 +151,42 @@ inline void tile_counts(const uint32_t* words, const uint32_t* table, int64_t th
   tile_counts_plain(words, table, thresholds, stride, count, counts);
 }
 
+constexpr int64_t MOST_THRESHOLDS = 256;
+
+// Thresholds that are the same for all neurons and differ from step to step: rows of a table, and lines between them. A place in
+// the table has the row in its upper 12 bits, and how far it is to the next one in the 20 bits that follow.
+struct Course {
+  const uint32_t* rows;  // [rows, thresholds]; null where there is no course
+  int64_t thresholds;
+  const int64_t* changes;  // [count]: steps at which the place changes, ascending; null where it moves on evenly
+  const uint64_t* places;  // [count + 1]: before, between and after them
+  int64_t count;
+  uint64_t phase, turn;  // the place in step 0, and what a step adds to it
+};
+
+// The thresholds of a step: where they lie in the table, or in `room`.
+inline const uint32_t* thresholds_of(const Course& course, int64_t step, uint32_t* room) {
+  const uint64_t place = course.changes ? course.places[std::upper_bound(course.changes, course.changes + course.count, step) -
+                                                        course.changes]
+                                        : course.phase + course.turn * static_cast<uint64_t>(step);
+  const uint32_t* low = course.rows + static_cast<int64_t>(place >> 52) * course.thresholds;
+  const uint32_t* high = low + course.thresholds;
+  const int64_t part = static_cast<int64_t>(place >> 32 & 0xFFFFF);
+  if (!part) return low;
+  for (int64_t m = 0; m < course.thresholds; ++m) {
+    room[m] = static_cast<uint32_t>(low[m] + ((static_cast<int64_t>(high[m]) - low[m]) * part >> 20));
+  }
+  return room;
+}
+
+// The word of neuron 0 in a step.
+inline uint32_t first_word(Key key, uint64_t step) {
+  uint32_t c0[16], c1[16], c2[16] = {}, c3[16] = {};
+  std::fill_n(c0, 16, static_cast<uint32_t>(step)), std::fill_n(c1, 16, static_cast<uint32_t>(step >> 32));
+  philox<16>(key, c0, c1, c2, c3);
+  return c0[0];
+}
+
 // A Poisson input on neurons start ... stop - 1 of a population, or the part of it that goes to begin ... end - 1.
 struct Noise {
   int64_t target;  // place on the axis of targets of the population's neuron 0, as these lie
@@ -164,6 +200,10 @@ struct Noise {
   int64_t first_step, last_step;  // sent in steps first_step ... last_step - 1
   int64_t delay;                  // steps
   Key key;
+  Course course;           // in place of the table; with copies, of a train whose events the neurons copy
+  const uint32_t* copies;  // [events + 1, events]: thresholds of how many of some events a neuron copies; or null
+  int64_t events;          // at most, in a step
+  Key mother;              // stream of that train
 };
 
 // Adds to sums[t - low], for the targets t in low ... high - 1, what a Poisson input sends them so that it arrives in `step`.
@@ -173,6 +213,19 @@ SNNRUN_HOT inline void add_noise(const Noise& noise, int64_t step, int64_t low, 
   const int64_t begin = std::max(noise.begin, low - noise.target), end = std::min(noise.end, high - noise.target);
   if (begin >= end) return;
   const int64_t width = noise.stop - noise.start;
+  const uint32_t* table = noise.table;
+  int64_t thresholds = noise.thresholds;
+  uint32_t room[MOST_THRESHOLDS];
+  if (noise.course.rows) {
+    table = thresholds_of(noise.course, sent, room), thresholds = noise.course.thresholds;
+    if (noise.copies) {
+      const uint32_t word = std::min(first_word(noise.mother, static_cast<uint64_t>(sent)), 0xFFFFFFFEu);
+      int64_t events = 0;
+      for (int64_t m = 0; m < thresholds; ++m) events += word >= table[m];
+      if (!events) return;
+      table = noise.copies + events * noise.events, thresholds = events;
+    }
+  }
   alignas(64) uint32_t words[TILE];
   alignas(64) int32_t counts[TILE];
   for (int64_t tile = begin / TILE; tile * TILE < end; ++tile) {
@@ -180,10 +233,13 @@ SNNRUN_HOT inline void add_noise(const Noise& noise, int64_t step, int64_t low, 
     const int offset = static_cast<int>(first - tile * TILE), count = static_cast<int>(last - first);
     tile_words(noise.key, static_cast<uint64_t>(sent), static_cast<uint32_t>(tile * 64), words);
     int32_t* n = counts;
+    if (noise.course.rows) {  // short rows are filled up with the largest word
+      for (int i = 0; i < TILE; ++i) words[i] = std::min(words[i], 0xFFFFFFFEu);
+    }
     if (noise.per_neuron) {
       tile_counts(words + offset, noise.table + (first - noise.start), noise.thresholds, width, count, counts);
     } else {
-      tile_counts(words, noise.table, noise.thresholds, 0, TILE, counts);
+      tile_counts(words, table, thresholds, 0, TILE, counts);
       n += offset;
     }
     int64_t* __restrict sum = sums + (noise.target + first - low);

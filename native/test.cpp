@@ -313,9 +313,41 @@ TEST(noise_counts_of_columns, "Each neuron may have thresholds of its own, of wh
 
 struct AnyNoise {  // with the memory it points to
   Noise noise{};
-  std::vector<uint32_t> table;
-  std::vector<int64_t> weight;
+  std::vector<uint32_t> table, rows, copies;
+  std::vector<int64_t> weight, changes;
+  std::vector<uint64_t> places;
 };
+
+// Thresholds that change with the steps, and maybe neurons that copy the events of one train.
+void any_course(AnyNoise& made) {
+  Noise& n = made.noise;
+  const bool wave = coin();
+  const int64_t rows = wave ? 4096 : between(1, 5), thresholds = between(1, 6);
+  const auto append = [](std::vector<uint32_t>& to, int64_t real, int64_t length) {
+    const std::vector<uint32_t> row = any_table(real);
+    for (int64_t m = 0; m < length; ++m) to.push_back(m < real ? row[m] : 0xFFFFFFFFu);
+  };
+  for (int64_t r = 0; r <= rows; ++r) append(made.rows, between(0, thresholds), thresholds);
+  n.course.rows = made.rows.data(), n.course.thresholds = thresholds;
+  if (wave) {
+    n.course.phase = static_cast<uint64_t>(between(0, INT64_MAX - 1)) << 1;
+    n.course.turn = static_cast<uint64_t>(between(0, INT64_MAX - 1)) << 1;
+  } else {
+    for (int64_t at = n.first_step + between(-3, 3), left = between(0, 4); left > 0; --left, at += between(1, 9)) {
+      made.changes.push_back(at);
+    }
+    for (size_t i = 0; i <= made.changes.size(); ++i) {
+      const int64_t part = coin() ? between(0, 0xFFFFF) : 0;
+      made.places.push_back(static_cast<uint64_t>(between(0, rows - 1)) << 52 | static_cast<uint64_t>(part) << 32);
+    }
+    made.changes.push_back(INT64_MAX), made.places.push_back(0);  // so that there is one
+    n.course.changes = made.changes.data(), n.course.places = made.places.data(), n.course.count = length(made.changes);
+  }
+  if (!coin()) return;
+  n.events = thresholds, n.mother = any_key();
+  for (int64_t events = 0; events <= n.events; ++events) append(made.copies, events, n.events);
+  n.copies = made.copies.data();
+}
 
 std::unique_ptr<AnyNoise> any_noise(int64_t targets, int64_t first_step) {
   auto made = std::make_unique<AnyNoise>();
@@ -341,6 +373,7 @@ std::unique_ptr<AnyNoise> any_noise(int64_t targets, int64_t first_step) {
   n.delay = between(0, 4);
   n.key = any_key();
   n.table = made->table.data(), n.weight = made->weight.data();
+  if (!n.per_neuron && coin()) any_course(*made);
   return made;
 }
 
@@ -348,8 +381,34 @@ std::unique_ptr<AnyNoise> any_noise(int64_t targets, int64_t first_step) {
 void add_noise_slowly(const Noise& n, int64_t step, std::vector<int64_t>& sums) {
   const int64_t sent = step - n.delay;
   if (sent < n.first_step || sent >= n.last_step) return;
+  std::vector<uint32_t> now;
+  if (n.course.rows) {
+    const Course& c = n.course;
+    uint64_t place = c.phase + c.turn * static_cast<uint64_t>(sent);
+    if (c.changes) {
+      int64_t past = 0;
+      while (past < c.count && c.changes[past] <= sent) ++past;
+      place = c.places[past];
+    }
+    const int64_t row = static_cast<int64_t>(place >> 52), part = static_cast<int64_t>(place >> 32 & 0xFFFFF);
+    for (int64_t m = 0; m < c.thresholds; ++m) {
+      const int64_t low = c.rows[row * c.thresholds + m], high = c.rows[(row + 1) * c.thresholds + m], more = (high - low) * part;
+      now.push_back(static_cast<uint32_t>(low + (more - ((more % (1 << 20) + (1 << 20)) % (1 << 20))) / (1 << 20)));
+    }
+  }
+  const auto reached = [](const std::vector<uint32_t>& thresholds, uint32_t word) {
+    return std::count_if(thresholds.begin(), thresholds.end(), [&](uint32_t t) { return t <= std::min(word, 0xFFFFFFFEu); });
+  };
+  if (n.copies) {
+    const int64_t events = reached(now, noise_word(n.mother, static_cast<uint64_t>(sent), 0));
+    now.assign(n.copies + events * n.events, n.copies + (events + 1) * n.events);
+  }
   for (int64_t i = n.begin; i < n.end; ++i) {
     const uint32_t word = noise_word(n.key, static_cast<uint64_t>(sent), i);
+    if (n.course.rows) {
+      sums[n.target + i] += reached(now, word) * n.weight[n.weights == 1 ? 0 : i - n.start];
+      continue;
+    }
     int64_t count = 0;
     for (int64_t m = 0; m < n.thresholds; ++m) {
       const uint32_t t = n.table[n.per_neuron ? m * (n.stop - n.start) + i - n.start : m];

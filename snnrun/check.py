@@ -13,7 +13,20 @@ from snnrun.models.connect import Sizes
 from snnrun.models.graphs import MatrixFile
 from snnrun.models.own import resolve
 from snnrun.models.space import BoxMask, DelayByDistance, WeightByDistance
-from snnrun.quantities import Column, Frozen, Quantity, TimesFile, TrainsFile, Windowed, fields, is_literal, law_of, leaves, plain
+from snnrun.quantities import (
+    Column,
+    Frozen,
+    Quantity,
+    TimesFile,
+    TrainsFile,
+    WaveformFile,
+    Windowed,
+    fields,
+    is_literal,
+    law_of,
+    leaves,
+    plain,
+)
 from snnrun.receptors import (
     ROUGH,
     WEIGHTS,
@@ -100,6 +113,18 @@ class _Checker:
         """Whether what stands at a path is the user's, and no stand-in for something faulty."""
         return not any(path[:length] in self.unsound for length in range(1, len(path) + 1))
 
+    def unsound_in(self, path: Key) -> bool:
+        """Whether something below a path is a stand-in."""
+        return any(key[: len(path)] == path for key in self.unsound)
+
+    def membranes(self, path: Key, selection: tuple[str, ...], hint: str) -> None:
+        """That populations have a membrane of one time constant and one resistance."""
+        for part in self.parts((*path[:-1], "to"), selection) or ():
+            population = self.spec.populations[part.population]
+            given = {name: math.nan for name, value in population if value is not None}
+            if not neurons.of(population).source and neurons.of(population).membrane(given) is None:
+                self.fault(path, f"{part.population} ({population.model}) has no tau and R from which std would follow", hint)
+
     def fault(self, path: Key, message: str, hint: str = "", at_key: bool = False) -> None:
         if self.sound(path):
             self.findings.append((Fault(path, message, hint, at_key), False))
@@ -164,7 +189,7 @@ class _Checker:
     def rules(self, path: Key, model: interface.Part, part: Any) -> None:
         """What the model demands of its parameters, where all that it concerns are literals."""
         for rule in model.rules:
-            values = [getattr(part, name) for name in rule.fields]
+            values = [plain(getattr(part, name)) for name in rule.fields]
             known = all(
                 isinstance(value, float) and self.sound((*path, name)) for name, value in zip(rule.fields, values, strict=True)
             )
@@ -323,9 +348,30 @@ def _range(own: Any, dimension: str) -> str:
 def times_table(times: TimesFile, folder: Path) -> tables.Table:
     """The table of given trains, or of rates, which has the columns that it needs. Raises TableError."""
     path = folder / times.file
-    table = tables.trains(path, times.population) if isinstance(times, TrainsFile) else tables.rates(path)
+    if isinstance(times, WaveformFile):
+        table = tables.waveforms(path)
+        waveform_column(table)
+    else:
+        table = tables.trains(path, times.population) if isinstance(times, TrainsFile) else tables.rates(path)
     _has(table, *times.columns)
     return table
+
+
+def waveform_column(table: tables.Table, dimension: str | None = None) -> str:
+    """The column of a waveform that has its values, of a dimension where that is known. Raises TableError."""
+    found = [column for column in table.columns if column.startswith(("current", "conductance"))]
+    wanted = ("current", "conductance") if dimension is None else (dimension,)
+    examples = " or ".join(f"{name}_{units.usual(name)}" for name in wanted)
+    if not found:
+        raise tables.TableError(f"{table.name} has no column with values", f"name it {examples}")
+    if dimension is None:
+        return found[0]
+    mine = [column for column in found if column.startswith(dimension)]
+    if len(mine) != 1:
+        raise tables.TableError(f"{table.name} has {len(mine) or 'no'} columns of {units.article(dimension)[2:].strip()}s",
+                                f"one is wanted here: name it {examples}")  # fmt: skip
+    tables.check_column(table, mine[0], dimension)
+    return mine[0]
 
 
 def _has(table: tables.Table, *columns: str) -> None:
@@ -346,8 +392,6 @@ _LACKING = {
 
 def _effect(entry: Any) -> str:
     """What an input or projection is to its targets: see Population.accepts."""
-    if not hasattr(entry, "synapse"):
-        return "current"
     output = output_of(entry)
     return "jump" if output is None else "conductance" if outputs.MODELS[output.model].conductance else "current"
 
@@ -410,6 +454,37 @@ def _check_input(c: _Checker, path: Key, entry: Any) -> None:
     c.rules(path, inputs.MODELS[entry.model], entry)
     if hasattr(entry, "synapse"):
         _check_synapse(c, path, entry)
+    else:
+        _check_driving(c, path, entry)
+
+
+def _check_driving(c: _Checker, path: Key, entry: Any) -> None:
+    """The output of an input that acts by itself, and that its values are what the output wants."""
+    if entry.output is not None:
+        c.types((*path, "output"), entry.output)
+        c.rules((*path, "output"), outputs.MODELS[entry.output.model], entry.output)
+    if not c.sound((*path, "output")):
+        return
+    model, dimension = inputs.MODELS[entry.model], weight_dimension(entry)
+    before = len(c.findings)
+    literal = True
+    for field in fields(type(entry)):
+        value, where = getattr(entry, field.name), (*path, field.name)
+        literal &= value is None or isinstance(value, tuple) or is_literal(value)
+        if value is None or not c.sound(where):
+            continue
+        if field.dimension is None:
+            c.drawable(where, value, dimension)
+        elif field.dimension in ("current", "conductance") and field.dimension != dimension:
+            hint = "add output: {model: coba, E: ...}" if dimension == "current" else "write conductance, in nS"
+            c.fault(where, f"the output {output_of(entry).model} wants {units.article(dimension)}", hint, at_key=True)
+    if isinstance(entry, WaveformFile):
+        c.table((*path, "file"), lambda: waveform_column(times_table(entry, c.folder), dimension))
+    elif literal and dimension == "conductance" and len(c.findings) == before and not c.unsound_in(path):
+        values = {name: plain(value) if is_literal(value) else value for name, value in entry}
+        if model.least(entry, values) < 0:
+            hint = "keep its values from falling below 0; for inhibition lower the reversal potential E"
+            c.fault(path, "the conductance becomes negative", hint, at_key=True)
 
 
 def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
@@ -628,7 +703,7 @@ def _check_names(c: _Checker) -> None:
 
 def _check_solvers(c: _Checker) -> None:
     """solver: exact is for populations without conductances."""
-    for entry in (entry for _, _, entry in c.spec.feeding):
+    for entry in (*(entry for _, _, entry in c.spec.feeding), *(entry for _, entry in c.spec.driving)):
         output = output_of(entry)
         if output is None or not outputs.MODELS[output.model].conductance:
             continue
@@ -712,9 +787,12 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Re
             continue
         own = [receptor for receptor in every_receptor if receptor.population == part.population]
         _warn_of_sums(c, path, monitor, own)
-        known = variables(population, own) if kind.own else dict.fromkeys(s.name for r in own for s in r.sources)
+        known = variables(population, own)
+        if not kind.own:
+            known = dict.fromkeys(source.name for receptor in own for source in receptor.sources)
+            known |= dict.fromkeys(name for name, entry in c.spec.driving if _acts_on(entry, part.population))
         known |= carried
-        what = "state variable" if kind.own else "receptor"
+        what = "state variable" if kind.own else "receptor or input"
         for i, name in enumerate(names):
             if name not in known and complete:
                 c.fault((*path, kind.names, i), f"{part.population} has no {what} {name!r}", nearest(name, known))
@@ -729,6 +807,10 @@ def _check_sources(c: _Checker, path: Key, projection: str, part: Part) -> None:
     if mine and not any(other.start <= part.start and part.stop <= other.stop for other in mine):
         there = ", ".join(f"{part.population}[{other.start}:{other.stop}]" for other in mine)
         c.fault(path, f"not all of these are sources of {projection}", f"its sources are {there}")
+
+
+def _acts_on(entry: Any, population: str) -> bool:
+    return any(text.partition("[")[0].strip() == population for text in entry.to)
 
 
 def _warn_of_sums(c: _Checker, path: Key, monitor: Any, own: list[Any]) -> None:

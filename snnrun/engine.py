@@ -2,7 +2,7 @@
 
 Step k takes the network from t = k dt to (k + 1) dt, in this order:
 
-1. neurons are propagated from the receptor variables at t (lif: V, held where refractory);
+1. neurons are propagated from the receptor variables and inputs at t (lif: V, held where refractory);
 2. receptor variables decay over the step;
 3. arrivals due at (k + 1) dt are added: to receptor variables, or to V (delta; lost where refractory);
 4. who is at its threshold then (lif: V >= V_th) spikes, stamped (k + 1) dt, and is reset;
@@ -45,6 +45,7 @@ class State(NamedTuple):
     step: Any  # int64
     neurons: tuple[Variables, ...]  # per group
     receptors: tuple[Variables, ...]  # per stack
+    driving: tuple[Variables, ...]  # per layer: what inputs remember
     transit: Transit
     releases: Variables = {}  # noqa: RUF012  of sources with short-term plasticity
     weights: Variables = {}  # noqa: RUF012  that change, in the form of a kernel
@@ -83,7 +84,7 @@ def init(plan: Plan) -> State:
     ]
     transit = kernels.module(p.kernel).transit(p, plan.arranged, c.delivery, kernels.nobody(p), kernels.unscaled(p), 0)
     weights = kernels.module(p.kernel).plastic(p, plan.arranged, {}, 0)
-    return State(np.int64(0), tuple(neurons), tuple(receptors), transit, dict(plan.released), weights)
+    return State(np.int64(0), tuple(neurons), tuple(receptors), plan.begun, transit, dict(plan.released), weights)
 
 
 def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: Any) -> tuple[State, Any]:
@@ -91,8 +92,8 @@ def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: A
     k, kernel = state.step, kernels.module(p.kernel)
     transit, weights, jumps, waiting = kernel.jumps(p, c.delivery, state.transit, state.weights, k)
     neurons, fired = [], []
-    for i, (group, const, own) in enumerate(zip(p.groups, c.neurons, state.neurons, strict=True)):
-        received = () if group.model.source else _drives(p, c, group, c.currents[i], state, jumps)
+    for group, const, own in zip(p.groups, c.neurons, state.neurons, strict=True):
+        received = () if group.model.source else _drives(p, c, group, state, jumps)
         after, who = group.model.step(const, own, received, group.method, k, kernel.words)
         neurons.append(after)
         fired.append(who)
@@ -109,7 +110,11 @@ def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: A
             receptors.append(after if jump is None else after | {"x": jump})
         else:
             receptors.append(after | {stack.synapse.enters.variable: variable})
-    return State(k + 1, tuple(neurons), tuple(receptors), transit, releases, weights), frames
+    driving = [
+        layer.model.advance(const.model, own, k, kernel.words, c.zero)
+        for layer, const, own in zip(p.layers, c.driven, state.driving, strict=True)
+    ]
+    return State(k + 1, tuple(neurons), tuple(receptors), tuple(driving), transit, releases, weights), frames
 
 
 def _entry(stack: Stack, const: Any, own: Variables) -> Entry | None:
@@ -121,12 +126,12 @@ def _entry(stack: Stack, const: Any, own: Variables) -> Entry | None:
     return Entry(own[enters.variable], getattr(const, enters.decay), scale, const.zero)
 
 
-def _drives(p: Program, c: Constants, group: Group, currents: Any, state: State, jumps: list[Any]) -> tuple[Drive, ...]:
+def _drives(p: Program, c: Constants, group: Group, state: State, jumps: list[Any]) -> tuple[Drive, ...]:
     """What a group receives in a step, in its precision, at each stage of it: receptor variables as they decay from the beginning
     on, and jumps of its end. The receptors of a neuron are summed one by one, in their order."""
     held, zero = Drive(), c.zero.astype(group.precision) if group.model.described else None
-    for layer in currents:
-        held = drives.plus(held, _rounded(Drive(current=_current(layer, state.step)), zero))
+    for i in group.layers:
+        held = drives.plus(held, _rounded(_held(p, c, i, state), c.zero.astype(group.precision)))
     found = []
     for number in range(len(group.model.stages(group.method))):
         total = held
@@ -173,11 +178,23 @@ def _after(stack: Stack, const: Any, own: Variables) -> Variables:
     return own | stack.synapse.advance(const, own) | {stack.synapse.enters.variable: rest}
 
 
-def _current(layer: Any, step: Any) -> Any:
-    """The present values of a lower.constants.Layer."""
-    past = jnp.sum(layer.changes <= step, axis=1)
-    factors = jnp.take_along_axis(layer.factors, past[:, None], axis=1)[:, 0]
-    return (factors[0] if layer.which is None else factors[layer.which]) * layer.amplitude
+def _held(p: Program, c: Constants, i: int, state: State) -> Drive:
+    """What a layer of inputs brings during a step."""
+    output, const, value = p.layers[i].output, c.driven[i].output, _driven(p, c, i, state)
+    if output.gated:
+        return drives.gate(output.drive, const, jnp.broadcast_to(value, (1, p.groups[p.layers[i].group].padded)))
+    return output.drive(const, value, None)
+
+
+def _driven(p: Program, c: Constants, i: int, state: State) -> Any:
+    """What a layer of inputs brings in the present step, in pA or nS: one value for all neurons of its group, or one for each."""
+    layer, const = p.layers[i], c.driven[i]
+    zero = c.zero.astype(p.groups[layer.group].precision)
+    value = layer.model.value(const.model, state.driving[i], state.step, kernels.module(p.kernel).words, zero)
+    acts = [] if const.start is None else [state.step >= const.start]
+    acts += [] if const.stop is None else [state.step < const.stop]
+    acts += [] if const.on is None else [const.on]
+    return jnp.where(functools.reduce(operator.and_, acts), value, zero) if acts else value
 
 
 # ---- chunks ----------------------------------------------------------------------------------------------------------
@@ -190,6 +207,11 @@ def _take(p: Program, c: Constants, i: int, state: State) -> Any:
         values = _observed(p, c, take.place, take.field, state)
     elif take.kind == "release":
         values = state.releases[take.field]
+    elif take.kind == "driving":
+        layer = p.layers[take.place]
+        V = state.neurons[layer.group]["V"] if layer.output.conductance else None
+        values = layer.output.current(c.driven[take.place].output, _driven(p, c, take.place, state), V)
+        values = jnp.broadcast_to(values, p.groups[layer.group].padded)
     else:
         values, stack = state.receptors[take.place][take.field], p.stacks[take.place]
         if take.kind == "input" and stack.output is not None:
@@ -262,7 +284,8 @@ def _steps(p: Program, c: Constants, state: State, steps: Any, capacity: int) ->
     state, rows, samples = lax.while_loop(lambda carry: carry[0].step < end, body, (state, rows, samples))
     settled = [g.model.settled(const, own, end) for g, const, own in zip(p.groups, c.neurons, state.neurons, strict=True)]
     state = state._replace(neurons=tuple(settled))
-    floats = [leaf for leaf in jax.tree.leaves((state.neurons, state.receptors)) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    leaves = jax.tree.leaves((state.neurons, state.receptors, state.driving))
+    floats = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
     failed = jnp.any(jnp.array([jnp.any(~jnp.isfinite(leaf)) for leaf in floats])) if floats else jnp.array(False)
     return state, rows, samples, failed
 
@@ -393,6 +416,10 @@ def _places(plan: Plan, state: State) -> Iterator[tuple[np.ndarray, PopulationPl
     for place in plan.structure.populations:
         for name, values in neurons[place.group].items():
             yield values, place, place.first, name
+    driving = [{name: np.asarray(values) for name, values in own.items()} for own in state.driving]
+    for place in plan.structure.inputs:
+        for name, values in driving[place.layer].items():
+            yield values, plan.structure.populations[place.population], place.first, f"{place.name}.{name}"
     for receptor in plan.structure.receptors:
         for name, values in receptors[receptor.stack].items():
             yield values, plan.structure.populations[receptor.population], receptor.first, f"{receptor.name}.{name}"

@@ -68,6 +68,9 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
         for _, value in population:
             if isinstance(value, TimesFile):
                 peak += _SPIKE * check.times_table(value, folder).length("time_ms")
+    for entry in spec.inputs.values():
+        if isinstance(entry, TimesFile):
+            peak += _SPIKE * check.times_table(entry, folder).length("time_ms")
     return Estimate(
         neurons,
         synapses,

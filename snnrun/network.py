@@ -26,14 +26,15 @@ from snnrun.check import (
     selection_sizes,
     times_table,
     uncountable,
+    waveform_column,
 )
 from snnrun.document import Fault, Key, SpecError, uncollected
-from snnrun.models import connect, inputs, interface, layout, neurons, outputs, precision, rates, stdp, stp, synapses
+from snnrun.models import connect, inputs, interface, layout, neurons, outputs, precision, rates, series, stdp, stp, synapses
 from snnrun.models.graphs import Blocks, MatrixFile
 from snnrun.models.space import Places, Space
 from snnrun.models.spatial import LEAST, OutOfReach
 from snnrun.plan import END
-from snnrun.quantities import Column, Frozen, RatesFile, TimesFile, TrainsFile, fields, is_literal, law_of, plain
+from snnrun.quantities import Column, Frozen, RatesFile, TimesFile, TrainsFile, WaveformFile, fields, is_literal, law_of, plain
 from snnrun.receptors import WEIGHTS, Receptor, output_of, rounding, targets, weight_dimension
 from snnrun.spec import Part, Spec, parts
 
@@ -175,10 +176,10 @@ def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry
         size = sum(part.size for part in parts(given.to, sizes))
         drawn = 8.0 * size * sum(field.drawable for field in fields(type(given)))
         yield entry("inputs", (name,), given, ("inputs", name), size, drawn, partial(_input, spec, name, folder, sizes))
-    for section, name, given in spec.feeding:
+    for section, name, given in (*spec.feeding, *(("inputs", name, given) for name, given in spec.driving)):
         for target in dict.fromkeys(part.population for part in parts(targets(given), sizes)):
             build = partial(kinetics, spec, section, name, given, target, folder)
-            both, path = {"synapse": given.synapse, "output": given.output}, (section, name)
+            both, path = {"synapse": getattr(given, "synapse", None), "output": given.output}, (section, name)
             yield entry("kinetics", (section, name, target), both, path, sizes[target], 16.0 * sizes[target], build)
     places_of = cache(partial(places, spec, folder=folder))  # those of a population serve all of its projections
     for name, projection in spec.projections.items():
@@ -324,7 +325,7 @@ def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Po
         if isinstance(value, TrainsFile | tuple):
             found[field] = _trains(spec, value, entry.size, (*path, field), folder, warnings)
         elif isinstance(value, rates.StepsSpec | rates.SineSpec | rates.FileSpec):
-            read = partial(_rates, spec, path=(*path, field), folder=folder, warnings=warnings)
+            read = partial(_rates, spec, path=(*path, field), folder=folder, most=1 / spec.dt, warnings=warnings)
             found[field] = rates.built(value, spec.dt, read)
         else:
             found[field] = values(field, value, field)
@@ -423,8 +424,10 @@ def _trains(spec: Spec, given: Any, size: int, path: Key, folder: Path, warnings
     return Trains(neuron[~again], stamps[~again])
 
 
-def _rates(spec: Spec, given: RatesFile, path: Key, folder: Path, warnings: list[Fault]) -> tuple[Any, Any]:
-    """Steps and rates of a file, of rates that begin in one step the last one."""
+def _rates(spec: Spec, given: RatesFile, path: Key, folder: Path, most: float, warnings: list[Fault] | None = None
+           ) -> tuple[Any, Any]:  # fmt: skip
+    """Steps and rates of a file, at most so high, of rates that begin in one step the last one; those of sources with a warning
+    where spikes are lost."""
     path = (*path, "file")
     with _located(path):
         table = times_table(given, folder)
@@ -437,10 +440,10 @@ def _rates(spec: Spec, given: RatesFile, path: Key, folder: Path, warnings: list
         _first(~np.isfinite(rate), rate, "rate_Hz", table, "a rate is a finite number")
         _first(rate < 0, rate, "rate_Hz", table, "a rate must not be negative")
         rate = units.scaled(rate, "Hz")
-        hint = f"a source spikes at most once in a step: at most {units.show(1 / spec.dt, 'rate')}"
-        _first(rate * spec.dt > 1, values["rate_Hz"], "rate_Hz", table, hint)
+        why = "" if warnings is None else "a source spikes at most once in a step: "
+        _first(rate > most, values["rate_Hz"], "rate_Hz", table, f"{why}at most {units.show(most, 'rate')}")
     highest = np.max(rate, initial=0.0) * spec.dt
-    if highest > 0.1:
+    if warnings is not None and highest > 0.1:
         message = f"rate * dt is up to {highest:.2g} in {table.name}: spikes that would share a step are lost"
         warnings.append(Fault(path, message))
     last = np.append(steps[1:] > steps[:-1], True)[: len(steps)]
@@ -491,7 +494,15 @@ def _input(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Input:
     entry, path = spec.inputs[name], ("inputs", name)
     model, found = inputs.MODELS[entry.model], parts(entry.to, sizes)
     drawn = [field.name for field in fields(type(entry)) if field.drawable]
+    plainly = {key: value for key, value in entry if key not in drawn and (value is None or isinstance(value, int | float))}
     total, values, offset = sum(part.size for part in found), [], 0
+    course = None
+    if isinstance(model, interface.Current):
+        course = model.course(entry, spec.dt, partial(_points, spec, size=total, path=path, folder=folder))
+    elif entry.course is not None:
+        most = model.highest(entry, spec.dt)  # type: ignore[attr-defined]
+        read = partial(_rates, spec, path=(*path, "course"), folder=folder, most=most)
+        course = rates.built(entry.course, spec.dt, read)
     for part in found:
         of_part = {}
         for field in drawn:
@@ -507,6 +518,13 @@ def _input(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Input:
             raise _fail((*path, field), message, _bound(getattr(entry, field), bad, (*path, field), folder, offset))
         if "weight" in of_part:
             _sound_weight(spec, entry, of_part["weight"], path, folder, offset)
+        of_part |= plainly | {"course": course}
+        if isinstance(model, interface.Current):
+            of_part["course"] = None if course is None else series.part(course, offset, part.size)
+            for field in fields(type(entry)):
+                if field.least is not None and field.name in of_part:
+                    of_part[field.name] = _steps(of_part[field.name], spec.dt) if not _absent(field.name, of_part) else None
+            _sound_conductance(entry, model, of_part, path)
         values.append(of_part)
         offset += part.size
     return Input(found, values)
@@ -532,6 +550,56 @@ def _stp(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> list[dic
     return values
 
 
+def _absent(name: str, values: dict[str, Any]) -> bool:
+    """Whether a time is not given; where the end is not, that is the end of the run."""
+    return values[name] is None and name != "stop"
+
+
+def _sound_conductance(entry: Any, model: interface.Current, values: dict[str, Any], path: Key) -> None:
+    """That an input which is a conductance is never negative."""
+    if weight_dimension(entry) == "conductance":
+        bad = np.asarray(model.least(entry, values)) < 0
+        if bad.any():
+            which = "" if bad.ndim == 0 else f" of {np.count_nonzero(bad):,} of {bad.size:,} neurons"
+            hint = "keep its values from falling below 0; for inhibition lower the reversal potential E"
+            raise _fail(path, f"the conductance{which} becomes negative", hint)
+
+
+def _points(spec: Spec, given: WaveformFile, size: int, path: Key, folder: Path) -> inputs.waveform.Points:
+    """Points of a file, of one course or of one for each of `size` targets, in ms and pA or nS."""
+    path = (*path, "file")
+    with _located(path):
+        table = times_table(given, folder)
+        column = waveform_column(table, weight_dimension(given))
+        per_target = "neuron" in table.columns
+        read = table.read(["time_ms", column, *(["neuron"] if per_target else [])])
+        times, value = read["time_ms"].astype(np.float64), tables.to_internal(read[column], column)
+        _first(~np.isfinite(times), times, "time_ms", table, "a time is a finite number")
+        _first(times < 0, times, "time_ms", table, "a time must not be negative")
+        with np.errstate(over="ignore"):
+            _first(~np.isfinite(value.astype(spec.precision)), read[column], column, table, "a finite number is wanted here")
+            _first(times / spec.dt > MAX_STEPS, times, "time_ms", table, "these are more steps than can be counted")
+        if weight_dimension(given) == "conductance":
+            _first(value < 0, read[column], column, table, "a conductance must not be negative")
+        if given.period is not None:  # type: ignore[attr-defined]
+            late = times > given.period  # type: ignore[attr-defined]
+            _first(late, times, "time_ms", table, f"the period is {units.show(given.period, 'time')}")  # type: ignore[attr-defined]
+        first = np.array([0, len(times)])
+        if per_target:
+            neuron = _indices(read["neuron"], size, "neuron", table)
+            order = np.argsort(neuron, kind="stable")
+            neuron, times, value = neuron[order], times[order], value[order]
+            first = np.searchsorted(neuron, np.arange(size + 1))
+        back = np.zeros(len(times), bool)
+        back[1:] = times[1:] <= times[:-1]
+        back[first[(first > 0) & (first < len(times))]] = False
+        if back.any():
+            row = int(np.argmax(back)) if not per_target else int(order[np.argmax(back)])
+            said = f"time_ms is {units.number_text(read['time_ms'][row])} {table.place(row)} of {table.name}"
+            raise tables.TableError(said, "times ascend" + (" for each neuron" if per_target else ""))
+    return inputs.waveform.Points(first, times, value)
+
+
 def _sound_weight(spec: Spec, entry: Any, weight: Any, path: Key, folder: Path, offset: int) -> None:
     """That weights of an input are such as its receptors can count; bounds of drawn ones have been checked."""
     path, given = (*path, "weight"), isinstance(entry.weight, Column)
@@ -550,7 +618,8 @@ def kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, f
     """Parameters of a synapse and its output on one population, drawn: numbers, or one value per neuron. Raises SpecError."""
     everyone = np.arange(spec.populations[population].size)
     values: dict[str, Any] = {}
-    for key, part, table in (("synapse", entry.synapse, synapses.MODELS), ("output", output_of(entry), outputs.MODELS)):
+    synapse = getattr(entry, "synapse", None)
+    for key, part, table in (("synapse", synapse, synapses.MODELS), ("output", output_of(entry), outputs.MODELS)):
         if part is None:
             continue
         of_part, path = {}, (section, name, key)

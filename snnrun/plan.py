@@ -24,6 +24,27 @@ class Group(NamedTuple):
     first: int  # place of its first neuron on the axis of sources
     stacks: tuple[int, ...]  # of its receptors, in the order in which they act
     precision: str  # of its state; float64 also in a run of float32 where that would not do
+    layers: tuple[int, ...] = ()  # of the inputs that act on it, in their order, and before its receptors
+
+
+class Layer(NamedTuple):
+    """Inputs of one model that are held over a step, at most one on each neuron of a group."""
+
+    group: int
+    model: Any  # models.interface.Current
+    output: Any  # models.interface.Output
+    precision: str  # of its state
+    counted: bool  # whether it acts; a current that is part of the constant current is there to be recorded alone
+
+
+class Driven(NamedTuple):
+    """Constants of a layer."""
+
+    start: Any  # int64 steps, one for all or one per neuron; None where it acts from the beginning
+    stop: Any  # the first step in which it does not act any more; None where it acts to the end
+    on: Any  # bool [neurons]: who receives it; None where all do
+    model: Any  # of the model
+    output: Any
 
 
 class Stack(NamedTuple):
@@ -61,8 +82,8 @@ class Noise(NamedTuple):
 class Take(NamedTuple):
     """A variable that is sampled of a group or a stack."""
 
-    kind: str  # "neuron", "receptor", "input" or "release"
-    place: int  # of the group, or of the stack
+    kind: str  # "neuron", "receptor", "input" (the current of a receptor), "driving" (that of an input) or "release"
+    place: int  # of the group, of the stack, or of the layer
     field: str
     runs: tuple[tuple[int, int], ...] | None  # places that are taken; None where Constants.taken lists them
     every: int  # steps
@@ -130,6 +151,7 @@ class Program(NamedTuple):
     kernel: str
     takes: tuple[Take, ...]
     tapped: tuple[tuple[int, int], ...]  # runs of words that a frame takes from the row of a step
+    layers: tuple[Layer, ...] = ()
     releases: Releases = NO_RELEASES
     plasticity: Plasticity = NO_PLASTICITY
 
@@ -138,7 +160,7 @@ class Constants(NamedTuple):
     """Arrays that the compiled program is given."""
 
     neurons: tuple[Any, ...]  # per group
-    currents: tuple[tuple[Any, ...], ...]  # per group: currents that change in time
+    driven: tuple[Driven, ...]  # per layer
     synapses: tuple[Any, ...]  # per stack
     instants: tuple[Any, ...]  # per stack: what the synapse does until each later stage of a step
     outputs: tuple[Any, ...]
@@ -179,6 +201,15 @@ class ReleasePlace(NamedTuple):
     start: int  # neurons of the population
     size: int
     first: int
+
+
+class InputPlace(NamedTuple):
+    """An input that is held over a step, on one population."""
+
+    name: str
+    population: int
+    layer: int
+    first: int  # place of the population's neuron 0 within the layer
 
 
 class Sample(NamedTuple):
@@ -258,6 +289,7 @@ class Structure(NamedTuple):
     steps: int
     populations: tuple[PopulationPlace, ...]
     receptors: tuple[ReceptorPlace, ...]
+    inputs: tuple[InputPlace, ...]
     samples: tuple[Sample, ...]
     taps: tuple[SpikeTap, ...]
     releases: tuple[ReleasePlace, ...] = ()
@@ -269,6 +301,7 @@ class Plan(NamedTuple):
     program: Program
     constants: Constants
     initial: tuple[dict[str, Any], ...]  # per group
+    begun: tuple[dict[str, Any], ...]  # per layer: its state at t = 0
     released: dict[str, Any]  # at t = 0, of the sources on the axis of releases
     pathways: tuple[PathwayReport, ...]
     arranged: Any  # what a kernel keeps of the edges beside its constants

@@ -183,6 +183,7 @@ Span = Annotated[float, Unit("length"), _positive("100 um")]  # a length above 0
 Speed = Annotated[float, Unit("um/ms"), _positive("0.3 m/s")]
 Number = Annotated[float, Unit("number")]
 WeightQuantity = Annotated[Quantity, AnyUnit(("voltage", "current", "conductance"))]
+Amplitude = Annotated[Quantity, AnyUnit(("current", "conductance"))]  # of an input, whichever its output wants
 # one set of distributions serves all dimensions; check.py compares theirs with that of the place where they stand
 AnyQuantity = Annotated[Quantity, AnyUnit(tuple(units.USUAL), others=True)]
 
@@ -349,6 +350,12 @@ class RatesFile(TimesFile):
     off_grid: OffGrid = "error"
     """What becomes of times that are no whole number of steps: an error, or the nearest step. Of rates that then begin in one
     step the last one counts."""
+
+
+class WaveformFile(TimesFile):
+    """A file with the columns `time_ms`, `current_<unit>` or `conductance_<unit>`, and maybe `neuron`."""
+
+    columns = ("time_ms",)
 
 
 LAWS = ("normal", "lognormal", "gamma", "uniform", "exponential")

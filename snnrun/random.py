@@ -403,6 +403,22 @@ def poisson_table(mean: float) -> NDArray[np.uint32]:
     return np.array(table, np.uint32)
 
 
+def binomial_table(n: int, p: float) -> NDArray[np.uint32]:
+    """Thresholds T with k = number of T <= word for a uniform 32-bit word: k is binomial, of n events each with probability p.
+
+    Like those of poisson_table, with the mean right to 2**-33; no threshold is the largest word, which stands for one that is
+    never reached.
+    """
+    below_or_equal, carry, table = 0.0, 0.0, np.empty(n, np.uint32)
+    for k in range(n):
+        below_or_equal += math.comb(n, k) * p**k * (1.0 - p) ** (n - k)
+        exact = below_or_equal * 2.0**32 + carry
+        threshold = min(max(math.floor(exact + 0.5), 0), 2**32 - 1)
+        carry = exact - threshold
+        table[k] = threshold
+    return np.maximum.accumulate(table)
+
+
 def bernoulli_threshold(p: Any) -> Any:
     """A uniform 32-bit word lies below this number (uint64, up to 2**32) with probability p, to 2**-33."""
     return np.floor(np.asarray(p) * 2.0**32 + 0.5).astype(np.uint64)

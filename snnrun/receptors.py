@@ -62,14 +62,28 @@ def targets(entry: Any) -> tuple[str, ...]:
 
 def output_of(entry: Any) -> Any:
     """The output of a projection or input; None where arrivals move V themselves."""
-    if synapses.MODELS[entry.synapse.model].jumps:
+    if hasattr(entry, "synapse") and synapses.MODELS[entry.synapse.model].jumps:
         return None
     return outputs.USUAL if entry.output is None else entry.output
 
 
 def weight_dimension(entry: Any) -> str:
-    """What a weight is: a voltage where it moves V itself, else a current or a conductance as the output has it."""
+    """What a weight, or a value of an input without a synapse, is: a voltage where it moves V itself, else a current or a
+    conductance as the output has it."""
+    if not hasattr(entry, "synapse"):
+        return outputs.MODELS[output_of(entry).model].weight
     return _weight(entry.synapse, output_of(entry))
+
+
+def conducting(spec: Spec) -> set[str]:
+    """The populations that conductances act on."""
+    sizes = {name: population.size for name, population in spec.populations.items()}
+    found: set[str] = set()
+    for _, _, entry in (*spec.feeding, *(("inputs", name, entry) for name, entry in spec.driving)):
+        output = output_of(entry)
+        if output is not None and outputs.MODELS[output.model].conductance:
+            found |= {part.population for part in parts(targets(entry), sizes)}
+    return found
 
 
 def _weight(synapse: Any, output: Any) -> str:

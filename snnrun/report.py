@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from snnrun import check, estimate, kernels, network, units
-from snnrun.models import connect, monitors, neurons, outputs
+from snnrun.models import connect, monitors, neurons
 from snnrun.models.space import DelayByDistance, WeightByDistance
-from snnrun.quantities import Column, Frozen, fields, is_literal, law_of, plain
-from snnrun.receptors import Receptor, receptors, weight_dimension
+from snnrun.quantities import Column, Frozen, TimesFile, Windowed, fields, is_literal, law_of, plain
+from snnrun.receptors import Receptor, conducting, receptors, weight_dimension
 from snnrun.spec import Spec
 from snnrun.terminal import visible
 
@@ -136,8 +136,7 @@ def _model(part: Frozen) -> str:
 def _population(name: str, spec: Spec, folder: Path, found: list[Receptor]) -> dict[str, Any]:
     entry = spec.populations[name]
     model = neurons.of(entry)
-    received = [r.output for r in found if r.population == name and r.output is not None]
-    method = model.methods(entry, any(outputs.MODELS[output.model].conductance for output in received))
+    method = model.methods(entry, name in conducting(spec))
     usual = model.methods(entry, False)
     text = model.method_text(method)
     if method != usual and model.described:  # conductances are not linear
@@ -162,10 +161,23 @@ def _selection(selection: tuple[str, ...]) -> str:
 
 
 def _input(name: str, entry: Any) -> dict[str, Any]:
-    quantities = {field.name: field.dimension or weight_dimension(entry) for field in fields(type(entry)) if field.drawable}
-    told = [(field, value_text(getattr(entry, field), dimension)) for field, dimension in quantities.items()]
-    text = ", ".join(text if i == 0 else f"{field} {text}" for i, (field, text) in enumerate(told))
-    return {"name": name, "model": entry.model, "to": _selection(entry.to), "text": text or f"{len(entry.times)} values"}
+    told, usual = [], type(entry).model_fields
+    for field in sorted(fields(type(entry)), key=lambda field: field.name in Windowed.model_fields):
+        value = getattr(entry, field.name)
+        if isinstance(value, tuple) and not is_literal(value):
+            told += [f"{len(value)} {field.name}"]
+        elif value is not None and value != usual[field.name].default:
+            text = value_text(value, field.dimension or weight_dimension(entry))
+            told += [f"{field.name} {text}" if told else text]
+    if getattr(entry, "course", None) is not None:
+        told = [entry.course.model, *told]
+    if getattr(entry, "correlation", 0):
+        told += [f"correlation {entry.correlation:g}"]
+    if isinstance(entry, TimesFile):
+        told = [entry.file, *told]
+    if not hasattr(entry, "synapse") and entry.output is not None:
+        told += [_model(entry.output)]
+    return {"name": name, "model": entry.model, "to": _selection(entry.to), "text": ", ".join(told)}
 
 
 def _pathway(

@@ -43,13 +43,13 @@ def take(plan: Plan, state: State) -> Snapshot:
 def restore(plan: Plan, snapshot: Snapshot) -> State:
     """The state of a snapshot, for whatever kernel and threads the plan is for. Raises Mismatch."""
     program, start = plan.program, engine.init(plan)
-    neurons, receptors = (
+    neurons, receptors, driving = (
         tuple({name: np.array(values) for name, values in own.items()} for own in states)
-        for states in (start.neurons, start.receptors)
+        for states in (start.neurons, start.receptors, start.driving)
     )
     releases = {name: np.array(values) for name, values in start.releases.items()}
-    writable = start._replace(neurons=neurons, receptors=receptors, releases=releases)
-    wanted = {_name(name, population): (population, values) for name, population, values in engine.variables(plan, writable)}
+    begun = start._replace(neurons=neurons, receptors=receptors, driving=driving, releases=releases)
+    wanted = {_name(name, population): (population, values) for name, population, values in engine.variables(plan, begun)}
     if wanted.keys() != snapshot.variables.keys():
         raise Mismatch(f"the variables are not the same: {', '.join(sorted(wanted.keys() ^ snapshot.variables.keys()))}")
     for name, (population, place) in wanted.items():
@@ -86,7 +86,7 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
             raise Mismatch(f"the weights of {w.name} are not those of {len(w.y)} synapses")
         known[w.name] = w._replace(y=kept.y, source=kept.source, target=kept.target)
     changing = kernels.module(program.kernel).plastic(program, plan.arranged, known, snapshot.step)
-    return State(np.int64(snapshot.step), neurons, receptors, transit, releases, changing)
+    return State(np.int64(snapshot.step), neurons, receptors, driving, transit, releases, changing)
 
 
 def _part(release: ReleasePlace) -> str:

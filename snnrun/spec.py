@@ -112,6 +112,11 @@ class Spec(Frozen):
             found += [(section, name, entry) for name, entry in entries.items() if hasattr(entry, "synapse")]
         return found
 
+    @property
+    def driving(self) -> list[tuple[str, Any]]:
+        """(name, entry) of the inputs that act by themselves, held over a step."""
+        return [(name, entry) for name, entry in self.inputs.items() if not hasattr(entry, "synapse")]
+
 
 @cache
 def spec_with(described: tuple[Any, ...]) -> type[Spec]:

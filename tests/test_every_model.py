@@ -28,6 +28,11 @@ NEEDS: dict[str, dict[str, Any]] = {
     "fitzhugh_nagumo": {"C": "10 nF", "init": {"V": "-1 mV", "w": "0.1 mV"}},  # in units of their own
     "hindmarsh_rose": {"C": "10 nF", "init": {"V": "-1 mV", "y": "-9 mV", "z": "0.1 mV"}},
     "poisson source": {"rate": "100 Hz"},
+    "constant": {"current": "150 pA"},
+    "steps input": {"times": ["5 ms"], "currents": ["100 pA"]},
+    "pulses": {"period": "9 ms"},
+    "white_noise": {"std": "50 pA"},
+    "poisson input": {"rate": "2 kHz"},
     "state": {"variables": ["V"]},
     "pairs": {"pairs": [[0, 0], [1, 0]]},
     "fixed_prob": {"p": 0.5},
@@ -52,7 +57,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "file layout": {"file": "places.csv", "columns": ["x_um", "y_um"], "extent": ["30 um", "35 um"], "periodic": True},
 }
 
-TABLE = "neuron,time_ms,rate_Hz,pre,post\n0,1,50,0,1\n1,5,70,1,0\n2,7,60,2,2\n"
+TABLE = "neuron,time_ms,rate_Hz,pre,post,current_pA\n0,1,50,0,1,90\n1,5,70,1,0,50\n2,7,60,2,2,70\n0,9,60,1,2,30\n"
 PLACES = "x_um,y_um\n0,0\n5,10\n10,0\n15,8\n20,1\n25,30\n"
 TYPICAL = {"time": 5.0, "voltage": -60.0, "current": 100.0, "conductance": 5.0, "resistance": 0.05, "capacitance": 200.0,
            "rate": 0.1, "length": 10.0}  # fmt: skip
@@ -138,7 +143,7 @@ def others(info: Any, current: Any, whole: Any = None) -> Iterator[tuple[tuple[s
         )
         typical = TYPICAL.get(dimension, 1.0)
         values = (
-            [typical, 4 * typical]
+            [typical, 4 * typical, abs(typical)]
             if value is None
             else [1.2 * value, 0.9 * value, value + abs(typical) / 10, value - abs(typical) / 10]
         )
@@ -298,6 +303,9 @@ def surroundings(section: str, name: str, found: dict[str, Any]) -> Iterator[dic
         yield base(projections={"x": plastic(found, pre="S", post="E", delay="0.7 ms")})
     elif section == "inputs":
         yield base(inputs={"x": found})
+        if "synapse" not in inputs.MODELS[name].Spec.model_fields:
+            for output in outputs.MODELS:
+                yield base(inputs={"x": found | {"output": {"model": output} | part(outputs.MODELS[output].Spec)}})
     elif section == "connect":
         for pre, post in (("E", "E"), ("S", "E")):
             yield base(projections={"x": projection(pre=pre, post=post, connect=found)})
@@ -334,7 +342,7 @@ def every_part() -> Iterator[tuple[str, str, type[Frozen], dict[str, Any]]]:
         for name, model in table.items():
             yield section, name, model.Spec, {"model": name} | part(model.Spec)
     for name, model in inputs.MODELS.items():
-        found = part(model.Spec)
+        found = part(model.Spec, f"{name} input" if f"{name} input" in NEEDS else "")
         if "synapse" in found:
             found |= feed(*KINETICS[0])
         yield "inputs", name, model.Spec, found
@@ -397,6 +405,9 @@ NO_CHANGE = {
     ("populations", "spike_times", "times", "population"): "of SONATA's files",
     ("populations", "spike_times", "times", "off_grid"): "the file's times are on the grid",
     ("populations", "poisson", "course", "file"): "there is one file here",
+    ("inputs", "waveform", "file"): "there is one file here",
+    ("inputs", "poisson", "course", "file"): "there is one file here",
+    ("inputs", "poisson", "course", "off_grid"): "the file's times are on the grid",
     ("populations", "parrot", "substeps"): "solved exactly in one step",
     ("populations", "poisson", "course", "off_grid"): "the file's times are on the grid",
     ("monitors", "weights", "of"): "there is one plastic projection here",
@@ -455,7 +466,7 @@ def off_grid(spec: type[Frozen], found: dict[str, Any]) -> Iterator[tuple[tuple[
             value = found.get(field.name)
             annotation = members(spec.model_fields[field.name].annotation)[0]
             if get_origin(annotation) is tuple:
-                for i, time in enumerate(value):
+                for i, time in enumerate(value or ()):
                     yield (field.name, i), {**found, field.name: [*value[:i], missed(time), *value[i + 1 :]]}
             else:
                 yield (field.name,), {**found, field.name: missed(value or "0.7 ms")}

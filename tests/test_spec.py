@@ -355,7 +355,7 @@ WRONG = [
     ("bin: 5 ms", "bin: ▶5.05 ms", "5.05 ms is no whole number of steps", "use 5 ms or 5.1 ms"),
     ("  rate: {model: rate, of: E, bin: 5 ms}", "  ▶rate: {model: rate, of: E}", "rate: bin is missing", "add bin: 5 ms"),
     ("bin: 5 ms", "bin: 5 ms, start: 9 ms, stop: ▶1 ms", "stop must lie after start", ""),
-    ("{model: input, of: E}", "{model: input, of: E, receptors: [▶ex]}", "E has no receptor 'ex'", "did you mean exc?"),
+    ("{model: input, of: E}", "{model: input, of: E, receptors: [▶ex]}", "E has no receptor or input 'ex'", "did you mean exc?"),
     ("{model: input, of: E}", "{model: input, of: E, receptors: ▶[]}", "the list is empty", "name at least one"),
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import POINTER, Structure, byref, c_double, c_int32, c_int64, c_uint8, c_uint16, c_uint32, c_void_p
+from ctypes import POINTER, Structure, byref, c_double, c_int32, c_int64, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from snnrun.models.connect import Connectivity, Drawn
 from snnrun.models.interface import Crossing, State
 from snnrun.models.stp import Released
 from snnrun.models.synapses.decay import decayed
-from snnrun.plan import Program
+from snnrun.plan import END, Program
 from snnrun.quantities import Law
 
 LIBRARY = "_native.so"
@@ -73,11 +73,19 @@ class _Found(Structure):
     _fields_ = [(n, c_int64) for n in ("edges", "shortest", "longest", "negative_delays", "negative_weights", "unmet")]
 
 
+class _Course(Structure):
+    _fields_ = [
+        ("rows", c_void_p), ("thresholds", c_int64), ("changes", c_void_p), ("places", c_void_p), ("count", c_int64),
+        ("phase", c_uint64), ("turn", c_uint64),
+    ]  # fmt: skip
+
+
 class _Noise(Structure):
     _fields_ = [
         ("target", c_int64), ("begin", c_int64), ("end", c_int64), ("start", c_int64), ("stop", c_int64), ("table", c_void_p),
         ("thresholds", c_int64), ("per_neuron", c_int64), ("weight", c_void_p), ("weights", c_int64), ("first_step", c_int64),
-        ("last_step", c_int64), ("delay", c_int64), ("key", c_uint32 * 2),
+        ("last_step", c_int64), ("delay", c_int64), ("key", c_uint32 * 2), ("course", _Course), ("copies", c_void_p),
+        ("events", c_int64), ("mother", c_uint32 * 2),
     ]  # fmt: skip
 
 
@@ -785,12 +793,24 @@ def _handed_out(
 
 def _noise(target: int, begin: int, end: int, plan: Any, const: Any, kept: _Kept) -> _Noise:
     """A Poisson input on the neurons begin ... end - 1, whose places are `target` further on."""
-    return _Noise(
+    table = const.table if const.course is None else const.course.rows
+    found = _Noise(
         target, begin, end, plan.start, plan.stop,
-        kept.array(const.table, np.uint32), len(const.table), const.table.ndim == 2,
+        kept.array(table, np.uint32), len(table), const.course is None and table.ndim == 2,
         kept.array(np.atleast_1d(const.weight), np.int64), np.size(const.weight), const.start, const.stop, const.delay_steps,
         tuple(int(word) for word in const.stream),
     )  # fmt: skip
+    if const.course is not None:
+        rows, changes, places, phase, turn = const.course
+        count, changes = (0, None) if changes is None else (len(changes), np.append(changes, END))
+        found.course = _Course(
+            kept.array(rows, np.uint32), rows.shape[1], kept.array(changes, np.int64), kept.array(places, np.uint64), count,
+            int(phase), int(turn),
+        )  # fmt: skip
+    if const.copies is not None:
+        found.copies, found.events = kept.array(const.copies, np.uint32), const.copies.shape[1]
+        found.mother = tuple(int(word) for word in const.mother)
+    return found
 
 
 def _receiving(p: Program, stage: int) -> list[int]:

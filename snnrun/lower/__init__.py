@@ -59,10 +59,13 @@ def lower(
     )
     noise, of_noise = _noise(network, feeds, placed)
     stacks = _reached(feeds, placed, reports, [stack for stack, _ in of_noise])
-    recorded = recording.recording(spec, found, placed, released.places)
+    lowered = constants.lowered(network, placed)
+    driving = lowered.driving
+    recorded = recording.recording(spec, found, placed, released.places, driving.places)
     program = Program(
         precision=spec.precision,
-        groups=tuple(placed.groups),
+        groups=tuple(group._replace(layers=own) for group, own in zip(placed.groups, driving.of_groups, strict=True)),
+        layers=driving.layers,
         stacks=stacks,
         noise=noise,
         sources=sources,
@@ -76,14 +79,16 @@ def lower(
     )
     sent = constants.noise(network, [(name, i, quanta[receptor]) for _, (name, i, receptor) in of_noise])
     delivery = module.bind(arranged, program, sent, axis, tuple(quanta[i] for i in order))
-    lowered, initial = constants.lowered(network, placed)
     structure = Structure(
-        spec.dt, spec.precision, units.whole(spec.duration, spec.dt), placed.populations, placed.receptors, recorded.samples,
-        recorded.taps, released.places,
+        spec.dt, spec.precision, units.whole(spec.duration, spec.dt), placed.populations, placed.receptors, driving.places,
+        recorded.samples, recorded.taps, released.places,
         recording.weights(spec, {report.name: report.synapses for report in reports}),
     )  # fmt: skip
-    known = Constants(*lowered, np.float64(0.0), recorded.taken, delivery, released.const)
-    return Plan(structure, program, known, initial, released.initial, reports, arranged)
+    every = Constants(
+        lowered.neurons, driving.constants, lowered.synapses, lowered.instants, lowered.outputs, lowered.gains,
+        np.float64(0.0), recorded.taken, delivery, released.const,
+    )  # fmt: skip
+    return Plan(structure, program, every, lowered.initial, driving.initial, released.initial, reports, arranged)
 
 
 def _axis(placed: Placed) -> tuple[Axis, list[int]]:

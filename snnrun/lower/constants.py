@@ -7,28 +7,29 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnrun import kernels, random, units
+from snnrun.lower import driving
 from snnrun.lower.groups import Placed, of_group, of_stack, side_by_side, stops
 from snnrun.models import inputs
-from snnrun.models.interface import Course, Current, Members, Mode, cast
+from snnrun.models.interface import Members, Mode, cast
 from snnrun.network import Network
-from snnrun.plan import END, Group
-from snnrun.spec import Part
+from snnrun.plan import Group
 
 
-class Layer(NamedTuple):
-    """Currents on a group that change in time, at most one on each neuron."""
+class Lowered(NamedTuple):
+    neurons: tuple[Any, ...]  # these as in plan.Constants
+    synapses: tuple[Any, ...]
+    instants: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    gains: tuple[Any, ...]
+    initial: tuple[dict[str, Any], ...]  # per group: values of variables
+    driving: driving.Lowered
 
-    changes: Any  # int64 [currents, changes]: steps at which a factor changes, ascending
-    factors: Any  # [currents, changes + 1]: before, between and after them
-    which: Any  # int32 [neurons]: which of the currents; None where there is one
-    amplitude: Any  # pA, one for all or one per neuron
 
-
-def lowered(network: Network, placed: Placed) -> tuple[tuple[Any, ...], tuple[dict[str, Any], ...]]:
-    """(neurons, currents, synapses, instants, outputs, gains) as in plan.Constants, and initial values per group."""
+def lowered(network: Network, placed: Placed) -> Lowered:
+    """Coefficients of all models."""
     spec = network.spec
-    neurons, currents, initial, members, origins = [], [], [], [], []
-    steady = _steady(network)
+    neurons, initial, members, origins = [], [], [], []
+    steady = driving.steady(network)
     for group, names in zip(placed.groups, placed.members, strict=True):
         sizes = tuple(spec.populations[name].size for name in names)
         parameters = of_group(network, names, group.padded)
@@ -43,7 +44,6 @@ def lowered(network: Network, placed: Placed) -> tuple[tuple[Any, ...], tuple[di
         members.append(own)
         neurons.append(group.model.lower(own, group.method))
         origins.append(group.model.origin(parameters, group.precision))
-        currents.append(_currents(network, group, names, sizes))
         initial.append(_initial(network, group, names, sizes, origins[-1]))
     synapses, instants, outputs, gains = [], [], [], []
     for stack, rows in zip(placed.stacks, placed.rows, strict=True):
@@ -64,7 +64,8 @@ def lowered(network: Network, placed: Placed) -> tuple[tuple[Any, ...], tuple[di
         modes = None if stack.output.conductance else stack.synapse.modes(kinetics)
         found = None if modes is None else _gains(group, members[stack.group], modes)
         gains.append(None if found is None else tuple({x: cast(gain, group.precision) for x, gain in of.items()} for of in found))
-    return tuple(map(tuple, (neurons, currents, synapses, instants, outputs, gains))), tuple(initial)
+    every = map(tuple, (neurons, synapses, instants, outputs, gains, initial))
+    return Lowered(*every, driving.lowered(network, placed, origins))
 
 
 def _gains(group: Group, members: Members, modes: tuple[tuple[Mode, ...], ...]) -> tuple[dict[str, Any], ...] | None:
@@ -98,73 +99,6 @@ def _initial(network: Network, group: Group, names: Iterable[str], sizes: tuple[
     return found
 
 
-# ---- currents --------------------------------------------------------------------------------------------------------
-
-
-def _always(entry: Any, course: Course) -> bool:
-    return entry.start == 0 and entry.stop is None and len(course.changes) == 2
-
-
-def _every(network: Network) -> Iterable[tuple[Any, Course, Any]]:
-    """Input currents: what the user wrote, their courses, and the parts with their values."""
-    spec = network.spec
-    steps = partial(units.whole, dt=spec.dt)
-    for name, entry in spec.inputs.items():
-        model = inputs.MODELS[entry.model]
-        if isinstance(model, Current):
-            course = model.course(entry, steps, steps(entry.start), stops(entry.stop, steps))
-            values = network.inputs[name]
-            amplitudes = [model.amplitude(of_part) for of_part in values.values]
-            yield entry, course, list(zip(values.parts, amplitudes, strict=True))
-
-
-def _steady(network: Network) -> dict[str, Any]:
-    """Sum of the currents on each population that are never switched, in pA: one for all, or one per neuron."""
-    total: dict[str, Any] = {}
-    for entry, course, parts in _every(network):
-        if _always(entry, course):
-            for part, amplitude in parts:
-                size = network.spec.populations[part.population].size
-                more = _amplitude(amplitude * course.values[1], part, size)
-                total[part.population] = total.get(part.population, 0.0) + more
-    return total
-
-
-def _amplitude(current: Any, part: Part, size: int) -> Any:
-    """A current on a part of a population as one number for all neurons, or one for each."""
-    if part.size == size and np.ndim(current) == 0:
-        return float(current)
-    whole = np.zeros(size)
-    whole[part.start : part.stop] = current
-    return whole
-
-
-def _currents(network: Network, group: Group, names: list[str], sizes: tuple[int, ...]) -> tuple[Layer, ...]:
-    """Currents that change in time, so that each neuron receives its own in the order of the file."""
-    own: dict[str, list[tuple[Course, Any]]] = {name: [] for name in names}
-    for entry, course, parts in _every(network):
-        if not _always(entry, course):
-            for part, amplitude in parts:
-                if part.population in own:
-                    size = network.spec.populations[part.population].size
-                    own[part.population].append((course, _amplitude(amplitude, part, size)))
-    layers = []
-    for depth in range(max(map(len, own.values()))):
-        here = [(i, *own[name][depth]) for i, name in enumerate(names) if len(own[name]) > depth]
-        courses = list(dict.fromkeys(course for _, course, _ in here))
-        longest = max(len(course.changes) for course in courses)
-        changes = np.array([[*c.changes, *[END] * (longest - len(c.changes))] for c in courses], np.int64)
-        factors = np.array([[*c.values, *[c.values[-1]] * (longest - len(c.changes))] for c in courses])
-        of = dict((i, courses.index(course)) for i, course, _ in here)
-        which = None
-        if len(courses) > 1:
-            which = side_by_side([of.get(i, 0) for i in range(len(names))], sizes, group.padded).astype(np.int32)
-        amplitudes = {i: amplitude for i, _, amplitude in here}
-        amplitude = side_by_side([amplitudes.get(i, 0.0) for i in range(len(names))], sizes, group.padded)
-        layers.append(Layer(changes, cast(factors, group.precision), which, cast(amplitude, group.precision)))
-    return tuple(layers)
-
-
 # ---- Poisson inputs --------------------------------------------------------------------------------------------------
 
 
@@ -177,12 +111,13 @@ def noise(network: Network, wanted: list[tuple[str, int, float]]) -> tuple[Any, 
         part, values = network.noise[name].parts[i], network.noise[name].values[i]
         found.append(
             inputs.poisson.Const(
-                inputs.poisson.table(values["rate"], spec.dt),
-                kernels.quantised(values["weight"], quantum, wide=True),
-                np.int64(steps(entry.delay)),
-                np.int64(steps(entry.start)),
-                np.int64(stops(entry.stop, steps)),
-                np.array(random.key(spec.seed, f"input/{name}/{part.population}"), np.uint32),
+                weight=kernels.quantised(values["weight"], quantum, wide=True),
+                delay_steps=np.int64(steps(entry.delay)),
+                start=np.int64(steps(entry.start)),
+                stop=np.int64(stops(entry.stop, steps)),
+                stream=np.array(random.key(spec.seed, f"input/{name}/{part.population}"), np.uint32),
+                mother=np.array(random.key(spec.seed, f"input/{name}"), np.uint32) if entry.correlation else None,
+                **inputs.poisson.lower(values, spec.dt),
             )
         )
     return tuple(found)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from snnrun.models import neurons, outputs, rates, synapses
 from snnrun.network import Network, Trains
 from snnrun.plan import END, Group, PopulationPlace, ReceptorPlace, Stack
-from snnrun.receptors import Receptor
+from snnrun.receptors import Receptor, conducting
 
 LANES = 64  # a large odd length costs XLA on a CPU a factor of four; words of the history hold 32
 # Neurons of a population that is never put beside others: arrays that differ within a group are then more to move through the
@@ -36,10 +36,11 @@ def place(network: Network, found: list[Receptor]) -> Placed:
     for i, receptor in enumerate(found):
         own[receptor.population].append(i)
     kinds = [_kind(network, receptor) for receptor in found]
+    conductive = conducting(spec)
     alike: dict[Any, list[str]] = {}
     for name, population in spec.populations.items():
         received = tuple(kinds[i] for i in own[name])
-        key = _alike(network, name, any(output is not None and output.conductance for _, output, *_ in received)), received
+        key = _alike(network, name, name in conductive), received
         alike.setdefault((key, name if population.size >= LARGE else None), []).append(name)
     groups, stacks, members, rows = [], [], [], []
     where: dict[str, tuple[int, int]] = {}

@@ -43,7 +43,7 @@ def quanta(network: Network, found: list[Receptor]) -> list[float]:
             add(found[receptor], largest_weight, part.start, part.stop, own)
     for name, values in network.noise.items():
         for (receptor, part, _), of_part in zip(feeds.of("inputs", name), values.values, strict=True):
-            most = len(inputs.poisson.table(float(np.max(of_part["rate"])), spec.dt))
+            most = inputs.poisson.most(of_part, spec.dt)
             weight = np.abs(of_part["weight"])
             add(found[receptor], float(np.max(weight)), part.start, part.stop, most * weight)
     if spec.precision == "float32":

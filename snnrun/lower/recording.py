@@ -9,7 +9,7 @@ from snnrun import units
 from snnrun.document import Fault, SpecError
 from snnrun.lower.groups import Placed, stops
 from snnrun.models import monitors, stdp
-from snnrun.plan import ReleasePlace, Sample, SpikeTap, Take, WeightTap
+from snnrun.plan import InputPlace, ReleasePlace, Sample, SpikeTap, Take, WeightTap
 from snnrun.receptors import Receptor, variables, weight_dimension
 from snnrun.receptors import released as released_of
 from snnrun.spec import Part, Spec, parts
@@ -25,7 +25,8 @@ class Recording(NamedTuple):
     tapped: tuple[tuple[int, int], ...]
 
 
-def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple[ReleasePlace, ...]) -> Recording:
+def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple[ReleasePlace, ...],
+              driving: tuple[InputPlace, ...]) -> Recording:  # fmt: skip
     sizes = {name: population.size for name, population in spec.populations.items()}
     by_name = {population.name: population for population in placed.populations}
     own: dict[str, list[int]] = {name: [] for name in sizes}
@@ -51,11 +52,14 @@ def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple
                 continue
             every = 1 if monitor.every is None else steps(monitor.every)
             mine = [(i, found[i]) for i in own[part.population]]
-            for label, unit, kind, i, field in _sampled(spec, monitor, model, part, mine):
+            of_input = {d.name: i for i, d in enumerate(driving) if placed.populations[d.population].name == part.population}
+            for label, unit, kind, i, field in _sampled(spec, monitor, model, part, mine, of_input):
                 if kind == "neuron":
                     place, begin = by_name[part.population].group, by_name[part.population].first
                 elif kind == "release":
                     place, begin = 0, _neuron_0(released, i, part)
+                elif kind == "driving":
+                    place, begin = driving[i].layer, driving[i].first
                 else:
                     place, begin = placed.receptors[i].stack, placed.receptors[i].first
                 key = kind, place, field, every, first, last
@@ -123,9 +127,9 @@ def _neuron_0(released: tuple[ReleasePlace, ...], projection: str, part: Part) -
     raise AssertionError("a neuron that is no source is recorded")
 
 
-def _sampled(spec: Spec, monitor: Any, model: Any, part: Part, own: list[tuple[int, Receptor]]):
-    """(label, unit, kind, receptor, variable) of each thing that a monitor takes of a population."""
+def _sampled(spec: Spec, monitor: Any, model: Any, part: Part, own: list[tuple[int, Receptor]], of_input: dict[str, int]):
+    """(label, unit, kind, receptor or input, variable) of each thing that a monitor takes of a population."""
     of_source = {source.name: i for i, receptor in own for source in receptor.sources}
     known = variables(spec.populations[part.population], [receptor for _, receptor in own])
     known |= released_of(spec, part.population)
-    yield from model.sampled(monitor, own, of_source, known)
+    yield from model.sampled(monitor, own, of_source, known, of_input)

@@ -142,6 +142,15 @@ class Population(Part):
         where the method takes such a current as one that is held."""
         return None
 
+    def membrane(self, parameters: Parameters) -> tuple[Any, Any] | None:
+        """Time constant in ms and resistance in GOhm of the membrane; None for models that have no such parameters."""
+        tau, R, C, leak = (parameters.get(name) for name in ("tau", "R", "C", "g_L"))
+        if tau is None and C is not None and leak is not None:
+            return C / leak, 1.0 / leak
+        if tau is None or R is None and C is None:
+            return None
+        return tau, R if R is not None else tau / C
+
     def observed(self, const: Any, state: State, name: str, step: Any) -> Any:
         """A variable at the beginning of a step."""
         return state[name]
@@ -222,27 +231,68 @@ class Output(Part):
 # ---- inputs ----------------------------------------------------------------------------------------------------------
 
 
-class Course(NamedTuple):
-    """A factor that changes at some steps: values[0] before changes[0], values[1] from there to changes[1], and so on."""
-
-    changes: tuple[int, ...]
-    values: tuple[float, ...]
-
-
 class Input(Part):
     """What acts on neurons from outside."""
 
 
+class Targets(NamedTuple):
+    """Inputs of one model on populations that lie side by side, at most one on each neuron."""
+
+    parameters: Parameters  # with start and stop in steps; `course` is a list of Series, or None
+    which: Any  # int32 [padded]: which of the courses a neuron has; None where there is one
+    sizes: tuple[int, ...]  # of the populations
+    padded: int
+    streams: Callable[[str], tuple[Key, ...]]  # one per population, for what its neurons draw each for itself
+    common: Callable[[str], tuple[Key, ...]]  # one per population, for what all targets of an input share
+    membrane: tuple[Any, Any] | None  # see Population.membrane
+    dt: float
+    precision: str  # of what it brings
+    kept: str  # and of its state
+    spec: Any  # of one of the inputs, for what is alike in all
+    positive: bool  # whether it is a conductance
+
+
 class Current(Input):
-    """A current: the amplitude of each neuron times a course in time that all share."""
+    """A current, or a conductance, that is held over a step: its value at the beginning of the step.
+
+    The window from start to stop, and to whom it goes, is looked after elsewhere: nothing comes of a value outside.
+    """
+
+    def alike(self, spec: Any, dt: float) -> tuple[Any, ...]:
+        """What of two inputs must be the same so that they can be lowered together."""
+        return ()
+
+    def course(self, spec: Any, dt: float, read: Callable[[Any], Any]) -> Any:
+        """A Series where there is one; `read` gives that of a file."""
+        return None
+
+    def steady(self, spec: Any, parameters: Parameters) -> Any:
+        """The value, where it never changes between start and stop; None where it may."""
+        return None
+
+    def least(self, spec: Any, parameters: Parameters) -> Any:
+        """The lowest value, one for all or one per neuron, which a conductance must not have below 0."""
+        return 0.0
+
+    def slowest(self, parameters: Parameters) -> Any:
+        """The longest time constant of its state, in ms."""
+        return 0.0
 
     @abstractmethod
-    def amplitude(self, parameters: Parameters) -> Any:
-        """pA, one for all or one per neuron."""
+    def lower(self, targets: Targets) -> Any:
+        """What a step needs: a NamedTuple of arrays."""
+
+    def init(self, const: Any, targets: Targets) -> State:
+        """Its state at t = 0, for inputs that remember something."""
+        return {}
 
     @abstractmethod
-    def course(self, spec: Any, steps: Callable[[float], int], start: int, stop: int) -> Course:
-        """How it changes; `steps` turns a time into whole steps."""
+    def value(self, const: Any, state: State, step: Any, words: Words, zero: Any) -> Any:
+        """pA or nS at the beginning of a step, one for all or one per neuron, with every product rounded: see rounded.py."""
+
+    def advance(self, const: Any, state: State, step: Any, words: Words, zero: Any) -> State:
+        """The state at the end of the step."""
+        return state
 
 
 def cast(value: Any, precision: str) -> Any:

@@ -42,7 +42,7 @@ class InputSpec(_Spec):
 
     model: Literal["input"]
     receptors: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names of projections or inputs whose receptors are recorded; all where it is not given."""
+    """Names of projections or inputs whose currents are recorded; those of all receptors where it is not given."""
     every: FewSteps | None = None
     """dt where it is not given."""
 
@@ -61,7 +61,7 @@ class WeightsSpec(Windowed):
 
 Monitor = Annotated[SpikesSpec | StateSpec | RateSpec | InputSpec | WeightsSpec, Field(discriminator="model")]
 
-Sampled = tuple[str, str, str, int, str]  # label, unit, kind of a plan.Take, receptor (-1 for a neuron's own), variable
+Sampled = tuple[str, str, str, int, str]  # label, unit, kind of a plan.Take, receptor or input (-1: the neuron's own), variable
 
 
 class Kind:
@@ -76,8 +76,11 @@ class Kind:
         """Width of the bins in which spikes are counted; None where they are kept."""
         return None
 
-    def sampled(self, spec: Any, own: Any, of_source: dict[str, int], known: dict[str, str]) -> Iterator[Sampled]:
-        """What is sampled of a population with some receptors; `known` are its variables and their units."""
+    def sampled(
+        self, spec: Any, own: Any, of_source: dict[str, int], known: dict[str, str], of_input: dict[str, int]
+    ) -> Iterator[Sampled]:
+        """What is sampled of a population with some receptors and with inputs that act by themselves; `known` are its variables
+        and their units."""
         return iter(())
 
     def text(self, spec: Any, dt: float) -> str:
@@ -115,7 +118,9 @@ class Rate(Kind):
 class StateVariables(Kind):
     names, own = "variables", True
 
-    def sampled(self, spec: Any, own: Any, of_source: dict[str, int], known: dict[str, str]) -> Iterator[Sampled]:
+    def sampled(
+        self, spec: Any, own: Any, of_source: dict[str, int], known: dict[str, str], of_input: dict[str, int]
+    ) -> Iterator[Sampled]:
         for label in spec.variables:
             name, _, field = label.partition(".")
             if field.startswith("stp."):
@@ -129,12 +134,17 @@ class StateVariables(Kind):
 class InputCurrent(Kind):
     names = "receptors"
 
-    def sampled(self, spec: Any, own: Any, of_source: dict[str, int], known: dict[str, str]) -> Iterator[Sampled]:
+    def sampled(
+        self, spec: Any, own: Any, of_source: dict[str, int], known: dict[str, str], of_input: dict[str, int]
+    ) -> Iterator[Sampled]:
         for i, receptor in own:
             names = [source.name for source in receptor.sources]
             labels = [receptor.name] if spec.receptors is None else [name for name in spec.receptors if name in names]
             for label in labels:
                 yield label, "mV" if receptor.output is None else "pA", "input", i, "x"
+        for label in spec.receptors or ():
+            if label in of_input:
+                yield label, "pA", "driving", of_input[label], ""
 
 
 class Weights(Kind):

@@ -116,14 +116,14 @@ def check(checker: Any, path: Any, rate: float, said: str) -> None:
         checker.warn(path, f"rate * dt is {p:.2g}: {said}")
 
 
-def check_course(checker: Any, path: Any, course: Any, said: str) -> None:
-    """The same of a course, and that its times are whole steps."""
+def check_course(checker: Any, path: Any, course: Any, check_rate: Callable[[Any, float], None]) -> None:
+    """The same of a course by its highest rate, and that its times are whole steps."""
     checker.types(path, course)
     if isinstance(course, StepsSpec):
         highest = max(range(len(course.rates)), key=course.rates.__getitem__)
-        check(checker, (*path, "rates", highest), course.rates[highest], said)
+        check_rate((*path, "rates", highest), course.rates[highest])
     elif isinstance(course, SineSpec):
-        check(checker, (*path, "amplitude"), course.mean + abs(course.amplitude), said)
+        check_rate((*path, "amplitude"), course.mean + abs(course.amplitude))
         if checker.dt is not None and course.frequency * checker.dt > 0.5:
             checker.fault((*path, "frequency"), "a turn takes less than two steps", "use a smaller dt")
 
@@ -168,14 +168,14 @@ def lower(courses: Sequence[Pieces | Wave], sizes: tuple[int, ...], padded: int,
     rates = np.array([wave.mean + wave.amplitude * np.sin(angle) for wave in waves])
     turns = [wave.frequency * dt for wave in waves]
     begin = [wave.phase / (2 * math.pi) + turn / 2 for wave, turn in zip(waves, turns, strict=True)]
-    return Const(_thresholds(rates, dt).astype(np.int64), None, _of_a_turn(begin), _of_a_turn(turns), which)
+    return Const(_thresholds(rates, dt).astype(np.int64), None, of_a_turn(begin), of_a_turn(turns), which)
 
 
 def _thresholds(rates: Any, dt: float) -> Any:
     return random.bernoulli_threshold(np.clip(rates * dt, 0.0, 1.0))
 
 
-def _of_a_turn(turns: list[float]) -> Any:
+def of_a_turn(turns: list[float]) -> Any:
     """Parts of a turn as whole numbers of 2**-64, whole turns left out."""
     return np.array([int(math.ldexp(turn % 1.0, 64)) % 2**64 for turn in turns], np.uint64)
 

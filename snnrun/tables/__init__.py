@@ -16,7 +16,8 @@ from snnrun.tables import csv, hdf5, npz, sonata
 from snnrun.tables.table import Table, TableError, without
 
 __all__ = [
-    "Table", "TableError", "check_column", "edges", "found", "parameters", "rates", "to_internal", "trains", "weights", "without",
+    "Table", "TableError", "check_column", "edges", "found", "parameters", "rates", "to_internal", "trains", "waveforms",
+    "weights", "without",
 ]  # fmt: skip
 
 _KINDS = {".csv": csv.open, ".npz": npz.open, ".h5": hdf5.open, ".hdf5": hdf5.open}
@@ -102,6 +103,11 @@ _TRAINS = {"neuron": "neuron", "time_ms": "time_ms", "node_ids": "neuron", "time
 def rates(path: Path) -> Table:
     """A table of a rate in time: columns `time_ms` and `rate_Hz`."""
     return _renamed(_open(path), lambda column: {"time_ms": "time_ms", "rate_hz": "rate_Hz"}.get(column.lower(), column))
+
+
+def waveforms(path: Path) -> Table:
+    """A table of a course in time: columns `time_ms`, `current_<unit>` or `conductance_<unit>`, and maybe `neuron`."""
+    return _renamed(_open(path), lambda column: column.lower() if column.lower() in ("time_ms", "neuron") else column)
 
 
 def _edge_column(column: str) -> str:

@@ -124,8 +124,36 @@ def projection(draw: Any, sizes: dict[str, int], targets: dict[str, int], dt: fl
 def poisson(draw: Any, targets: dict[str, int], dt: float) -> dict[str, Any]:
     parts, unit, scale = draw(synapse())
     times = {"delay": draw(whole(0, 9, "ms", dt)), "start": draw(whole(0, 20, "ms", dt)), "stop": draw(whole(40, 120, "ms", dt))}
-    rate, weight = draw(varying(0, 3, "kHz")), draw(varying(0, scale / 2, unit))
-    return {"model": "poisson", "to": draw(selection(targets)), "rate": rate, "weight": weight, **times, **parts}
+    weight = draw(varying(0, scale / 2, unit))
+    kind, correlation = draw(st.sampled_from(["rate", "steps", "sine"])), draw(st.sampled_from([0.0, 0.3, 1.0]))
+    wave = {"mean": "2 kHz", "amplitude": "1.5 kHz", "frequency": "70 Hz"}
+    two = {"times": ["0 ms", f"{50 * dt:.6g} ms"], "rates": ["500 Hz", "3 kHz"]}
+    given: dict[str, Any] = {"course": {"model": "steps", **two} if kind == "steps" else {"model": "sine", **wave}}
+    if kind == "rate":
+        given = {"rate": "2 kHz" if correlation else draw(varying(0, 3, "kHz"))}
+    to = draw(selection(targets))
+    return {"model": "poisson", "to": to, **given, "correlation": correlation, "weight": weight, **times, **parts}
+
+
+@st.composite
+def driving(draw: Any, targets: dict[str, int], dt: float) -> dict[str, Any]:
+    """An input that is held over a step: a current, or a conductance of about a tenth of the leak."""
+    coba = draw(st.booleans())
+    unit, scale = ("nS", 2.0) if coba else ("pA", 60.0)
+    output = {"output": {"model": "coba", "E": draw(st.sampled_from(["0 mV", "-80 mV"]))}} if coba else {}
+    least = 0.0 if coba else -scale
+    mean, other = f"{scale:g} {unit}", draw(varying(least, scale, unit))
+    kinds = {
+        "ramp": {"initial": mean, "final": other, "stop": "12 ms"},
+        "sine": {"mean": mean, "amplitude": draw(varying(0, scale, unit)), "frequency": draw(varying(10, 200, "Hz"))},
+        "pulses": {"amplitude": other, "width": f"{9 * dt:.6g} ms", "period": f"{31 * dt:.6g} ms"},
+        "white_noise": {"mean": mean, "std": draw(varying(0, scale, unit)), "every": f"{draw(st.integers(1, 5)) * dt:.6g} ms"},
+        "ou_noise": {"mean": mean, "std": draw(varying(0, scale, unit)), "tau": draw(st.sampled_from(["3 ms", "3 s"]))},
+    }
+    model = draw(st.sampled_from(sorted(kinds)))
+    shared = {"correlation": draw(st.sampled_from([0.0, 0.3, 1.0]))} if "noise" in model else {}
+    start = draw(whole(0, 40, "ms", dt))
+    return {"model": model, "to": draw(selection(targets)), "start": start, **kinds[model], **shared, **output}
 
 
 @st.composite
@@ -164,6 +192,7 @@ def networks(draw: Any) -> dict[str, Any]:
     if draw(st.booleans()):
         times = {"times": [f"{k * dt:.6g} ms" for k in (0, 40, 90)], "currents": ["50 pA", "-20 pA", "100 pA"]}
         inputs["steps"] = {"model": "steps", "to": draw(selection(targets)), **times}
+    inputs |= {f"drive{i}": draw(driving(targets, dt)) for i in range(draw(st.integers(0, 2)))}
     projections = {f"p{i}": draw(projection(sizes, targets, dt)) for i in range(draw(st.integers(1, 3)))}
     return {
         "seed": draw(st.integers(0, 2**64 - 1)), "dt": f"{dt} ms", "duration": f"{steps * dt:.6g} ms",

@@ -1,30 +1,41 @@
-"""A current that is constant between start and stop."""
+"""A current or conductance that is constant between start and stop."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from snnrun.models.interface import Course, Current, Parameters
+from snnrun.models.inputs.driving import Either, value_of
+from snnrun.models.interface import Current, Parameters, State, Targets, Words, cast
+from snnrun.quantities import Conductance, Drawable
 from snnrun.quantities import Current as Amplitude
-from snnrun.quantities import Drawable, Selection, Windowed
 
 
-class Spec(Windowed):
-    """Constant current."""
+class Spec(Either):
+    """Constant current or conductance."""
 
     model: Literal["constant"]
-    to: Selection
-    """Population, slice of one, or list of these."""
-    current: Drawable[Amplitude]
+    current: Drawable[Amplitude] | None = None
+    """This or conductance."""
+    conductance: Drawable[Conductance] | None = None
+    """With an output that has a reversal potential."""
+
+
+class Const(NamedTuple):
+    value: Any
 
 
 class Constant(Current):
     Spec = Spec
 
-    def amplitude(self, parameters: Parameters) -> Any:
-        return parameters["current"]
+    def steady(self, spec: Spec, parameters: Parameters) -> Any:
+        return value_of(spec, parameters)
 
-    def course(self, spec: Spec, steps: Callable[[float], int], start: int, stop: int) -> Course:
-        return Course((start, stop), (0.0, 1.0, 0.0))
+    def least(self, spec: Spec, parameters: Parameters) -> Any:
+        return value_of(spec, parameters)
+
+    def lower(self, targets: Targets) -> Const:
+        return Const(cast(value_of(None, targets.parameters), targets.precision))
+
+    def value(self, const: Const, state: State, step: Any, words: Words, zero: Any) -> Any:
+        return const.value
 
 
 MODEL = Constant()

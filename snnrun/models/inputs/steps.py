@@ -1,49 +1,56 @@
-"""A current that takes a new value at each of a list of times; 0 before the first."""
+"""A current or conductance that takes a new value at each of a list of times; 0 before the first."""
 
 from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import model_validator
 
-from snnrun.models.interface import Course, Current, Parameters
+from snnrun.models import series
+from snnrun.models.inputs.driving import Either
+from snnrun.models.interface import Current, Parameters, State, Targets, Words
+from snnrun.quantities import Conductance, Steps, paired
 from snnrun.quantities import Current as Amplitude
-from snnrun.quantities import Selection, Steps, Windowed, paired
 
 
-class Spec(Windowed):
-    """Step currents."""
+class Spec(Either):
+    """Step currents or conductances."""
 
     model: Literal["steps"]
-    to: Selection
-    """Population, slice of one, or list of these."""
     times: tuple[Steps, ...]
-    """When a current begins, ascending."""
-    currents: tuple[Amplitude, ...]
-    """The current from each of the times on."""
+    """When a value begins, ascending."""
+    currents: tuple[Amplitude, ...] | None = None
+    """The current from each of the times on; this or conductances."""
+    conductances: tuple[Conductance, ...] | None = None
+    """With an output that has a reversal potential."""
 
     @model_validator(mode="after")
     def _pairs(self) -> "Spec":
-        paired(self.times, self.currents, "currents")
+        name = "currents" if self.currents is not None else "conductances"
+        paired(self.times, self.values, name)
         return self
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        return self.currents if self.currents is not None else self.conductances or ()
 
 
 class StepCurrent(Current):
-    """The course holds the currents themselves, in pA."""
-
     Spec = Spec
 
-    def amplitude(self, parameters: Parameters) -> Any:
-        return 1.0
+    def course(self, spec: Spec, dt: float, read: Callable[[Any], Any]) -> series.Series:
+        return series.level(spec.times, spec.values, dt)
 
-    def course(self, spec: Spec, steps: Callable[[float], int], start: int, stop: int) -> Course:
-        edges, values = [start], [0.0, 0.0]
-        for time, current in zip(map(steps, spec.times), spec.currents, strict=True):
-            if time <= start:
-                values[-1] = current
-            elif time < stop:
-                edges.append(time)
-                values.append(current)
-        return Course((*edges, stop), (*values, 0.0))
+    def steady(self, spec: Spec, parameters: Parameters) -> Any:
+        return spec.values[0] if len(spec.times) == 1 and spec.times[0] <= spec.start else None
+
+    def least(self, spec: Spec, parameters: Parameters) -> Any:
+        return min(spec.values)
+
+    def lower(self, targets: Targets) -> series.Const:
+        return series.lower(targets.parameters["course"], targets.which, targets.precision)
+
+    def value(self, const: series.Const, state: State, step: Any, words: Words, zero: Any) -> Any:
+        return series.at(const, step, zero)
 
 
 MODEL = StepCurrent()

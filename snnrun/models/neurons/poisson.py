@@ -61,7 +61,8 @@ class Poisson(Population):
         if isinstance(spec.rate, float):
             rates.check(checker, (*path, "rate"), spec.rate, said)
         if spec.course is not None:
-            rates.check_course(checker, (*path, "course"), spec.course, said)
+            each = lambda path, rate: rates.check(checker, path, rate, said)  # noqa: E731
+            rates.check_course(checker, (*path, "course"), spec.course, each)
 
     def sound(self, spec: Spec, parameters: Parameters, dt: float) -> tuple[str, str, Any] | None:
         return None if parameters["rate"] is None else rates.sound(parameters["rate"], dt)
