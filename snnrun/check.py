@@ -32,6 +32,7 @@ from snnrun.receptors import (
     WEIGHTS,
     Receptor,
     Source,
+    effect,
     output_of,
     receptors,
     released,
@@ -390,12 +391,6 @@ _LACKING = {
 }
 
 
-def _effect(entry: Any) -> str:
-    """What an input or projection is to its targets: see Population.accepts."""
-    output = output_of(entry)
-    return "jump" if output is None else "conductance" if outputs.MODELS[output.model].conductance else "current"
-
-
 def _receiving(c: _Checker, path: Key, selection: tuple[str, ...], what: str) -> list[Part] | None:
     """The parts of a selection that something acts on: sources cannot be among them."""
     found = c.parts(path, selection)
@@ -419,8 +414,9 @@ def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
     if entry.output is not None:
         c.types((*path, "output"), entry.output)
         c.rules((*path, "output"), outputs.MODELS[entry.output.model], entry.output)
-        if synapse.jumps and c.sound((*path, "synapse")):
-            message = f"a {entry.synapse.model} synapse moves V itself and has no output"
+        if (synapse.jumps or synapse.output is not None) and c.sound((*path, "synapse")):
+            why = "move V themselves and " if synapse.jumps else ""
+            message = f"{entry.synapse.model} synapses {why}have no output"
             c.fault((*path, "output"), message, "remove the output", at_key=True)
             return
     if entry.weight is None or not (c.sound((*path, "synapse")) and c.sound((*path, "output"))):
@@ -449,11 +445,14 @@ def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
 
 
 def _check_input(c: _Checker, path: Key, entry: Any) -> None:
-    _receiving(c, (*path, "to"), entry.to, _effect(entry))
+    _receiving(c, (*path, "to"), entry.to, effect(entry))
     c.types(path, entry)
     c.rules(path, inputs.MODELS[entry.model], entry)
     if hasattr(entry, "synapse"):
         _check_synapse(c, path, entry)
+        if synapses.MODELS[entry.synapse.model].graded:
+            message = f"{entry.synapse.model} synapses need sources, and the trains of an input have none"
+            c.fault((*path, "synapse"), message, "project from a population of poisson sources")
     else:
         _check_driving(c, path, entry)
 
@@ -489,12 +488,14 @@ def _check_driving(c: _Checker, path: Key, entry: Any) -> None:
 
 def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     pre = c.parts((*path, "pre"), entry.pre)
-    post = _receiving(c, (*path, "post"), entry.post, _effect(entry))
+    post = _receiving(c, (*path, "post"), entry.post, effect(entry))
     _check_synapse(c, path, entry)
     if entry.stp is not None:
         c.types((*path, "stp"), entry.stp)
         c.rules((*path, "stp"), stp.MODELS[entry.stp.model], entry.stp)
-    if entry.stdp is not None and c.sound((*path, "stdp")) and c.sound((*path, "synapse")) and c.sound((*path, "output")):
+    if synapses.MODELS[entry.synapse.model].graded:
+        _check_graded(c, path, entry, pre)
+    elif entry.stdp is not None and c.sound((*path, "stdp")) and c.sound((*path, "synapse")) and c.sound((*path, "output")):
         _check_plasticity(c, path, entry)
     c.types(path, entry)
     if isinstance(entry.delay, float) and c.duration is not None and entry.delay >= c.duration:
@@ -537,6 +538,24 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
                 if index >= size:
                     c.fault((*path, "connect", "pairs", i, j), f"{side} has no neuron {index}",
                             f"indices count within the selection: 0 to {size - 1}")  # fmt: skip
+
+
+def _check_graded(c: _Checker, path: Key, entry: Any, pre: list[Part] | None) -> None:
+    """A projection through which sources act at every instant."""
+    synapse, kind = synapses.MODELS[entry.synapse.model], entry.synapse.model
+    for name in ("stp", "stdp"):
+        if getattr(entry, name) is not None:
+            c.fault((*path, name), f"{kind} synapses take no {name}: sources act at every instant", f"remove {name}", at_key=True)
+    if getattr(entry.connect, "storage", "auto") == "procedural":
+        c.fault((*path, "connect", "storage"), f"the edges of {kind} synapses are stored", "remove storage: procedural")
+    if synapse.output is None:
+        return
+    if entry.delay != 0.0:
+        c.fault((*path, "delay"), f"{kind} synapses have no delay", "remove the delay", at_key=True)
+    for part in pre or ():
+        population = c.spec.populations[part.population]
+        if not neurons.of(population).accepts("jump"):
+            c.fault((*path, "pre"), f"{part.population} ({population.model}) has no V", f"{kind} synapses need one")
 
 
 def placed(projection: Any) -> bool:
@@ -704,8 +723,7 @@ def _check_names(c: _Checker) -> None:
 def _check_solvers(c: _Checker) -> None:
     """solver: exact is for populations without conductances."""
     for entry in (*(entry for _, _, entry in c.spec.feeding), *(entry for _, entry in c.spec.driving)):
-        output = output_of(entry)
-        if output is None or not outputs.MODELS[output.model].conductance:
+        if effect(entry) != "conductance":
             continue
         for name in dict.fromkeys(text.partition("[")[0].strip() for text in targets(entry)):
             if getattr(c.spec.populations.get(name), "solver", None) == "exact":
@@ -726,7 +744,7 @@ def _warn_of_rounding(c: _Checker) -> None:
                 size = "small" if abs(value) < 1 else "large"
                 c.warn(path, f"float32 has no numbers as {size} as this", "write precision: float64")
     for section, name, entry in c.spec.feeding:
-        jump = plain(entry.weight) if output_of(entry) is None and is_literal(entry.weight) else 0.0
+        jump = plain(entry.weight) if effect(entry) == "jump" and is_literal(entry.weight) else 0.0
         for target in dict.fromkeys(text.partition("[")[0].strip() for text in targets(entry)) if jump else ():
             population = c.spec.populations.get(target)
             step = None if population is None else _finest(population, c.spec.precision, c.dt)

@@ -8,6 +8,7 @@ The file is HDF5:
     /                       attrs schema, step, dt (ms), fingerprint, position, versions, restarts
     /variables/<population>/<variable>   of the neurons, and as <receptor>.<variable> of their receptors
     /fired/<population>     uint32 [steps, words]: bits of those who fired in the last steps, the oldest first
+    /gates/<projection>/<population>   float64 [instants, sources]: values of gates, of which some are on their way
     /carried/<projection>/<part>   float64 [steps, sources]: what part of its weight each of these spikes carries
     /weights/<projection>/<field>  of weights that change: y of each synapse, and of both sides the spikes and traces that count
 
@@ -47,6 +48,7 @@ class Snapshot(NamedTuple):
     fired: dict[str, NDArray[np.uint32]]  # population -> [steps, words]: bits of those who fired in the last steps, oldest first
     carried: dict[str, NDArray[np.float64]]  # part of a projection's sources -> [steps, sources]: what these spikes carry
     weights: dict[str, Any]  # projection -> kernels.Weights, where weights change
+    gates: dict[str, NDArray[np.float64]] = {}  # noqa: RUF012  `nmda/E` -> [instants, sources]: values, the present ones last
 
 
 class Checkpoint(NamedTuple):
@@ -168,6 +170,8 @@ def _image(checkpoint: Checkpoint) -> bytes:
             file.create_dataset(f"fired/{name}", data=rows)
         for name, parts in checkpoint.snapshot.carried.items():
             file.create_dataset(f"carried/{name}", data=parts, compression="gzip", compression_opts=1)
+        for name, values in checkpoint.snapshot.gates.items():
+            file.create_dataset(f"gates/{name}", data=values, compression="gzip", compression_opts=1)
         for name, weights in checkpoint.snapshot.weights.items():
             for field in ("y", "source", "target"):
                 file.create_dataset(f"weights/{name}/{field}", data=getattr(weights, field))
@@ -201,7 +205,8 @@ def read(path: Path) -> Checkpoint:
             for name, own in file["weights"].items() if "weights" in file else ():
                 found = {field: own[field][()] for field in ("y", "source", "target")}
                 weights[name] = Weights(name, None, None, None, **found)
-            snapshot = Snapshot(int(file.attrs["step"]), variables, fired, carried, weights)
+            gates = _datasets(file["gates"]) if "gates" in file else {}
+            snapshot = Snapshot(int(file.attrs["step"]), variables, fired, carried, weights, gates)
             return Checkpoint(
                 snapshot, Position(position["reached"], position["lengths"], bins),
                 _text(file, "fingerprint"), json.loads(file.attrs["versions"]), int(file.attrs["restarts"]),

@@ -298,7 +298,7 @@ def info(
 
 @app.command()
 def models(as_json: AsJson = False) -> None:
-    """List the neuron models and sources."""
+    """List the models: neurons, sources, synapses, outputs, inputs, plasticity."""
     from snnrun import explain
 
     if as_json:
@@ -313,19 +313,19 @@ def explain_(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, or a file with models.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Print a neuron model: equations, parameters with units and defaults, solver, and what it was checked against."""
+    """Print a model: equations, parameters with units and defaults, solver, and what it was checked against."""
     from snnrun import explain
-    from snnrun.models import neurons, own
+    from snnrun.models import own
 
     with _reporting(as_json):
         if Path(model).suffix in (".yaml", ".yml"):
             texts = {name: explain.of_model(found) for name, found in own.of_file(Path(model)).items()}
-        elif model in neurons.MODELS:
+        elif model in explain.names():
             texts = {model: explain.lines(model)}
         else:
             from snnrun.document import nearest
 
-            _stop(f"there is no model {model!r}", nearest(model, neurons.MODELS) or "snnrun models lists them", as_json)
+            _stop(f"there is no model {model!r}", nearest(model, explain.names()) or "snnrun models lists them", as_json)
     if as_json:
         _print_json({name: "\n".join(lines) for name, lines in texts.items()})
         return

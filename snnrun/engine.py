@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 
 from snnrun import kernels
-from snnrun.kernels import Entry, Transit
+from snnrun.kernels import Entry, Transit, graded
 from snnrun.models import drives, stp
 from snnrun.models.interface import Drive
 from snnrun.models.interface import State as Variables
@@ -49,6 +49,8 @@ class State(NamedTuple):
     transit: Transit
     releases: Variables = {}  # noqa: RUF012  of sources with short-term plasticity
     weights: Variables = {}  # noqa: RUF012  that change, in the form of a kernel
+    gates: tuple[Variables, ...] = ()  # per Value
+    values: Any = None  # float64 [steps, places]: of the last steps; row k % steps has those at t_k
 
 
 class Frame(NamedTuple):
@@ -84,7 +86,21 @@ def init(plan: Plan) -> State:
     ]
     transit = kernels.module(p.kernel).transit(p, plan.arranged, c.delivery, kernels.nobody(p), kernels.unscaled(p), 0)
     weights = kernels.module(p.kernel).plastic(p, plan.arranged, {}, 0)
-    return State(np.int64(0), tuple(neurons), tuple(receptors), plan.begun, transit, dict(plan.released), weights)
+    state = State(np.int64(0), tuple(neurons), tuple(receptors), plan.begun, transit, dict(plan.released), weights)
+    if not p.graded.values:
+        return state
+    gates = tuple({name: np.zeros(v.size) for name in (v.model.gate if v.model else ())} for v in p.graded.values)
+    return _acted(p, c, state._replace(gates=gates, values=np.zeros((p.graded.depth, p.graded.places))))
+
+
+def _acted(p: Program, c: Constants, state: State) -> State:
+    """With what acts at every instant, at the instant of the state."""
+    potentials = {v.group: _observed(p, c, v.group, "V", state) for v in p.graded.values if v.model is None}
+    now = graded.values(p.graded, state.gates, potentials)
+    kept = state.values if isinstance(state.step, jax.core.Tracer) else jnp.asarray(state.values)
+    kept = kept.at[state.step % p.graded.depth].set(now)
+    receptors = graded.received(p.graded, c.brought, kept, state.step, list(state.receptors))
+    return state._replace(receptors=tuple(receptors), values=kept)
 
 
 def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: Any) -> tuple[State, Any]:
@@ -114,7 +130,13 @@ def step(p: Program, c: Constants, state: State, frames: Any, first: Any, end: A
         layer.model.advance(const.model, own, k, kernel.words, c.zero)
         for layer, const, own in zip(p.layers, c.driven, state.driving, strict=True)
     ]
-    return State(k + 1, tuple(neurons), tuple(receptors), tuple(driving), transit, releases, weights), frames
+    after = State(
+        k + 1, tuple(neurons), tuple(receptors), tuple(driving), transit, releases, weights, state.gates, state.values
+    )  # fmt: skip
+    if p.graded.values:
+        row, firsts = kernel.fired(p, transit, k), tuple(group.first for group in p.groups)
+        after = _acted(p, c, after._replace(gates=graded.opened(p.graded, c.opening, state.gates, row, firsts)))
+    return after, frames
 
 
 def _entry(stack: Stack, const: Any, own: Variables) -> Entry | None:
@@ -153,7 +175,7 @@ def _brought(stack: Stack, c: Constants, i: int, group: Group, own: Variables, j
         return None if number else Drive(jump=(own["x"] if jump is None else jump).astype(group.precision))
     if c.gains[i] is not None:
         return Drive(increment=_gained(c.gains[i], stack, group, own, c.zero))
-    if number:
+    if number and not stack.synapse.graded:
         own = _after(stack, c.instants[i][number - 1], own)
     x = own["x"].astype(group.precision)
     return drives.gate(stack.output.drive, c.outputs[i], x) if stack.output.gated else stack.output.drive(c.outputs[i], x, None)
@@ -207,6 +229,8 @@ def _take(p: Program, c: Constants, i: int, state: State) -> Any:
         values = _observed(p, c, take.place, take.field, state)
     elif take.kind == "release":
         values = state.releases[take.field]
+    elif take.kind == "gate":
+        values = state.gates[take.place][take.field]
     elif take.kind == "driving":
         layer = p.layers[take.place]
         V = state.neurons[layer.group]["V"] if layer.output.conductance else None
@@ -284,7 +308,7 @@ def _steps(p: Program, c: Constants, state: State, steps: Any, capacity: int) ->
     state, rows, samples = lax.while_loop(lambda carry: carry[0].step < end, body, (state, rows, samples))
     settled = [g.model.settled(const, own, end) for g, const, own in zip(p.groups, c.neurons, state.neurons, strict=True)]
     state = state._replace(neurons=tuple(settled))
-    leaves = jax.tree.leaves((state.neurons, state.receptors, state.driving))
+    leaves = jax.tree.leaves((state.neurons, state.receptors, state.driving, state.gates))
     floats = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
     failed = jnp.any(jnp.array([jnp.any(~jnp.isfinite(leaf)) for leaf in floats])) if floats else jnp.array(False)
     return state, rows, samples, failed
@@ -420,6 +444,10 @@ def _places(plan: Plan, state: State) -> Iterator[tuple[np.ndarray, PopulationPl
     for place in plan.structure.inputs:
         for name, values in driving[place.layer].items():
             yield values, plan.structure.populations[place.population], place.first, f"{place.name}.{name}"
+    gates = [{name: np.asarray(values) for name, values in own.items()} for own in state.gates]
+    for place in {place.value: place for place in reversed(plan.structure.gates)}.values():
+        for name, values in gates[place.value].items():
+            yield values, plan.structure.populations[place.population], 0, f"{place.projection}.gate.{name}"
     for receptor in plan.structure.receptors:
         for name, values in receptors[receptor.stack].items():
             yield values, plan.structure.populations[receptor.population], receptor.first, f"{receptor.name}.{name}"

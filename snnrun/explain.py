@@ -1,11 +1,12 @@
 """What a model is, for people: the table of `snnrun models`, the text of `snnrun explain`, and the page docs/models.md."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from snnrun import units
 from snnrun.language.expression import show
-from snnrun.models import described, interface, neurons
+from snnrun.models import described, inputs, interface, neurons, outputs, stdp, stp, synapses
 from snnrun.models.described import Model
 from snnrun.models.neurons import equations
 from snnrun.quantities import fields
@@ -17,39 +18,80 @@ class Entry(NamedTuple):
 
     name: str
     about: str
-    kind: str  # neurons or source
+    kind: str  # neurons, source, or one of KINDS
     solver: str
     checked: str
 
 
+KINDS: dict[str, Mapping[str, interface.Part]] = {
+    "synapse": synapses.MODELS,
+    "output": outputs.MODELS,
+    "input": inputs.MODELS,
+    "stp": stp.MODELS,
+    "stdp": stdp.MODELS,
+}
+"""What is not a population: by the key under which it stands in a network file."""
+
+
 def table() -> list[Entry]:
     """All built-in models."""
-    return [_entry(name, model) for name, model in neurons.MODELS.items()]
+    found = [_entry(name, model) for name, model in neurons.MODELS.items()]
+    return found + [
+        Entry(name, _about(part), kind, "", part.checked) for kind, parts in KINDS.items() for name, part in parts.items()
+    ]
 
 
 def _entry(name: str, model: interface.Population) -> Entry:
     if name in neurons.descriptions():
         found = neurons.description(name)
         return Entry(name, found.about, "neurons", found.solver, found.checked)
-    about = (model.Spec.__doc__ or "").strip().rstrip(".")
-    return Entry(name, about, "source" if model.source else "neurons", "", "")
+    return Entry(
+        name, _about(model), "source" if model.source else "neurons", "", model.checked or "exact references and closed forms"
+    )
+
+
+def _about(part: interface.Part) -> str:
+    return (part.Spec.__doc__ or "").strip().rstrip(".")
+
+
+def names() -> list[str]:
+    return list(dict.fromkeys(entry.name for entry in table()))
 
 
 def lines(name: str) -> list[str]:
-    """All about a built-in model."""
-    if name in neurons.descriptions():
-        return of_model(neurons.description(name))
-    return _of_spec(name, neurons.MODELS[name])
+    """All about the built-in models of a name: an input may bear that of a source."""
+    found = []
+    if name in neurons.MODELS:
+        described_ = name in neurons.descriptions()
+        found.append(of_model(neurons.description(name)) if described_ else _of_spec(name, neurons.MODELS[name]))
+    found += [_of_part(name, kind, parts[name]) for kind, parts in KINDS.items() if name in parts]
+    return [line for i, text in enumerate(found) for line in (["", *text] if i else text)]
 
 
-def _of_spec(name: str, model: interface.Population) -> list[str]:
+def _of_part(name: str, kind: str, part: interface.Part) -> list[str]:
+    """All about what is not a population, with what its module says of it."""
+    found = [f"{name}: {(part.Spec.__doc__ or '').strip()}", f"{'stands at':<11} {kind}"]
+    if part.checked:
+        found.append(f"{'checked':<11} {part.checked}")
+    found += _of_spec(name, part)[1:] if len(part.Spec.model_fields) > 1 else []
+    if isinstance(part, interface.Synapse):
+        own = [*part.variables, *(f"gate.{variable}" for variable in getattr(part, "gate", ()))]
+        found += ["", f"{'variables':<11} {', '.join(own)}"]
+    told = sys.modules[type(part).__module__].__doc__ or ""
+    return [*found, "", *(f"  {line}".rstrip() for line in told.strip().splitlines())]
+
+
+def _of_spec(name: str, model: interface.Part) -> list[str]:
     spec = model.Spec
-    texts = field_texts(spec)
-    rows = []
-    for field in fields(spec):
-        default = spec.model_fields[field.name].get_default()
-        value = _value(default, field.dimension or "number") if isinstance(default, float) else ""
-        rows.append([field.name, value, texts.get(field.name, "")])
+    texts, dimensions, rows = field_texts(spec), {field.name: field.dimension for field in fields(spec)}, []
+    for field, info in spec.model_fields.items():
+        if field in ("model", "init", "layout"):
+            continue
+        default = None if info.is_required() else info.get_default(call_default_factory=True)
+        value = _value(default, dimensions.get(field) or "number") if isinstance(default, float) else ""
+        if get_origin(info.annotation) is Literal:
+            value = ", ".join(map(str, get_args(info.annotation)))
+        rows.append([field, value, " ".join(texts.get(field, "").split())])
     return [f"{name}: {(spec.__doc__ or '').strip()}", "", "parameters", *_columns(rows)]
 
 
@@ -146,10 +188,16 @@ def table_lines() -> list[str]:
     return _columns([entry.name, entry.kind, entry.solver, entry.about] for entry in table())
 
 
-PAGE = """# Neuron models
+TITLES = {"synapse": "Synapses", "output": "Outputs", "input": "Inputs", "stp": "Short-term plasticity", "stdp": "Plasticity"}
+PAGE = """# Models
 
-All models that a population can be of. `snnrun models` prints the table, `snnrun explain NAME` what stands below it; both come
-from the same files as this page. Your own models are written in the same language: [own-models.md](own-models.md).
+All that a network can be made of. `snnrun models` prints the tables, `snnrun explain NAME` what stands below them; both come from
+the same files as this page. In which order things happen in a step, and where other simulators have other conventions, is in
+[semantics.md](semantics.md).
+
+## Neurons and sources
+
+Your own models are written in the same language: [own-models.md](own-models.md).
 
 Any parameter may be drawn for each neuron or read from a file, any state variable initialised (`init: {V: -65 mV}`), drawn and
 recorded. A population takes `solver:` and `substeps:` in place of those of its model, and where it has sets of published
@@ -160,12 +208,19 @@ parameters, `set: NAME`.
 
 def page() -> str:
     """docs/models.md."""
-    rows = ["| model | what it is | solver | checked against |", "|---|---|---|---|"]
-    rows += [
-        f"| [{e.name}](#{e.name}) | {e.about} | {e.solver or e.kind} | {e.checked or 'exact references and closed forms'} |"
-        for e in table()
-    ]
-    sections = []
-    for entry in table():
-        sections += [f"\n## {entry.name}\n", "```text", *lines(entry.name), "```"]
+    rows, sections = ["| model | what it is | solver | checked against |", "|---|---|---|---|"], []
+    for e in table():
+        if e.kind not in KINDS:
+            rows.append(f"| [{e.name}](#{e.name}) | {e.about} | {e.solver or e.kind} | {e.checked} |")
+            text = (
+                of_model(neurons.description(e.name))
+                if e.name in neurons.descriptions()
+                else _of_spec(e.name, neurons.MODELS[e.name])
+            )
+            sections += [f"\n### {e.name}\n", "```text", *text, "```"]
+    for kind, title in TITLES.items():
+        sections += [f"\n## {title}\n", "| model | what it is | checked against |", "|---|---|---|"]
+        sections += [f"| {e.name} | {e.about} | {e.checked} |" for e in table() if e.kind == kind]
+        for name, part in KINDS[kind].items():
+            sections += [f"\n### {kind}: {name}\n", "```text", *_of_part(name, kind, part), "```"]
     return PAGE + "\n".join([*rows, *sections]) + "\n"

@@ -82,8 +82,8 @@ class Noise(NamedTuple):
 class Take(NamedTuple):
     """A variable that is sampled of a group or a stack."""
 
-    kind: str  # "neuron", "receptor", "input" (the current of a receptor), "driving" (that of an input) or "release"
-    place: int  # of the group, of the stack, or of the layer
+    kind: str  # "neuron", "receptor", "input" (the current of a receptor), "driving" (that of an input), "release" or "gate"
+    place: int  # of the group, of the stack, of the layer, or of the value
     field: str
     runs: tuple[tuple[int, int], ...] | None  # places that are taken; None where Constants.taken lists them
     every: int  # steps
@@ -138,6 +138,35 @@ class Plasticity(NamedTuple):
 NO_PLASTICITY = Plasticity((), (), 0, 0, 0, 0, 0, 0, 0, ())
 
 
+class Value(NamedTuple):
+    """Neurons of a population that act at every instant by a value of their own."""
+
+    model: Any  # models.interface.Graded, of the gate; None where the value is V
+    group: int
+    first: int  # within the group
+    size: int
+    first_value: int  # place on the axis of values
+
+
+class Coupling(NamedTuple):
+    """A projection through which values act."""
+
+    sources: tuple[tuple[int, int], ...]  # first place on the axis of values, and how many
+    pieces: tuple[tuple[int, int, int, int], ...]  # stack, first place in it, first target of the projection, and how many
+
+
+class Graded(NamedTuple):
+    """What there is of values that act at every instant: see lower/graded.py."""
+
+    values: tuple[Value, ...]
+    couplings: tuple[Coupling, ...]
+    depth: int  # steps of which values are kept
+    places: int
+
+
+NO_GRADED = Graded((), (), 1, 0)
+
+
 class Program(NamedTuple):
     """All that decides what is compiled. Hashable."""
 
@@ -154,6 +183,7 @@ class Program(NamedTuple):
     layers: tuple[Layer, ...] = ()
     releases: Releases = NO_RELEASES
     plasticity: Plasticity = NO_PLASTICITY
+    graded: Graded = NO_GRADED
 
 
 class Constants(NamedTuple):
@@ -169,6 +199,8 @@ class Constants(NamedTuple):
     taken: tuple[Any, ...]  # per Take: int32 places, or None
     delivery: Any  # a kernel's Layout
     release: Any = None  # models.stp.Const; None where there is no release
+    opening: tuple[Any, ...] = ()  # per Value: of its gate
+    brought: tuple[Any, ...] = ()  # per Coupling: kernels.graded.Brought
 
 
 # ---- for those who read what comes out -------------------------------------------------------------------------------
@@ -201,6 +233,14 @@ class ReleasePlace(NamedTuple):
     start: int  # neurons of the population
     size: int
     first: int
+
+
+class GatePlace(NamedTuple):
+    """Gates of a projection, on all of a population."""
+
+    projection: str
+    population: int
+    value: int
 
 
 class InputPlace(NamedTuple):
@@ -293,6 +333,7 @@ class Structure(NamedTuple):
     samples: tuple[Sample, ...]
     taps: tuple[SpikeTap, ...]
     releases: tuple[ReleasePlace, ...] = ()
+    gates: tuple[GatePlace, ...] = ()
     weights: tuple[WeightTap, ...] = ()
 
 
@@ -305,7 +346,8 @@ class Plan(NamedTuple):
     released: dict[str, Any]  # at t = 0, of the sources on the axis of releases
     pathways: tuple[PathwayReport, ...]
     arranged: Any  # what a kernel keeps of the edges beside its constants
+    graded_bytes: int = 0
 
     @property
     def connectivity_bytes(self) -> int:
-        return self.arranged.nbytes
+        return self.arranged.nbytes + self.graded_bytes

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnrun import units
-from snnrun.models import neurons, outputs, stp, synapses
+from snnrun.models import interface, neurons, outputs, stp, synapses
 from snnrun.quantities import Frozen, is_literal
 from snnrun.spec import Part, Spec, parts
 
@@ -28,7 +28,7 @@ class Receptor(NamedTuple):
     name: str  # the first of its sources in the file
     population: str
     synapse: Any
-    output: Any  # None for delta
+    output: Any  # None for delta, and where the synapse has an output of its own
     sources: tuple[Source, ...]
     group: int  # receptors of one group have one quantum, merged or not: all that a projection reaches are of one
 
@@ -36,7 +36,14 @@ class Receptor(NamedTuple):
     def variables(self) -> dict[str, str]:
         """State variables and their units."""
         dimension = _weight(self.synapse, self.output)
-        return {name: units.usual(dimension) + more for name, more in synapses.MODELS[self.synapse.model].variables.items()}
+        own = synapses.MODELS[self.synapse.model]
+        unit = "pA" if own.output is not None else units.usual(dimension)
+        return {name: unit + more for name, more in own.variables.items()}
+
+    @property
+    def jumps(self) -> bool:
+        """Whether arrivals move V."""
+        return synapses.MODELS[self.synapse.model].jumps
 
 
 def variables(population: Any, own: Iterable[Receptor]) -> dict[str, str]:
@@ -49,10 +56,15 @@ def variables(population: Any, own: Iterable[Receptor]) -> dict[str, str]:
 
 
 def released(spec: Spec, population: str) -> dict[str, str]:
-    """Names and units of what projections with short-term plasticity keep of their sources: `<projection>.stp.<variable>`."""
-    names = [name for name, entry in spec.projections.items()
-             if entry.stp is not None and any(part.partition("[")[0].strip() == population for part in entry.pre)]  # fmt: skip
-    return {f"{name}.stp.{variable}": unit for name in names for variable, unit in stp.variables.items()}
+    """Names and units of what projections keep of their sources, like `<projection>.stp.u` and `<projection>.gate.s`."""
+    found: dict[str, str] = {}
+    for name, entry in spec.projections.items():
+        if any(part.partition("[")[0].strip() == population for part in entry.pre):
+            own = synapses.MODELS[entry.synapse.model]
+            gate = own.gate if isinstance(own, interface.Graded) else {}
+            found |= {f"{name}.gate.{variable}": unit for variable, unit in gate.items()}
+            found |= {f"{name}.stp.{variable}": unit for variable, unit in stp.variables.items() if entry.stp is not None}
+    return found
 
 
 def targets(entry: Any) -> tuple[str, ...]:
@@ -61,10 +73,20 @@ def targets(entry: Any) -> tuple[str, ...]:
 
 
 def output_of(entry: Any) -> Any:
-    """The output of a projection or input; None where arrivals move V themselves."""
-    if hasattr(entry, "synapse") and synapses.MODELS[entry.synapse.model].jumps:
-        return None
+    """The output that a projection or input takes; None where arrivals move V themselves, or the synapse has its own."""
+    if hasattr(entry, "synapse"):
+        synapse = synapses.MODELS[entry.synapse.model]
+        if synapse.jumps or synapse.output is not None:
+            return None
     return outputs.USUAL if entry.output is None else entry.output
+
+
+def effect(entry: Any) -> str:
+    """What a projection or input is to its targets: a "jump" of V, a "conductance" or a "current"."""
+    output = output_of(entry)
+    if output is not None:
+        return "conductance" if outputs.MODELS[output.model].conductance else "current"
+    return "jump" if synapses.MODELS[entry.synapse.model].jumps else "conductance"
 
 
 def weight_dimension(entry: Any) -> str:
@@ -80,8 +102,7 @@ def conducting(spec: Spec) -> set[str]:
     sizes = {name: population.size for name, population in spec.populations.items()}
     found: set[str] = set()
     for _, _, entry in (*spec.feeding, *(("inputs", name, entry) for name, entry in spec.driving)):
-        output = output_of(entry)
-        if output is not None and outputs.MODELS[output.model].conductance:
+        if effect(entry) == "conductance":
             found |= {part.population for part in parts(targets(entry), sizes)}
     return found
 
@@ -101,6 +122,7 @@ def receptors(spec: Spec, merge: bool = True) -> list[Receptor]:
         source = Source(section, name)
         output = output_of(entry)
         literal = _literal(entry.synapse) and (output is None or _literal(output))
+        literal &= not synapses.MODELS[entry.synapse.model].graded
         first: int | None = None
         for population in dict.fromkeys(part.population for part in parts(targets(entry), sizes)):
             shared = (population, entry.synapse, output, None if literal else source)

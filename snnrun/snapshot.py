@@ -5,6 +5,7 @@ of the seed and the step. Not in it either is what a kernel makes of the spikes 
 drawn already and are waiting: that is made again from those spikes.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,9 @@ def take(plan: Plan, state: State) -> Snapshot:
         first = program.groups[p.group].first + p.first + r.start
         spiked = bits[:, first : first + r.size] > 0
         carried[_part(r)] = np.where(spiked, every[:, r.first : r.first + r.size], 0.0)
-    return Snapshot(step, variables, fired, carried, engine.weights(plan, state))
+    last = np.arange(step + 1 - program.graded.depth, step + 1) % program.graded.depth
+    gates = {name: np.asarray(state.values)[last, first : first + size] for name, first, size in _gates(plan)}
+    return Snapshot(step, variables, fired, carried, engine.weights(plan, state), gates)
 
 
 def restore(plan: Plan, snapshot: Snapshot) -> State:
@@ -48,7 +51,8 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
         for states in (start.neurons, start.receptors, start.driving)
     )
     releases = {name: np.array(values) for name, values in start.releases.items()}
-    begun = start._replace(neurons=neurons, receptors=receptors, driving=driving, releases=releases)
+    gates = tuple({name: np.array(values) for name, values in own.items()} for own in start.gates)
+    begun = start._replace(neurons=neurons, receptors=receptors, driving=driving, releases=releases, gates=gates)
     wanted = {_name(name, population): (population, values) for name, population, values in engine.variables(plan, begun)}
     if wanted.keys() != snapshot.variables.keys():
         raise Mismatch(f"the variables are not the same: {', '.join(sorted(wanted.keys() ^ snapshot.variables.keys()))}")
@@ -86,7 +90,21 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
             raise Mismatch(f"the weights of {w.name} are not those of {len(w.y)} synapses")
         known[w.name] = w._replace(y=kept.y, source=kept.source, target=kept.target)
     changing = kernels.module(program.kernel).plastic(program, plan.arranged, known, snapshot.step)
-    return State(np.int64(snapshot.step), neurons, receptors, driving, transit, releases, changing)
+    values = start.values if start.values is None else np.array(start.values)
+    last = np.arange(snapshot.step + 1 - program.graded.depth, snapshot.step + 1) % program.graded.depth
+    for name, first, size in _gates(plan):
+        kept = snapshot.gates.get(name)
+        if kept is None or kept.shape != (program.graded.depth, size) or kept.dtype != np.float64:
+            raise Mismatch(f"the last values of {name} are not those of {program.graded.depth} steps of {size} sources")
+        values[last, first : first + size] = kept
+    return State(np.int64(snapshot.step), neurons, receptors, driving, transit, releases, changing, gates, values)
+
+
+def _gates(plan: Plan) -> Iterator[tuple[str, int, int]]:
+    """Names of the gates, with their places among the values."""
+    for place in {place.value: place for place in reversed(plan.structure.gates)}.values():
+        value = plan.program.graded.values[place.value]
+        yield f"{place.projection}/{plan.structure.populations[place.population].name}", value.first_value, value.size
 
 
 def _part(release: ReleasePlace) -> str:

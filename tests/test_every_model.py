@@ -227,21 +227,25 @@ def feed(synapse: str, output: str | None, **given: Any) -> dict[str, Any]:
         found["output"] = {"model": output} | part(outputs.MODELS[output].Spec)
     model = synapses.MODELS[synapse]
     dimension = model.weight or outputs.MODELS[output or outputs.USUAL.model].weight
-    return found | {"weight": WEIGHTS[dimension]} | given
+    weight = WEIGHTS[dimension] if model.output is None else "0.5 nS"  # stable for all of them
+    return found | {"weight": weight} | given
 
 
 KINETICS = [
     (synapse, output)
     for synapse, model in synapses.MODELS.items()
     for output in (None, *outputs.MODELS)
-    if output is None or not model.jumps
+    if output is None or not (model.jumps or model.output)
 ]
+SENT = [one for one in KINETICS if not synapses.MODELS[one[0]].graded]  # through which spikes arrive
 
 
 def effect(synapse: str, output: str | None) -> str:
     """What a synapse with an output is to its target."""
     if synapses.MODELS[synapse].jumps:
         return "jump"
+    if synapses.MODELS[synapse].output is not None:
+        return "conductance"
     return "conductance" if outputs.MODELS[output or outputs.USUAL.model].conductance else "current"
 
 
@@ -272,8 +276,17 @@ def base(**sections: dict[str, Any]) -> dict[str, Any]:
     return found | {"populations": populations | sections.pop("populations", {})} | sections
 
 
+def sender(synapse: str, own: str) -> str:
+    """A population that can act through a synapse: some need a V."""
+    return "S" if synapses.MODELS[synapse].output is None else own
+
+
 def projection(**given: Any) -> dict[str, Any]:
-    return {"pre": "S", "post": "E", "connect": {"rule": "all_to_all"}} | feed(*KINETICS[0]) | given
+    return (
+        {"pre": sender(given.get("synapse", {}).get("model", "delta"), "F"), "post": "E", "connect": {"rule": "all_to_all"}}
+        | feed(*KINETICS[0])
+        | given
+    )
 
 
 def plastic(own: dict[str, Any], **given: Any) -> dict[str, Any]:
@@ -289,7 +302,7 @@ def surroundings(section: str, name: str, found: dict[str, Any]) -> Iterator[dic
         yield alone | {"populations": {"N": found}}
         if not neurons.MODELS[name].source:
             for synapse, output in KINETICS:
-                one = projection(**feed(synapse, output), post="N")
+                one = projection(**feed(synapse, output), post="N", pre=sender(synapse, "N"))
                 yield alone | {"populations": {"N": found, "S": json.loads(population(SOURCES[0]))}, "projections": {"x": one}}
     elif section == "synapses":
         for output in (None, *outputs.MODELS):
@@ -323,7 +336,7 @@ def surroundings(section: str, name: str, found: dict[str, Any]) -> Iterator[dic
     elif section == "monitors" and monitors.MODELS[name].plastic:
         yield base(monitors={"x": found}, projections={"x": plastic(part(stdp.MODELS[stdp.USUAL].Spec), pre="S", post="E")})
     elif section == "monitors":
-        yield base(monitors={"x": found}, projections={"x": projection(**feed(*KINETICS[-1])), "y": projection()})
+        yield base(monitors={"x": found}, projections={"x": projection(**feed(*SENT[-1])), "y": projection()})
 
 
 WHERE = {"populations": ("populations", "N"), "inputs": ("inputs", "x"), "projections": ("projections", "x"),
@@ -520,7 +533,13 @@ def with_all_kinetics(name: str) -> dict[str, Any]:
     tree |= {"projections": {}, "monitors": {}}
     for i, (synapse, output) in enumerate(tried_on(name)):
         tree["populations"][f"N{i}"] = json.loads(population(name, 5 + i))
-        given = {"pre": "S", "post": f"N{i}", "connect": {"rule": "fixed_prob", "p": 0.5}, "delay": "0.5 ms"}
+        pre = sender(synapse, f"N{i}")
+        given = {
+            "pre": pre,
+            "post": f"N{i}",
+            "connect": {"rule": "fixed_prob", "p": 0.5},
+            "delay": "0.5 ms" if pre == "S" else "0 ms",
+        }
         tree["projections"][f"p{i}"] = feed(synapse, output, **given)
         own = [*neurons.MODELS[name].variables, *(f"p{i}.{variable}" for variable in synapses.MODELS[synapse].variables)]
         tree["monitors"][f"m{i}"] = {"model": "state", "of": f"N{i}", "variables": own}
@@ -592,9 +611,9 @@ def test_what_cannot_be_combined_is_refused_where_it_stands(folder):
         one = projection(**feed(synapse, output), post="N")
         tree = base(populations={"N": json.loads(population(name))}, projections={"x": one})
         refused = []
-        if (synapse, output) in KINETICS and (synapse, output) not in kinetics_of(name) or neurons.MODELS[name].source:
+        if not neurons.MODELS[name].accepts(effect(synapse, output)):
             refused.append(("projections", "x", "post"))
-        if synapses.MODELS[synapse].jumps and output is not None:
+        if (synapses.MODELS[synapse].jumps or synapses.MODELS[synapse].output) and output is not None:
             refused.append(("projections", "x", "output"))
         try:
             load(folder, tree)
@@ -625,7 +644,10 @@ def everything(watched: bool = True) -> dict[str, Any]:
         sized = rule if name not in RECURRENT else {"rule": "all_to_all"}
         delay = ("0 ms", "1.3 ms", {"uniform": {"low": "0.2 ms", "high": "2 ms"}})[i % 3]
         post = receiving[i % len(receiving)]
-        projections[f"p{i}"] = feed(*next(turn), pre=pre, post=post, connect=sized, delay=delay)
+        kinetics = next(turn)
+        if synapses.MODELS[kinetics[0]].output is not None:
+            pre, delay = post, "0 ms"
+        projections[f"p{i}"] = feed(*kinetics, pre=pre, post=post, connect=sized, delay=delay)
     first = receiving[0]
     populations[first]["layout"] = {"model": "random", "extent": ["30 um", "30 um"], "periodic": True}
     for name, rule in rules:
@@ -640,7 +662,7 @@ def everything(watched: bool = True) -> dict[str, Any]:
     given = {"to": receiving}
     driving = {}
     for i, (_, _, _, one) in enumerate(p for p in PARTS if p[0] == "inputs"):
-        driving[f"i{i}"] = one | given | (feed(*KINETICS[-1]) if "synapse" in one else {})
+        driving[f"i{i}"] = one | given | (feed(*SENT[-1]) if "synapse" in one else {})
     found = {"duration": f"{STEPS * DT:g} ms", "seed": 8, "precision": "float64", "populations": populations}
     found |= {"inputs": driving, "projections": projections}
     spikes = {"spikes": {"model": "spikes", "of": list(populations)}}
@@ -661,7 +683,8 @@ def test_all_models_are_in_that_network_and_something_happens(whole):
     stacks = whole.plan.program.stacks
     kinds = {(stack.synapse, stack.output) for stack in stacks}
     of = lambda output: outputs.MODELS[output or outputs.USUAL.model]  # noqa: E731
-    assert kinds == {(synapses.MODELS[s], None if synapses.MODELS[s].jumps else of(o)) for s, o in KINETICS}
+    own = lambda synapse, output: None if synapse.jumps else synapse.output or of(output)  # noqa: E731
+    assert kinds == {(synapses.MODELS[s], own(synapses.MODELS[s], o)) for s, o in KINETICS}
     assert sum(len(spikes) > 0 for spikes in whole.spikes.values()) > len(whole.spikes) / 2
     assert all(values.size for values in whole.samples.values())
 
@@ -727,7 +750,7 @@ def test_populations_side_by_side_have_the_bits_that_they_have_alone(folder, ker
     def run(which: str):
         populations = {f"{letter}-{name}": both["AB".index(letter)] for name, both in found.items() for letter in which}
         to = [key for key in populations if neurons.MODELS[key[2:]].accepts("conductance")]
-        noise = {"model": "poisson", "to": to, "rate": "2 kHz", **feed(*KINETICS[-1])}
+        noise = {"model": "poisson", "to": to, "rate": "2 kHz", **feed(*SENT[-1])}
         spikes = {"model": "spikes", "of": list(populations)}
         tree = {"duration": "20 ms", "precision": "float64", "populations": populations, "inputs": {"noise": noise}}
         return run_plan(plan_of(folder, tree | {"monitors": {"spikes": spikes}}, kernel=kernel))

@@ -1,6 +1,7 @@
 """What is said of models, and that the pages about them are current."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,19 @@ def test_every_model_explains_itself(name):
 
 
 def test_models_lists_them_all():
-    assert [entry["name"] for entry in json.loads(call("models", "--json").stdout)] == list(neurons.MODELS)
-    assert [line.split()[0] for line in call("models").stdout.splitlines()] == list(neurons.MODELS)
+    every = [*neurons.MODELS, *(name for parts in explain.KINDS.values() for name in parts)]
+    assert [entry["name"] for entry in json.loads(call("models", "--json").stdout)] == every
+    assert [line.split()[0] for line in call("models").stdout.splitlines()] == every
+    assert all(entry.checked for entry in explain.table())
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, parts in explain.KINDS.items() for name in parts])
+def test_every_part_explains_itself(kind, name):
+    result = call("explain", name)
+    part = explain.KINDS[kind][name]
+    assert result.exit_code == 0 and f"stands at   {kind}" in result.stdout and part.checked in result.stdout
+    assert all(field in result.stdout for field in part.Spec.model_fields if field != "model")
+    assert "layouts" not in result.stdout and sys.modules[type(part).__module__].__doc__.splitlines()[0] in result.stdout
 
 
 def test_models_of_a_file(tmp_path):

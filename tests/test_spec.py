@@ -238,7 +238,7 @@ WRONG = [
     ("synapse: {model: delta}", "▶synapse: {}", "model is missing", "add model: one of delta, expon, alpha"),
     ("synapse: {model: delta}", "synapse: {model: ▶alfa}", "unknown model 'alfa'", "did you mean alpha?"),
     ("synapse: {model: delta}", "synapse: {model: delta, ▶tau: 1 ms}", "tau: unknown key", "known: model"),
-    ("synapse: {model: delta}", "synapse: {model: delta}, ▶output: {model: cuba}", "moves V itself and has no output",
+    ("synapse: {model: delta}", "synapse: {model: delta}, ▶output: {model: cuba}", "move V themselves and have no output",
      "remove the"),
     ("tau: 5 ms", "tau: ▶0 ms", "tau must be positive", ""),
     ("E: 0 mV", "E: ▶0", "a voltage needs a unit", "write 0 mV"),

@@ -12,6 +12,7 @@ A kernel is a module with
     bind(arranged, program, noise, axis, quanta) -> Layout        what its calls in a step need; a tree of arrays
     transit(program, arranged, layout, rows, carried, step) -> Transit     of those who fired in the steps before `step`
     rows(program, transit, step) -> (rows, carried)               the same the other way round, free of the kernel
+    fired(program, transit, step) -> row                          of a step that has just ended: one bit per source
     jumps(program, layout, transit, weights, step) -> (transit, weights, jumps, waiting)
     close(program, layout, transit, weights, waiting, step, fired, states, released, entered, frames, first, end)
         -> (transit, weights, variables, states, releases, frames)

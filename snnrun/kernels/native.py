@@ -876,6 +876,10 @@ def rows(p: Program, transit: Transit, step: int) -> tuple[NDArray[np.uint32], N
     return np.asarray(transit.words)[last], carried
 
 
+def fired(p: Program, transit: Transit, step: Any) -> Any:
+    return transit.words[step % (p.depth + 1)]
+
+
 def jumps(p: Program, layout: Layout, transit: Transit, weights: State, step: Any) -> tuple[Transit, State, list[Any], None]:
     receiving = _receiving(p, JUMPS)
     if not receiving:

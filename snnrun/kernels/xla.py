@@ -124,6 +124,10 @@ def rows(p: Program, transit: Transit, step: int) -> tuple[Any, Any]:
     return found, carried
 
 
+def fired(p: Program, transit: Transit, step: Any) -> Any:
+    return transit.pending[0]
+
+
 def jumps(p: Program, layout: Layout, transit: Transit, weights: State, step: Any) -> tuple[Transit, State, list[Any], Any]:
     # The rows are written before they are read: the other way round, XLA copies all of them in every step.
     transit = _recorded(transit, step - 1)

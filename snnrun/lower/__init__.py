@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from snnrun import kernels, receptors, units
 from snnrun.document import uncollected
 from snnrun.kernels import Axis, Pathway
-from snnrun.lower import constants, groups, plasticity, quantise, recording, releases
+from snnrun.lower import constants, graded, groups, plasticity, quantise, recording, releases
 from snnrun.lower.groups import Placed
 from snnrun.models import connect
+from snnrun.models.interface import cast
 from snnrun.network import Network
 from snnrun.plan import Constants, Noise, PathwayReport, Plan, Program, Stack, Structure
 from snnrun.receptors import output_of
@@ -46,22 +47,23 @@ def lower(
     redrawn = (kernels.KERNELS[kernel].can_redraw, procedural_if_needed)
     released = releases.released(network, placed)
     plastic, changing = plasticity.changing(network, placed)
+    acting = graded.lowered(network, placed, feeds)
     pathways = [
         _pathway(network, name, feeds, placed, quanta, redrawn)._replace(
             release=released.of.get(name), changing=changing.get(name)
         )
         for name in network.projections
+        if name not in acting.found
     ]
     arranged = module.arrange(pathways, sources, axis, threads)
-    reports = tuple(
-        PathwayReport(p.connectivity.name, f.synapses, (f.shortest, f.longest), f.stored)
-        for p, f in zip(pathways, arranged.found, strict=True)
-    )
+    sent = {p.connectivity.name: f for p, f in zip(pathways, arranged.found, strict=True)}
+    every = {name: (sent | acting.found)[name] for name in network.projections}
+    reports = tuple(PathwayReport(name, f.synapses, (f.shortest, f.longest), f.stored) for name, f in every.items())
     noise, of_noise = _noise(network, feeds, placed)
-    stacks = _reached(feeds, placed, reports, [stack for stack, _ in of_noise])
+    stacks = _reached(feeds, placed, [report for report in reports if report.name in sent], [stack for stack, _ in of_noise])
     lowered = constants.lowered(network, placed)
     driving = lowered.driving
-    recorded = recording.recording(spec, found, placed, released.places, driving.places)
+    recorded = recording.recording(spec, found, placed, released.places, acting.places, driving.places)
     program = Program(
         precision=spec.precision,
         groups=tuple(group._replace(layers=own) for group, own in zip(placed.groups, driving.of_groups, strict=True)),
@@ -70,25 +72,32 @@ def lower(
         noise=noise,
         sources=sources,
         targets=axis.places,
-        depth=max((report.delays[1] for report in reports), default=0) or 1,
+        depth=max((f.longest for f in sent.values()), default=0) or 1,
         kernel=kernel,
         takes=recorded.takes,
         tapped=recorded.tapped,
         releases=released.releases,
         plasticity=plastic._replace(weights=sum(f.synapses for p, f in zip(pathways, arranged.found, strict=True) if p.changing)),
+        graded=acting.program,
     )
-    sent = constants.noise(network, [(name, i, quanta[receptor]) for _, (name, i, receptor) in of_noise])
-    delivery = module.bind(arranged, program, sent, axis, tuple(quanta[i] for i in order))
+    draws = constants.noise(network, [(name, i, quanta[receptor]) for _, (name, i, receptor) in of_noise])
+    delivery = module.bind(arranged, program, draws, axis, tuple(quanta[i] for i in order))
     structure = Structure(
         spec.dt, spec.precision, units.whole(spec.duration, spec.dt), placed.populations, placed.receptors, driving.places,
-        recorded.samples, recorded.taps, released.places,
+        recorded.samples, recorded.taps, released.places, acting.places,
         recording.weights(spec, {report.name: report.synapses for report in reports}),
     )  # fmt: skip
-    every = Constants(
-        lowered.neurons, driving.constants, lowered.synapses, lowered.instants, lowered.outputs, lowered.gains,
-        np.float64(0.0), recorded.taken, delivery, released.const,
+    outputs = tuple(
+        const if i not in acting.totals or not hasattr(const, "total") else const._replace(
+            total=cast(acting.totals[i], placed.groups[placed.stacks[i].group].precision)
+        )
+        for i, const in enumerate(lowered.outputs)
     )  # fmt: skip
-    return Plan(structure, program, every, lowered.initial, driving.initial, released.initial, reports, arranged)
+    known = Constants(
+        lowered.neurons, driving.constants, lowered.synapses, lowered.instants, outputs, lowered.gains,
+        np.float64(0.0), recorded.taken, delivery, released.const, acting.opening, acting.brought,
+    )  # fmt: skip
+    return Plan(structure, program, known, lowered.initial, driving.initial, released.initial, reports, arranged, acting.nbytes)
 
 
 def _axis(placed: Placed) -> tuple[Axis, list[int]]:

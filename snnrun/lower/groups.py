@@ -88,7 +88,7 @@ def _kind(network: Network, receptor: Receptor) -> tuple[Any, Any, str, Any]:
     """Synapse, output, precision, and whatever of the parameters is no number."""
     parameters = network.kinetics_of(receptor)
     synapse = synapses.MODELS[receptor.synapse.model]
-    output = None if receptor.output is None else outputs.MODELS[receptor.output.model]
+    output = synapse.output if receptor.output is None else outputs.MODELS[receptor.output.model]
     return synapse, output, network.precision_of(receptor), _words(parameters)
 
 

@@ -9,7 +9,7 @@ from snnrun import units
 from snnrun.document import Fault, SpecError
 from snnrun.lower.groups import Placed, stops
 from snnrun.models import monitors, stdp
-from snnrun.plan import InputPlace, ReleasePlace, Sample, SpikeTap, Take, WeightTap
+from snnrun.plan import GatePlace, InputPlace, ReleasePlace, Sample, SpikeTap, Take, WeightTap
 from snnrun.receptors import Receptor, variables, weight_dimension
 from snnrun.receptors import released as released_of
 from snnrun.spec import Part, Spec, parts
@@ -26,8 +26,9 @@ class Recording(NamedTuple):
 
 
 def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple[ReleasePlace, ...],
-              driving: tuple[InputPlace, ...]) -> Recording:  # fmt: skip
+              gates: tuple[GatePlace, ...], driving: tuple[InputPlace, ...]) -> Recording:  # fmt: skip
     sizes = {name: population.size for name, population in spec.populations.items()}
+    index = {name: i for i, name in enumerate(spec.populations)}
     by_name = {population.name: population for population in placed.populations}
     own: dict[str, list[int]] = {name: [] for name in sizes}
     for i, receptor in enumerate(found):
@@ -58,6 +59,8 @@ def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple
                     place, begin = by_name[part.population].group, by_name[part.population].first
                 elif kind == "release":
                     place, begin = 0, _neuron_0(released, i, part)
+                elif kind == "gate":
+                    place, begin = next(g.value for g in gates if (g.projection, g.population) == (i, index[part.population])), 0
                 elif kind == "driving":
                     place, begin = driving[i].layer, driving[i].first
                 else:

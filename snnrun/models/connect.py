@@ -71,6 +71,7 @@ class AllToAll(BaseRule):
     """Every neuron of pre to every neuron of post."""
 
     by_source = True
+    complete = True
     rule: Literal["all_to_all"]
 
     def most_inputs(self, sizes: Sizes) -> float:

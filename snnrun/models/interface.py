@@ -33,6 +33,7 @@ class Part(ABC):
 
     Spec: ClassVar[type[Frozen]]
     rules: ClassVar[tuple[Rule, ...]] = ()
+    checked: ClassVar[str] = ""  # against what, for people
 
     def check(self, spec: Any, checker: Any, path: Any) -> None:  # noqa: B027
         """What types and rules cannot say of a Spec, for a check._Checker."""
@@ -151,6 +152,14 @@ class Population(Part):
             return None
         return tau, R if R is not None else tau / C
 
+    def bears(self, method: str) -> float | None:
+        """The largest dt G / C of a conductance G that a step bears without overshooting; None where it bears any."""
+        return None
+
+    def response(self, parameters: Parameters, dt: float) -> Any:
+        """1 / C: how fast a current moves V, in mV / ms / pA; None where that is not known."""
+        return None
+
     def observed(self, const: Any, state: State, name: str, step: Any) -> Any:
         """A variable at the beginning of a step."""
         return state[name]
@@ -185,11 +194,13 @@ class Synapse(Part):
     variables: ClassVar[Mapping[str, str]]  # with what comes after the unit of the weight
     weight: ClassVar[str | None] = None  # dimension of the weight, where it is not for the output to say
     enters: ClassVar[Enters | None] = None  # where arrivals go; None where they move V itself, before the threshold is tested
+    graded: ClassVar[bool] = False  # whether the source acts at every instant: then nothing arrives
+    output: ClassVar[Any] = None  # the Output of a synapse that has one of its own
 
     @property
     def jumps(self) -> bool:
         """Whether what arrives moves V itself. Its variable x is then what has arrived at this instant."""
-        return self.enters is None
+        return self.enters is None and not self.graded
 
     @abstractmethod
     def lower(self, parameters: Parameters, dt: float) -> Any:
@@ -206,6 +217,34 @@ class Synapse(Part):
     def slowest(self, parameters: Parameters) -> Any:
         """The longest time constant, in ms."""
         return 0.0
+
+
+class Graded(Synapse):
+    """A synapse through which a source acts at every instant by a value of its own, and not only when it fires:
+
+        x_j(t) = sum_i w_ij value_i(t - d_ij)
+
+    The value is that of a gate, which opens when the source fires, or without a gate the source's V.
+    """
+
+    graded = True
+    variables = {"x": ""}
+    gate: ClassVar[Mapping[str, str]] = {}  # variables of a source, with their units; the first is the value. All are 0 at t = 0
+    largest: ClassVar[float] = 1.0  # size of a value
+
+    def lower(self, parameters: Parameters, dt: float) -> Any:
+        return ()
+
+    def advance(self, const: Any, state: State) -> State:
+        return {}
+
+    @abstractmethod
+    def opening(self, parameters: Parameters, dt: float) -> Any:
+        """What a step of the gate needs."""
+
+    @abstractmethod
+    def opened(self, const: Any, state: State, fired: Any) -> State:
+        """The gate at the end of a step, in which some sources have fired."""
 
 
 class Output(Part):

@@ -125,6 +125,8 @@ class StateVariables(Kind):
             name, _, field = label.partition(".")
             if field.startswith("stp."):
                 yield label, known[label], "release", name, field.removeprefix("stp.")
+            elif field.startswith("gate."):
+                yield label, known[label], "gate", name, field.removeprefix("gate.")
             elif field:
                 yield label, known[label], "receptor", of_source[name], field
             else:
@@ -141,7 +143,7 @@ class InputCurrent(Kind):
             names = [source.name for source in receptor.sources]
             labels = [receptor.name] if spec.receptors is None else [name for name in spec.receptors if name in names]
             for label in labels:
-                yield label, "mV" if receptor.output is None else "pA", "input", i, "x"
+                yield label, "mV" if receptor.jumps else "pA", "input", i, "x"
         for label in spec.receptors or ():
             if label in of_input:
                 yield label, "pA", "driving", of_input[label], ""

@@ -59,6 +59,8 @@ class BaseRule(Frozen):
     """Whether each target does."""
     random_number: ClassVar[bool] = False
     """Whether the number of edges is drawn, too."""
+    complete: ClassVar[bool] = False
+    """Whether it connects all pairs, but for autapses where they are left out."""
     spatial: ClassVar[bool] = False
     """Whether it must know where the neurons are."""
 

@@ -180,6 +180,7 @@ def _positive(*names: str) -> tuple[Rule, ...]:
 
 class _Pair(_Rule):
     Spec = Pair
+    checked = "NEST's stdp_synapse: every weight sent to 1e-11; a reference that goes event by event, to 1e-11"
     nearest = False
     rules = (
         *_positive("tau_plus", "tau_minus"),
@@ -195,11 +196,13 @@ class _Pair(_Rule):
 
 class _Nearest(_Pair):
     Spec = Nearest
+    checked = "NEST's stdp_nn_symm_synapse: every weight sent to 1e-11; a reference that goes event by event, to 1e-11"
     nearest = True
 
 
 class _Triplet(_Rule):
     Spec = Triplet
+    checked = "NEST's stdp_triplet_synapse: every weight sent to 1e-11; a reference that goes event by event, to 1e-11"
     rules = _positive("tau_plus", "tau_minus", "tau_x", "tau_y")
 
     def part(self, spec: Triplet) -> dict[str, Any]:
@@ -210,6 +213,7 @@ class _Triplet(_Rule):
 
 class _Song(_Rule):
     Spec = Song2000
+    checked = "a reference that goes event by event, to 1e-11"
     rules = _positive("tau_s", "tau_t")
 
     def part(self, spec: Song2000) -> dict[str, Any]:
@@ -219,6 +223,7 @@ class _Song(_Rule):
 
 class _Vogels(_Rule):
     Spec = Vogels2011
+    checked = "NEST's vogels_sprekeler_synapse: every weight sent to 1e-11; a reference that goes event by event, to 1e-11"
     rules = (*_positive("tau"), Rule(("rate",), lambda rate: rate >= 0, "rate must not be negative"))
 
     def part(self, spec: Vogels2011) -> dict[str, Any]:

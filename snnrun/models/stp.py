@@ -87,6 +87,7 @@ class _ShortTerm(Part):
 
 class _Tsodyks(_ShortTerm):
     Spec = Tsodyks
+    checked = "NEST's tsodyks2_synapse: sequences of weights to 1e-11"
     rules = (
         _between("U", False),
         Rule(("tau_d",), lambda tau: tau > 0, "tau_d must be positive"),
@@ -103,6 +104,7 @@ class _Tsodyks(_ShortTerm):
 
 class _Std(_ShortTerm):
     Spec = Std
+    checked = "its recursion, spike by spike, to 1e-11"
     rules = (
         _between("U", True),
         Rule(("tau_d",), lambda tau: tau > 0, "tau_d must be positive"),

@@ -24,6 +24,7 @@ class Const(NamedTuple):
 
 class Constant(Current):
     Spec = Spec
+    checked = "NEST and Brian2: spike for spike (validation.md)"
 
     def steady(self, spec: Spec, parameters: Parameters) -> Any:
         return value_of(spec, parameters)

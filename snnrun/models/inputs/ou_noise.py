@@ -46,6 +46,7 @@ class OUNoise(Current):
     """Its state is y, the distance from the mean."""
 
     Spec = Spec
+    checked = "its law, its autocorrelation, and the variance of V that follows from it"
     rules = (
         Rule(("std",), lambda std: std >= 0, "std must not be negative"),
         Rule(("tau",), lambda tau: tau > 0, "tau must be positive"),

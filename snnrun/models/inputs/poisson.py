@@ -193,6 +193,7 @@ def _thresholds(course: Course, step: Any) -> Any:
 
 class Poisson(Input):
     Spec = Spec
+    checked = "the distribution of its counts; correlations; rates under noise by theory (validation.md)"
     rules = (Rule(("rate",), lambda rate: rate >= 0, "rate must not be negative"),)
 
     def check(self, spec: Spec, checker: Any, path: Any) -> None:

@@ -66,6 +66,7 @@ class Const(NamedTuple):
 
 class Pulses(Current):
     Spec = Spec
+    checked = "its value at every step"
 
     def course(self, spec: Spec, dt: float, read: Callable[[Any], Any]) -> series.Series | None:
         if spec.times is None:

@@ -33,6 +33,7 @@ class Const(NamedTuple):
 
 class Ramp(Current):
     Spec = Spec
+    checked = "its value at every step"
 
     def least(self, spec: Spec, parameters: Parameters) -> Any:
         return lowest(parameters["initial"], parameters["final"])

@@ -43,6 +43,7 @@ class Const(NamedTuple):
 
 class Sine(Current):
     Spec = Spec
+    checked = "its value at every step; the lag of a membrane; V of NEST with ac_generator to 1e-13 mV"
     rules = (Rule(("frequency",), lambda frequency: frequency > 0, "frequency must be positive"),)
 
     def check(self, spec: Spec, checker: Any, path: Any) -> None:

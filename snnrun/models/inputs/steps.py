@@ -36,6 +36,7 @@ class Spec(Either):
 
 class StepCurrent(Current):
     Spec = Spec
+    checked = "NEST and Brian2: spike for spike (validation.md)"
 
     def course(self, spec: Spec, dt: float, read: Callable[[Any], Any]) -> series.Series:
         return series.level(spec.times, spec.values, dt)

@@ -46,6 +46,7 @@ class Const(NamedTuple):
 
 class Waveform(Current):
     Spec = Spec
+    checked = "its value at every step, on and off the grid"
 
     def alike(self, spec: Spec, dt: float) -> tuple[Any, ...]:
         return (None if spec.period is None else units.whole(spec.period, dt),)

@@ -62,6 +62,7 @@ class Const(NamedTuple):
 
 class WhiteNoise(Current):
     Spec = Spec
+    checked = "its law, and the variance of V that follows from it"
     rules = (
         Rule(("std",), lambda std: std >= 0, "std must not be negative"),
         Rule(("sigma",), lambda sigma: sigma >= 0, "sigma must not be negative"),

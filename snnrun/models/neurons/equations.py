@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import Field, create_model, model_validator
 
 from snnrun import random, units
-from snnrun.language.expression import Node, names, show
+from snnrun.language.expression import ExpressionError, Node, names, show
 from snnrun.language.lift import lifted_together
 from snnrun.language.walk import affine, evaluate
 from snnrun.lazy import jnp, lax
@@ -217,6 +217,20 @@ class Equations(Population):
     def method_text(self, method: str) -> str:
         solver, times = _parts(method)
         return method if times == 1 else f"{solver}, {times} substeps"
+
+    def bears(self, method: str) -> float | None:
+        solver, times = _parts(method)
+        limit = {"rk4": 2.78, "euler": 1.0}.get(solver)  # rk4: where its factor of decay is 1
+        return None if limit is None else limit * times
+
+    def response(self, parameters: Parameters, dt: float) -> Any:
+        known = self._known(parameters, dt)
+        rate = next(variable.rate for variable in self.model.variables if variable.name == VOLTAGE)
+        try:
+            found = described.affine_in(self.model, rate, known | self.initial(known, {}), (CURRENT,), np)
+        except ExpressionError:
+            return None
+        return found.coefficients.get(CURRENT)
 
     def stages(self, method: str) -> tuple[float, ...]:
         solver, times = _parts(method)

@@ -150,6 +150,13 @@ class Lif(Population):
     def methods(self, spec: Any, conductances: bool) -> str:
         return spec.conductance if conductances or spec.solver == "exp_euler" else "exact"
 
+    def bears(self, method: str) -> float | None:
+        return 1.0 if method == "frozen" else None
+
+    def response(self, parameters: Parameters, dt: float) -> Any:
+        tau, R = self.membrane(parameters)  # type: ignore[misc]
+        return R / tau
+
     def method_text(self, method: str) -> str:
         return {"exact": "exact", "linear": "exp_euler, linear", "frozen": "exp_euler, frozen"}[method]
 

@@ -20,6 +20,7 @@ class Const(NamedTuple):
 
 class Coba(Output):
     Spec = Spec
+    checked = "Brian2: spike for spike; NEST by statistics (validation.md)"
     weight = "conductance"
     conductance = True
 

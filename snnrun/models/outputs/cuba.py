@@ -18,6 +18,7 @@ class Const(NamedTuple):
 
 class Cuba(Output):
     Spec = Spec
+    checked = "NEST and Brian2: spike for spike, V within 1e-12 mV (validation.md)"
     weight = "current"
 
     def lower(self, parameters: Parameters, origin: Any) -> Const:

@@ -38,6 +38,7 @@ class Const(NamedTuple):
 
 class MgBlock(Output):
     Spec = Spec
+    checked = "its step to 1e-11; fourth order with rk4"
     weight = "conductance"
     conductance = True
     gated = True

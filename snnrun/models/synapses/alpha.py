@@ -35,6 +35,7 @@ class Const(NamedTuple):
 
 class Alpha(Synapse):
     Spec = Spec
+    checked = "NEST and Brian2: spike for spike, V within 1e-12 mV (validation.md)"
     rules = (Rule(("tau",), lambda tau: tau > 0, "tau must be positive"),)
     variables = {"x": "", "y": "/ms"}
     enters = Enters("y", "decay", "scale")

@@ -20,6 +20,7 @@ class Delta(Synapse):
     """Its variable x is what has arrived at this instant, in mV."""
 
     Spec = Spec
+    checked = "NEST and Brian2: spike for spike, V within 1e-12 mV (validation.md)"
     variables = {"x": ""}
     weight = "voltage"
 

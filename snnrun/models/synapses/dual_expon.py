@@ -40,6 +40,7 @@ class Const(NamedTuple):
 
 class DualExpon(Synapse):
     Spec = Spec
+    checked = "the closed form of its responses to 1e-9; any mix of linear synapses to 1e-12"
     rules = (
         Rule(("tau_decay",), lambda tau: tau > 0, "tau_decay must be positive"),
         Rule(("tau_rise",), lambda tau: tau > 0, "tau_rise must be positive"),
