@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 try:
     import numpy as np
-    from references import processes, table
+    import yaml
+    from references import networks, processes, table
     from references.processes import say
 
     import snnrun
@@ -137,6 +138,48 @@ def of_model(name: str) -> str:
     )
 
 
+STATIC, ON_BRUNEL = "expon", "brunel_c, apart"
+KINETICS = {
+    STATIC: "weight: 0.2 pA, synapse: {model: expon, tau: 5 ms}",
+    "alpha": "weight: 0.2 pA, synapse: {model: alpha, tau: 2 ms}",
+    "dual_expon": "weight: 0.2 pA, synapse: {model: dual_expon, tau_rise: 1 ms, tau_decay: 5 ms}",
+    "expon, stp": "weight: 0.4 pA, synapse: {model: expon, tau: 5 ms}, stp: {U: 0.5, tau_d: 100 ms}",
+    "expon, stdp by pairs": "weight: 0.2 pA, synapse: {model: expon, tau: 5 ms}, stdp: {A_plus: 0.002 pA, A_minus: 0.0021 pA, "
+    "tau_plus: 20 ms, tau_minus: 20 ms, w_max: 0.4 pA}",
+    "expon, mg_block": "weight: 0.004 nS, synapse: {model: expon, tau: 5 ms}, output: {model: mg_block}",
+    "ampa": "weight: 0.004 nS, synapse: {model: ampa}, output: {model: coba, E: 0 mV}",
+    "nmda": "weight: 0.001 nS, synapse: {model: nmda}, output: {model: coba, E: 0 mV}",
+    "gap_junction": "weight: 0.01 nS, synapse: {model: gap_junction}",
+    "nmda, all to all": "weight: 0.00002 nS, synapse: {model: nmda}, output: {model: coba, E: 0 mV}",
+}
+
+
+def of_synapse(name: str) -> str:
+    """A recurrent network of lif whose synapses are of one kind, about as active with all of them."""
+    rule = "all_to_all" if "all to all" in name else "fixed_indegree, n: 80"
+    delay = "" if name == "gap_junction" else ", delay: 1 ms"
+    drive = "I_e: {uniform: {low: 100 pA, high: 125 pA}}"
+    return (
+        f"duration: 1 s\npopulations:\n  N: {{model: lif, size: {NEURONS}, tau: 20 ms, tau_ref: 2 ms, {LIF}, {drive}, {START}}}\n"
+        f"projections: {{e: {{pre: N, post: N, connect: {{rule: {rule}}}{delay}, {KINETICS[name]}}}}}\n"
+        "monitors: {spikes: {model: spikes, of: N}}\n"
+    )
+
+
+def synapses() -> list[Case]:
+    brunel = {}
+    for sort in ("brunel_c", "brunel_stdp"):
+        tree = yaml.safe_load(networks.make("brunel_stdp", 1.0, 1).text)
+        if sort == "brunel_c":
+            del tree["projections"]["plastic"]["stdp"]
+        brunel[sort] = yaml.safe_dump(tree, sort_keys=False)
+    return [
+        *(Case(name, of_synapse(name), of=STATIC) for name in KINETICS),
+        Case(ON_BRUNEL, brunel["brunel_c"], of=ON_BRUNEL),
+        Case("brunel_stdp", brunel["brunel_stdp"], (Bar("step", 6.0, ON_BRUNEL),), ON_BRUNEL),
+    ]
+
+
 def structures() -> list[Case]:
     found = []
     for connected in (True, False):
@@ -160,7 +203,7 @@ def models() -> list[Case]:
     return [Case(name, of_model(name), of=EXACT) for name in there]
 
 
-TABLES = {"structure": structures, "models": models}
+TABLES = {"structure": structures, "models": models, "synapses": synapses}
 
 
 # ---- one measurement, in a process of its own ------------------------------------------------------------------------
@@ -279,6 +322,11 @@ OF_MODELS = f"""\
 {NEURONS:,} neurons of one model, each with a current of its own, and 100 sources that fire at 20 Hz onto 2% of them; all spikes
 recorded. Ratios are to {EXACT}.
 """
+OF_SYNAPSES = f"""\
+{NEURONS:,} lif neurons that fire by themselves, with 320,000 synapses among them of one kind (16 million between all pairs); all
+spikes recorded. Ratios are to {STATIC}. The last two are Brunel's network with 12.5 million synapses, of which 10 million are
+plastic, or none.
+"""
 MEASURED = """\
 Medians over {rounds} rounds, in which all cases of a table take turns, each in a process of its own on one core; ratios are taken
 within a round. Times are those of the processor, and those of compiling without the cache of compiled programs. The slowest round
@@ -291,7 +339,7 @@ def section(parts: dict[str, tuple[list[Case], dict[str, list[dict[str, float]]]
     """The section of the page."""
     import jax
 
-    texts = {"structure": (STRUCTURE, "network"), "models": (OF_MODELS, "model")}
+    texts = {"structure": (STRUCTURE, "network"), "models": (OF_MODELS, "model"), "synapses": (OF_SYNAPSES, "synapses")}
     lines = [table.BARS, ""]
     for name, (cases, found) in parts.items():
         text, first = texts[name]
@@ -331,11 +379,11 @@ def _arguments() -> argparse.Namespace:
     add("--only", nargs="+", choices=tuple(TABLES), help="these tables")
     add("--repeats", type=int, default=5, metavar="N", help="rounds")
     add("--core", type=int, metavar="N", help="the processor to use; the first one, if not given")
-    add("--write", action="store_true", help="into docs/benchmarks.md; needs both tables")
+    add("--write", action="store_true", help="into docs/benchmarks.md; needs all tables")
     add("--measure", metavar="JSON", help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.write and a.only:
-        parser.error("--write needs both tables")
+        parser.error("--write needs all tables")
     if a.repeats < 1:
         parser.error("--repeats must be positive")
     return a

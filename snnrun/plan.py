@@ -146,6 +146,7 @@ class Value(NamedTuple):
     first: int  # within the group
     size: int
     first_value: int  # place on the axis of values
+    largest: float  # size of a value; a V beyond is that of a run that fails
 
 
 class Coupling(NamedTuple):

@@ -10,7 +10,8 @@ FOUND = {"one": [{"step": 1.0}, {"step": 4.0}, {"step": 2.0}], "many": [{"step":
 
 
 @pytest.mark.parametrize("text", [bars.populations(4, True), bars.populations(4, False), bars.receptors(5), bars.monitors(5),
-                                  bars.projections(3), *(case.text for case in bars.models())])  # fmt: skip
+                                  bars.projections(3), *(case.text for case in bars.models()),
+                                  *(case.text for case in bars.synapses())])  # fmt: skip
 def test_networks_are_valid(tmp_path, text):
     (tmp_path / "net.yaml").write_text(text)
     assert not check.load(tmp_path / "net.yaml").warnings

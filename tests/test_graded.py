@@ -17,7 +17,7 @@ precision: {precision}
 populations:
   A: {{size: 40, model: lif, tau: 10 ms, tau_ref: 1 ms, V_rest: -70 mV, V_reset: -70 mV, V_th: -60 mV, R: 40 MOhm,
       I_e: {{uniform: {{low: 200 pA, high: 900 pA}}}}}}
-  B: {{size: 33, model: izhikevich, I_e: 8 pA}}
+  B: {{size: 133, model: izhikevich, I_e: 8 pA}}
 projections:
   p:
     pre: ["A[3:37]", "B[:26]"]

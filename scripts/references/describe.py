@@ -157,11 +157,20 @@ def _synapse(entry: Any) -> dict[str, Any]:
     if getattr(entry.synapse, "normalize", "peak") != "peak":
         raise Unsupported("alpha synapses whose weight is not their peak")
     return {
+        **({} if getattr(entry, "stdp", None) is None else {"stdp": _pairs(entry.stdp)}),
         "weight": _plain(entry.weight),
         "synapse": "delta" if entry.synapse.model == "delta" else f"{entry.synapse.model} {output}",
         "tau": getattr(entry.synapse, "tau", None),
         "E": getattr(entry.output, "E", None),
     }
+
+
+def _pairs(rule: Any) -> dict[str, Any]:
+    """Plasticity by pairs of spikes, with the delay in the dendrite."""
+    if rule.model != "pair" or rule.delay != "dendrite" or quantities.plain(rule.w_min) != 0:
+        raise Unsupported("plasticity other than by pairs of spikes, with the delay in the dendrite, from 0 on")
+    powers = {name: getattr(rule, name) for name in ("mu_plus", "mu_minus", "tau_plus", "tau_minus")}
+    return powers | {name: quantities.plain(getattr(rule, name)) for name in ("A_plus", "A_minus", "w_max")}
 
 
 def _plain(value: Any) -> Any:

@@ -24,6 +24,7 @@ CHUNK_BYTES = 128 * 2**20  # of recorded masks per call
 
 
 def simulate(network, request):
+    runner.static(network)
     clock = runner.Clock()
     bm.set_platform("cpu")
     if request.get("precision") == "float64":

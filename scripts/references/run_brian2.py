@@ -28,6 +28,7 @@ PARAMETERS = (
 
 
 def simulate(network, request):
+    runner.static(network)
     folder, clock = Path(request["folder"]) / "standalone", runner.Clock()
     rng = np.random.default_rng(network["seed"])
     b2.prefs.logging.file_log = False

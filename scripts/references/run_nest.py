@@ -64,6 +64,8 @@ def create(network):
                 values[f"tau_syn_{side}"] = projection["tau"]
             if kind == "expon coba":
                 values |= {f"tau_syn_{side}": projection["tau"], f"E_{side}": projection["E"]}
+        plastic = [q["stdp"]["tau_minus"] for q in projections if "stdp" in q and q["post"][0] <= p["first"] < q["post"][1]]
+        values |= {"tau_minus": plastic[0]} if plastic else {}
         groups.append(nest.Create(MODELS[kind], p["size"], params=values))
     for p in runner.sources(network):
         neuron, step = np.array(p["neuron"]), np.array(p["step"])
@@ -105,7 +107,7 @@ def connect(network, nodes):
             "fixed_total": {"rule": "fixed_total_number", "N": projection["n"]},
             "fixed_prob": {"rule": "pairwise_bernoulli", "p": projection["p"]},
         }[projection["rule"]]
-        nest.Connect(nodes[a:b], nodes[c:d], rule, {"synapse_model": "static_synapse", "weight": weight, "delay": delay})
+        nest.Connect(nodes[a:b], nodes[c:d], rule, {**model(projection), "weight": weight, "delay": delay})
     for entry in network["poisson"]:
         a, b = entry["to"]
         window = {key: value for key, value in (("start", entry["start"]), ("stop", entry["stop"])) if value is not None}
@@ -114,13 +116,22 @@ def connect(network, nodes):
         nest.Connect(generator, nodes[a:b], syn_spec={"weight": entry["weight"], "delay": delay})
 
 
+def model(projection):
+    """NEST's synapse model, with its parameters: amounts are relative to the largest weight there."""
+    rule = projection.get("stdp")
+    if rule is None:
+        return {"synapse_model": "static_synapse"}
+    own = {"lambda": rule["A_plus"] / rule["w_max"], "alpha": rule["A_minus"] / rule["A_plus"], "Wmax": rule["w_max"]}
+    return {"synapse_model": "stdp_synapse", **own, **{name: rule[name] for name in ("tau_plus", "mu_plus", "mu_minus")}}
+
+
 def connect_listed(network, projection, nodes):
     """One connection for each synapse of a list."""
     pre, post = runner.edges(None, projection)
     weight, delay = (runner.draw(None, projection[key], len(pre)) for key in ("weight", "delay"))
     if projection["synapse"] == "expon coba" and inhibitory(projection):
         weight = -weight
-    first, kind = nodes[0].global_id, {"synapse_model": "static_synapse"}
+    first, kind = nodes[0].global_id, model(projection)
     nest.Connect(first + pre, first + post, "one_to_one", {**kind, "weight": weight, "delay": np.maximum(delay, network["dt"])})
 
 

@@ -167,6 +167,12 @@ def shared(network, *keys):
     return [first[key] for key in keys]
 
 
+def static(network):
+    """Raises Unsupported where weights change: a runner that cannot do that says so."""
+    if any("stdp" in projection for projection in network["projections"]):
+        raise Unsupported("plastic synapses")
+
+
 def synapse(network):
     """The one kind of synapses that a network has; None without any."""
     kinds = {entry["synapse"] for entry in (*network["projections"], *network["poisson"])}

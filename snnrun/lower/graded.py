@@ -20,7 +20,9 @@ from snnrun.network import Network
 from snnrun.plan import Coupling, GatePlace, Graded, Value
 from snnrun.receptors import Feeds
 
-BITS = 61  # of a sum
+BITS = 52  # of a sum over edges; each partial sum is a whole number that a float holds exactly
+COUNTED = 61  # of a sum over all sources, which is counted in integers
+STEP = 1.2  # by how much the numbers of edges of the targets of a block may differ
 
 
 class Lowered(NamedTuple):
@@ -55,7 +57,7 @@ def lowered(network: Network, placed: Placed, feeds: Feeds) -> Lowered:
             if key not in of_key:
                 place = placed.populations[index[part.population]]
                 of_key[key] = len(values)
-                values.append(Value(model if model.gate else None, place.group, place.first, place.size, end))
+                values.append(Value(model if model.gate else None, place.group, place.first, place.size, end, model.largest))
                 kinetics = network.kinetics["projections", name, feeds.of("projections", name)[0].part.population]
                 opening.append(model.opening(kinetics, spec.dt))
                 end += place.size
@@ -92,7 +94,7 @@ def _arranged(c: connect.Connectivity, axis: list[tuple[int, int]], largest: flo
     if c.rule is not None and c.rule.complete and not connect.individual(c.weight) and not connect.individual(c.delay):
         own = None if c.rule.autapses else c.sizes.pre_of_post()
         known = np.full(c.sizes.post, c.sizes.pre, np.float64) if own is None else c.sizes.pre - (own >= 0.0)
-        scale = _scale(largest * max(c.sizes.pre, 1))
+        scale = _scale(largest * max(c.sizes.pre, 1), COUNTED)
         excluded = None if own is None or not (own >= 0).any() else np.where(own >= 0, of_pre[own], -1).astype(np.int32)
         total = Sum(np.float64(c.weight) / scale, np.float64(scale), excluded, np.int64(c.delay))
         edges = int(known.sum())
@@ -105,19 +107,19 @@ def _arranged(c: connect.Connectivity, axis: list[tuple[int, int]], largest: flo
     pre, post, weight, delay = edges.pre[order], edges.post[order], weight[order], delay[order]
     sums = np.bincount(post, weights=np.abs(weight), minlength=c.sizes.post)
     shortest, longest = (int(delay.min()), int(delay.max())) if len(delay) else (0, 0)
-    scale = _scale(largest * float(sums.max(initial=0.0)))
+    scale = _scale(largest * float(sums.max(initial=0.0)), BITS)
     degree = np.bincount(post, minlength=c.sizes.post)
     first = np.concatenate([[0], np.cumsum(degree)])
-    width = np.where(degree > 0, 1 << np.ceil(np.log2(np.maximum(degree, 1))).astype(np.int64), 0)
+    sort = np.where(degree > 0, np.ceil(np.log(np.maximum(degree, 1)) / np.log(STEP)).astype(np.int64), -1)
     blocks, place = [], np.zeros(c.sizes.post, np.int32)
     end = 1  # of the blocks side by side, after a zero for those that nothing reaches
-    for w in np.unique(width[width > 0]):
-        targets = np.flatnonzero(width == w)
-        column = np.arange(w)[:, None]
+    for like in np.unique(sort[sort >= 0]):
+        targets = np.flatnonzero(sort == like)
+        column = np.arange(degree[targets].max())[:, None]
         there = column < degree[targets]
         which = np.where(there, first[targets] + column, 0)
         blocks.append(Block(
-            np.where(there, of_pre[pre[which]], of_pre[0]).astype(np.int32), np.where(there, weight[which] * scale, 0.0),
+            np.where(there, of_pre[pre[which]], of_pre[0]).astype(np.uint32), np.where(there, weight[which] * scale, 0.0),
             None if shortest == longest else np.where(there, delay[which], 0).astype(np.int32),
         ))  # fmt: skip
         place[targets] = end + np.arange(len(targets))
@@ -127,9 +129,9 @@ def _arranged(c: connect.Connectivity, axis: list[tuple[int, int]], largest: flo
     return brought, longest, Found(len(pre), shortest, longest, True), signed
 
 
-def _scale(bound: float) -> float:
+def _scale(bound: float, bits: int) -> float:
     """The power of two by which what is at most `bound` becomes a whole number of so many bits."""
-    return 1.0 / receptors.quantum(bound, BITS)
+    return 1.0 / receptors.quantum(bound, bits)
 
 
 def _stable(network: Network, name: str, feeds: Feeds, sums: NDArray[np.float64]) -> None:

@@ -45,7 +45,7 @@ class GapJunction(Graded):
     checked = "the matrix exponential of coupled membranes (first order in dt); sums over edges to 1e-10 pA"
     weight = "conductance"
     output = Junction()
-    largest = 2.0**20  # mV; beyond, a run has failed
+    largest = 2.0**13  # mV
 
     def opening(self, parameters: Parameters, dt: float) -> None:
         return None
