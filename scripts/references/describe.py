@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from snnrun import check, document, network, quantities, spec
-from snnrun.models import connect
+from snnrun.models import connect, stdp
 
 PARAMETERS = ("tau", "tau_ref", "V_rest", "V_reset", "V_th")
 
@@ -167,7 +167,7 @@ def _synapse(entry: Any) -> dict[str, Any]:
 
 def _pairs(rule: Any) -> dict[str, Any]:
     """Plasticity by pairs of spikes, with the delay in the dendrite."""
-    if rule.model != "pair" or rule.delay != "dendrite" or quantities.plain(rule.w_min) != 0:
+    if rule.model != "pair" or rule.delay != "dendrite" or stdp.bounds(rule)[0] != 0:
         raise Unsupported("plasticity other than by pairs of spikes, with the delay in the dendrite, from 0 on")
     powers = {name: getattr(rule, name) for name in ("mu_plus", "mu_minus", "tau_plus", "tau_minus")}
     return powers | {name: quantities.plain(getattr(rule, name)) for name in ("A_plus", "A_minus", "w_max")}
