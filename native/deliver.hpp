@@ -31,12 +31,15 @@ struct History {
 // Writes the digest of a row.
 SNNRUN_HOT inline void digest_row(const uint32_t* row, int64_t words, uint32_t* digest) {
   uint32_t spikes = 0;
-  std::fill(digest, digest + 1 + History::digest_words(words), 0);
-  for (int64_t w = 0; w < words / 2; ++w) {
-    uint64_t bits;
-    std::memcpy(&bits, row + 2 * w, 8);
-    spikes += static_cast<uint32_t>(__builtin_popcountll(bits));
-    digest[1 + w / 32] |= static_cast<uint32_t>(bits != 0) << w % 32;
+  for (int64_t first = 0; first < words / 2; first += 32) {
+    uint32_t some = 0;
+    for (int64_t w = first; w < std::min(first + 32, words / 2); ++w) {
+      uint64_t bits;
+      std::memcpy(&bits, row + 2 * w, 8);
+      spikes += static_cast<uint32_t>(__builtin_popcountll(bits));
+      some |= static_cast<uint32_t>(bits != 0) << (w - first);
+    }
+    digest[1 + first / 32] = some;
   }
   digest[0] = spikes;
 }
@@ -610,16 +613,27 @@ inline void hand_over_few(const Network& net, const Stage& stage, const Due& due
     const int64_t record = 2 + b.weight_bytes;
     for (const Segment& segment : due.of_block[static_cast<size_t>(i)]) {
       const Span span = b.offset_bytes == 4 ? span_of<uint32_t>(b, shard, segment) : span_of<uint16_t>(b, shard, segment);
-      const Near* near = mine;  // edges are in the order of their targets, or nearly so
-      for (int64_t e = 0; e < span.count; ++e) {
+      const auto place_of = [&](int64_t e) {
         uint16_t target;
         std::memcpy(&target, span.begin + e * record, 2);
-        const int64_t place = low + target;
-        if (place < near->first) near = mine;
-        while (place >= near->end) ++near;
-        const Float value = static_cast<Float>(static_cast<double>(sums[place]) * near->quantum + 0.0);
-        sums[place] = 0;
-        near->wide ? near->onto_double.add(place - near->first, value) : near->onto_float.add(place - near->first, value);
+        return low + target;
+      };
+      const Near* near = mine;  // edges are in the order of their targets, or nearly so
+      for (int64_t e = 0; e < span.count;) {
+        if (place_of(e) < near->first) near = mine;
+        while (place_of(e) >= near->end) ++near;
+        const int64_t first = near->first, end = near->end;
+        const double quantum = near->quantum;
+        const auto add = [&](auto onto) {  // a copy, which what is written does not change: it stays in registers
+          for (; e < span.count; ++e) {
+            const int64_t place = place_of(e);
+            if (place < first || place >= end) return;
+            const Float value = static_cast<Float>(static_cast<double>(sums[place]) * quantum + 0.0);
+            sums[place] = 0;
+            onto.add(place - first, value);
+          }
+        };
+        near->wide ? add(near->onto_double) : add(near->onto_float);
       }
     }
   }

@@ -158,25 +158,31 @@ constexpr int64_t PIECE = 1 << 14;  // neurons that one thread looks at, at a ti
 
 // A variable of a group that is set where a neuron fires.
 struct Reset {
-  ffi::AnyBuffer variable, value;  // one value per neuron; one for all, or one per neuron
+  void* variable;     // one value per neuron
+  const void* value;  // one for all, or one per neuron
+  int64_t stride;     // 0 or 1
+  size_t bytes;
 
-  template <class Bits>
-  void set_as(const uint32_t* words, int64_t begin, int64_t end) const {
-    auto* to = static_cast<Bits*>(variable.untyped_data());
-    const auto* from = static_cast<const Bits*>(value.untyped_data());
-    const int64_t stride = value.element_count() > 1;
-    for (int64_t first = begin; first < end; first += 32) {
-      for (uint32_t bits = words[(first - begin) / 32]; bits; bits &= bits - 1) {
-        const int64_t i = first + __builtin_ctz(bits);
-        to[i] = from[stride * i];
-      }
+  void set(int64_t i) const {
+    if (bytes == 4) {
+      static_cast<uint32_t*>(variable)[i] = static_cast<const uint32_t*>(value)[stride * i];
+    } else {
+      static_cast<uint64_t*>(variable)[i] = static_cast<const uint64_t*>(value)[stride * i];
     }
   }
-  void set(const uint32_t* words, int64_t begin, int64_t end) const {
-    const size_t bytes = ffi::ByteWidth(variable.element_type());
-    bytes == 4 ? set_as<uint32_t>(words, begin, end) : set_as<uint64_t>(words, begin, end);
-  }
 };
+
+// For neurons begin ... end - 1, multiples of 64; the words are theirs.
+void set_where_fired(const Reset* resets, const Reset* resets_end, const uint32_t* words, int64_t begin, int64_t end) {
+  for (int64_t first = begin; first < end; first += 64, words += 2) {
+    uint64_t bits;
+    std::memcpy(&bits, words, 8);
+    for (; bits; bits &= bits - 1) {
+      const int64_t i = first + __builtin_ctzll(bits);
+      for (const Reset* reset = resets; reset != resets_end; ++reset) reset->set(i);
+    }
+  }
+}
 
 // Who fired becomes the row of this step, which is written into the history and, as far as it is tapped, into row `step - first`
 // of the frames; what a spike sets is set; then variables of receptors decay, and what arrives is added to them, times a factor
@@ -204,7 +210,8 @@ ffi::Error close_step(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step,
       auto value = operands.get<ffi::AnyBuffer>(sizes.size() + static_cast<size_t>(leaves) + i / 2);
       if (!variable) return variable.error();
       if (!value) return value.error();
-      resets.push_back({*variable, *value});
+      resets.push_back({variable->untyped_data(), value->untyped_data(), value->element_count() > 1,
+                        ffi::ByteWidth(variable->element_type())});
     }
     size_t reset = 0;
     int64_t place = 0;
@@ -226,7 +233,7 @@ ffi::Error close_step(ffi::Buffer<ffi::S64> network, ffi::Buffer<ffi::S64> step,
       const auto& [part, begin] = all[static_cast<size_t>(i)];
       const int64_t end = std::min(begin + PIECE, part.padded);
       part.pack_into(row, begin, end);
-      for (size_t r = part.resets; r < part.resets_end; ++r) set[r].set(row + part.first_word + begin / 32, begin, end);
+      set_where_fired(set.data() + part.resets, set.data() + part.resets_end, row + part.first_word + begin / 32, begin, end);
     });
     digest_row(row, history.words, digests->typed_data() + history.place(k) * (1 + History::digest_words(history.words)));
     uint32_t* out = frames->typed_data() + (k - *first.typed_data()) * frames->dimensions()[1];
