@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnrun import document, random, tables, units
+from snnrun import constants, document, random, tables, units
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
 from snnrun.models import connect, inputs, interface, layout, monitors, neurons, outputs, precision, stdp, stp, synapses
 from snnrun.models.connect import Sizes
@@ -62,7 +62,7 @@ def load(path: Path, overrides: Iterable[Override] = ()) -> Loaded:
     found = Document(str(path), "", path.parent)
     try:
         found = document.read(path)
-        found = document.override(found, overrides)
+        found, faults = constants.resolved(document.override(found, overrides))
         own = resolve(found)
         reading = read(own.tree, path.stem, own.models)
     except SpecError as error:
@@ -70,7 +70,9 @@ def load(path: Path, overrides: Iterable[Override] = ()) -> Loaded:
         if not found.text:
             found = replace(found, text=path.read_bytes()[: document.MAX_BYTES].decode("utf-8-sig", "replace"))
         raise SpecError(error.faults, error.document or found) from None
-    faults, warnings = list(reading.faults), list(own.warnings)
+    told = {fault.path for fault in faults}  # there stands no value, which is told once
+    faults += [fault for fault in reading.faults if fault.path not in told]
+    warnings = list(own.warnings)
     if reading.spec is not None:
         for fault, is_warning in _findings(reading, path.parent):
             (warnings if is_warning else faults).append(fault)

@@ -84,6 +84,8 @@ class Spec(Frozen):
     """The time step."""
     precision: Precision = "float32"
     """Of the state variables."""
+    constants: dict[Name, Any] = {}
+    """Named numbers and quantities, of which those of the rest of the file may be computed."""
     models: dict[Name, Any] = {}
     """Own neuron models, as equations."""
     populations: dict[Name, Population]

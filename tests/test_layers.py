@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "snnrun"
 ROWS = [
     {"lazy", "units", "terminal", "plan", "signals"},
     {"document", "apart", "language"},
-    {"quantities"},
+    {"quantities", "constants"},
     {"random", "tables"},
     {"models"},
     {"kernels"},
