@@ -107,18 +107,26 @@ class AnyUnit:
             raise fault(error.message, known) from None
 
 
+_ANY_UNIT = "|".join(units.UNITS)
+EXPRESSION = (
+    rf"^\s*-?\s*(?!({_ANY_UNIT})\b)[A-Za-z_(]"
+    rf"|^\s*{units.NUMBER}\s*(({_ANY_UNIT})?\s*([*+]\s*[A-Za-z0-9.(]|-\s|/\s*\()|/\s*[A-Za-z0-9.])"
+)
+"""How an expression begins, which a number with a unit does not: with a name or a bracket, or with a number and an operator."""
+
+
 def _quantity_schema(allowed: list[str], description: str) -> dict[str, Any]:
-    pattern = rf"^\s*{units.NUMBER}\s*({'|'.join(allowed)})\s*$"
+    pattern = rf"^\s*{units.NUMBER}\s*({'|'.join(allowed)})\s*$|{EXPRESSION}"
     return {"type": "string", "pattern": pattern, "description": f"{description} ({', '.join(allowed)})"}
 
 
 def _compound_schema(description: str) -> dict[str, Any]:
     """A number with any compound unit: which are of the wanted dimension is more than a pattern can say."""
-    return {"type": "string", "pattern": rf"^\s*{units.NUMBER}\s*{units.COMPOUND}\s*$", "description": description}
+    return {"type": "string", "pattern": rf"^\s*{units.NUMBER}\s*{units.COMPOUND}\s*$|{EXPRESSION}", "description": description}
 
 
 def _number_schema(description: str) -> dict[str, Any]:
-    written = {"type": "string", "pattern": rf"^\s*{units.NUMBER}\s*$"}
+    written = {"type": "string", "pattern": rf"^\s*{units.NUMBER}\s*$|{EXPRESSION}"}
     return {"anyOf": [{"type": "number"}, written], "description": description}
 
 

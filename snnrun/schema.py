@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic.json_schema import GenerateJsonSchema
 
 from snnrun.models import described, neurons
-from snnrun.quantities import Frozen, Unit
+from snnrun.quantities import EXPRESSION, Frozen, Unit
 from snnrun.spec import spec_with
 
 
@@ -61,6 +61,9 @@ class _Described(GenerateJsonSchema):
             if isinstance(field.get("default"), float) and unit is not None:
                 field["default"] = unit.write(field["default"])
         return described
+
+    def int_schema(self, schema: Any) -> dict[str, Any]:
+        return {"anyOf": [super().int_schema(schema), {"type": "string", "pattern": EXPRESSION}]}
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False

@@ -30,9 +30,10 @@ monitors:
   V: {{model: state, of: E, variables: [V], every: 2 * 0.5 ms}}
 """
 PLAIN = {
-    "eps * 0.8 * N": "32", "0.8 * N": "320", "tau: tau,": "tau: 20 ms,", "200 * J": "20 mV", "150 * J": "15 mV", "0.2 * N": "80",
-    "100 * J / 1 GOhm": "10 pA", "(3 * V_th) / (J * tau)": "30 kHz", "weight: J": "weight: 0.1 mV", "tau / 100": "0.2 ms", "tau / 10": "2 ms",
-    "N / 80": "5", "-g * J": "-0.5 mV", "start: tau": "start: 20 ms", "2 * 0.5 ms": "1 ms",
+    "eps * 0.8 * N": "32", "0.8 * N": "320", "tau: tau,": "tau: 20 ms,", "200 * J": "20 mV", "150 * J": "15 mV",
+    "0.2 * N": "80", "100 * J / 1 GOhm": "10 pA", "(3 * V_th) / (J * tau)": "30 kHz", "weight: J": "weight: 0.1 mV",
+    "tau / 100": "0.2 ms", "tau / 10": "2 ms", "N / 80": "5", "-g * J": "-0.5 mV", "start: tau": "start: 20 ms",
+    "2 * 0.5 ms": "1 ms",
 }  # fmt: skip
 
 

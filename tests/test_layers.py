@@ -27,14 +27,14 @@ ROWS = [
     {"checkpoint"},
     {"snapshot"},
     {"request"},
-    {"machine", "plot"},
+    {"machine", "plot", "export"},
     {"resume"},
     {"run"},
     {"progress"},
     {"cli"},
 ]
 LIBRARIES = {
-    "h5py": {"results", "tables", "checkpoint"},
+    "h5py": {"results", "tables", "checkpoint", "export"},
     "yaml": {"document"},
     "matplotlib": {"plot"},
     "typer": {"cli"},

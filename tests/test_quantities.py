@@ -118,8 +118,9 @@ def test_the_schema_takes_what_the_program_takes():
     defs, own = schema["$defs"], schema["properties"]
     for name, taken, refused in [
         ("d", ["8 mV/ms", "8 mV / s", "8mV/ms", "-8 mV*ms^-1", {"normal": {"mean": "8 V/s", "std": "1 mV/ms"}},
-               {"file": "a.csv", "column": "d_mV/ms"}], [8, "8", "8 mV/", "8 mv/ms", "8 mV//ms", "mV/ms"]),
-        ("k", [3, 0.5, "1e-3", {"uniform": {"low": 0, "high": 1}}], ["3 mV", "x", None]),
+               {"file": "a.csv", "column": "d_mV/ms"}, "2 * J / tau", "J", "-g * J", "(1 mV + J) / tau", "20 mV / (2 * x)"],
+               [8, "8", "8 mV/", "8 mv/ms", "8 mV//ms", "mV/ms"]),
+        ("k", [3, 0.5, "1e-3", {"uniform": {"low": 0, "high": 1}}, "x", "1 / 3"], ["3 mV", "3 x", None]),
         ("B", ["2 mV/ms^(1/2)", "2 mV/ms^0.5", "2 mV/s^0.5"], ["2 mV/ms^(1/2", 2]),
     ]:  # fmt: skip
         assert all(accepts(own[name], value, defs) for value in taken), name

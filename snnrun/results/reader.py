@@ -154,6 +154,7 @@ class Weights(NamedTuple):
     times: NDArray[np.float64]  # ms, [frames]
     values: NDArray[np.float64]  # [frames, synapses]
     unit: str
+    total: int  # synapses of the projection
 
 
 class Results:
@@ -368,7 +369,8 @@ class Results:
         known = [delay, values, times] if last is None else [delay, values, times, last]
         if len(post) != len(pre) or not all(np.isfinite(part).all() for part in known):
             raise ValueError(f"{group.name} has no weights")
-        return Weights(projection, pre, post, delay, last, times, values, _text(group.attrs, "units"))
+        total = _count(group.attrs, "synapses")
+        return Weights(projection, pre, post, delay, last, times, values, _text(group.attrs, "units"), total)
 
     @_readable
     def digests(self) -> dict[str, str]:
