@@ -716,11 +716,12 @@ inline void refresh(const Network& net, int which, const Plastic& state, int64_t
   state.seen[jumps] = until;
 }
 
-// Which spikes of targets are wanted from now on: those that a synapse has not seen, and the one before them.
+// Which spikes of targets are wanted from now on: those that a synapse has not seen, and the one before them (-1 where there is none:
+// then a place of the ring stays free, for all who look for what was before).
 inline void forget(const Plastic& state, int64_t longest) {
   const int64_t seen = std::min(state.seen[0], state.seen[1]) - 2 * longest;
   for (int64_t j = 0; j < state.targets.neurons; ++j) {
-    int64_t i = std::max(state.needed[j], state.targets.oldest(j));
+    int64_t i = std::max(state.needed[j], state.targets.oldest(j) - 1);
     while (i + 1 < state.targets.count[j] && Rings::stamp(state.targets.entry(j, i + 1)) <= seen) ++i;
     state.needed[j] = i;
   }

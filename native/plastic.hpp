@@ -82,7 +82,7 @@ struct Plastic {
   double* y;        // [weights]
   Rings sources, targets;
   double* recent;   // [plastic targets, width, RECENT]: of the rings of targets, stamps, then traces
-  int64_t* needed;  // [plastic targets]: which of its spikes is the first that is still wanted
+  int64_t* needed;  // [plastic targets]: which of its spikes is the first that is still wanted; -1 where none was before these
   int64_t* seen;    // [2] for synapses that act on receptors and those that move V: up to when arrivals have been worked on
 };
 

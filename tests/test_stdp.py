@@ -405,3 +405,24 @@ def test_what_plasticity_does_not_go_with(tmp_path, old, new, path, message):
         lower.lower(network.build(load(tmp_path, text).spec, tmp_path))
     (fault,) = error.value.faults
     assert fault.path == ("projections", "p", *path) and fault.message.startswith(message)
+
+
+@pytest.mark.parametrize("before", range(5, 12))
+def test_a_source_may_begin_when_its_target_has_fired_any_number_of_times(tmp_path, native, monkeypatch, before):
+    """As many spikes as are kept of a target, or a few less or more: the search for the one before them ends."""
+    monkeypatch.setattr(plasticity, "ROOM", 8)
+    text = f"""
+    duration: 100 ms
+    populations:
+      S: {{model: spike_times, size: 1, times: [{5 * before + 2} ms, {5 * before + 4} ms]}}
+      K: {{model: regular, size: 1, period: 5 ms}}
+      T: {{model: lif, size: 1, tau: 10 ms, V_rest: -70 mV, V_reset: -70 mV, V_th: -50 mV, R: 1 GOhm}}
+    projections:
+      kick: {{pre: K, post: T, connect: {{rule: one_to_one}}, weight: 30 mV, synapse: {{model: delta}}}}
+      p: {{pre: S, post: T, connect: {{rule: one_to_one}}, weight: 1 pA, synapse: {{model: expon, tau: 5 ms}},
+          stdp: {{A_plus: 0.2 pA, A_minus: 0.1 pA, tau_plus: 20 ms, tau_minus: 20 ms, w_max: 2 pA}}}}
+    monitors:
+      s: {{model: spikes, of: T}}
+    """
+    found = [weights_of(run_plan(plan_of(tmp_path, text, kernel=kernel))).y for kernel in ("native", "xla")]
+    assert np.array_equal(*found)

@@ -617,7 +617,7 @@ def plastic(p: Program, arranged: Arranged, known: Mapping[str, Weights], step: 
         "targets": _unspiked(own.targets, own.target_room, own.width),
         "target spikes": np.zeros(own.targets, np.int64),
         "recent": np.zeros((own.targets, own.width, _RECENT)),  # follows from the rings
-        "needed": np.zeros(own.targets, np.int64),
+        "needed": np.full(own.targets, -1, np.int64),
         "seen": np.full(2, step, np.int64),
     }
     for other in arranged.edges.plastic if known else ():
