@@ -137,7 +137,7 @@ class _Selecting:
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        one = {"type": "string", "pattern": NAME[:-1] + r"(\[[0-9]*:?[0-9]*\])?$"}
+        one = {"type": "string", "pattern": NAME[:-1] + r"(\[(-?[0-9]+)?:?(-?[0-9]+)?\])?$"}
         return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
 
     def read(self, raw: object) -> tuple[str, ...]:

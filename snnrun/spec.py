@@ -157,7 +157,8 @@ class Part(NamedTuple):
         return self.stop - self.start
 
 
-_SLICE = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\[([0-9]{0,18})(:?)([0-9]{0,18})\])?")
+_SLICE = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\[(-?[0-9]{1,18}|)(:?)(-?[0-9]{1,18}|)\])?")
+_SLICES = "slices are N[3], N[:5], N[5:], N[5:9] and, counted from the end, N[-1] and N[-5:]"
 
 
 class SelectionError(ValueError):
@@ -171,24 +172,25 @@ def parts(selection: tuple[str, ...], sizes: Mapping[str, int]) -> list[Part]:
     found: list[Part] = []
     for index, text in enumerate(selection):
         match = _SLICE.fullmatch(text.strip())
-        if match is None:
-            hint = "slices are N[3], N[:5], N[5:] and N[5:9]"
-            if "-" in text.partition("[")[2]:
-                hint = "count from the front; " + hint
-            raise SelectionError(index, f"{text[:60]!r} is no population and no slice of one", hint)
+        if match is None or match[4] and not match[3]:
+            raise SelectionError(index, f"{text[:60]!r} is no population and no slice of one", _SLICES)
         name, start, colon, stop = match.groups()
         if name not in sizes:
             raise SelectionError(index, f"there is no population {name!r}", nearest(name, sizes))
         size = sizes[name]
+
+        def place(number: str, size: int = size) -> int:
+            return int(number) + (size if number.startswith("-") else 0)
+
         if start is None:
             part = Part(name, 0, size)
         elif not colon and start:
-            part = Part(name, int(start), int(start) + 1)
+            part = Part(name, place(start), place(start) + 1)
         elif colon:
-            part = Part(name, int(start or 0), int(stop) if stop else size)
+            part = Part(name, place(start) if start else 0, place(stop) if stop else size)
         else:
-            raise SelectionError(index, f"{text!r} selects nothing", "slices are N[3], N[:5], N[5:] and N[5:9]")
-        if part.stop > size or part.start >= size:
+            raise SelectionError(index, f"{text!r} selects nothing", _SLICES)
+        if part.stop > size or part.start >= size or part.start < 0 or part.stop < 0:
             raise SelectionError(index, f"{text} is out of range", f"{name} has {size:,} neurons, 0 to {size - 1}")
         if part.size <= 0:
             raise SelectionError(index, f"{text} is empty", "the end of a slice lies above its start")

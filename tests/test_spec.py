@@ -250,8 +250,11 @@ WRONG = [
     # selections
     ("pre: E", "pre: ▶E[:9]", "E[:9] is out of range", "E has 8 neurons, 0 to 7"),
     ("pre: E", "pre: ▶E[8]", "E[8] is out of range", "E has 8 neurons, 0 to 7"),
-    ("pre: E", "pre: ▶E[-1:]", "'E[-1:]' is no population and no slice of one", "count from the front"),
-    ("pre: E", "pre: ▶E[::2]", "'E[::2]' is no population and no slice of one", "slices are N[3], N[:5], N[5:] and N[5:9]"),
+    ("pre: E", "pre: ▶E[-9]", "E[-9] is out of range", "E has 8 neurons, 0 to 7"),
+    ("pre: E", "pre: ▶E[-9:]", "E[-9:] is out of range", "E has 8 neurons, 0 to 7"),
+    ("pre: E", "pre: ▶E[:-8]", "E[:-8] is empty", "the end of a slice lies above its start"),
+    ("pre: E", "pre: ▶E[3-5]", "'E[3-5]' is no population and no slice of one", "slices are N[3], N[:5], N[5:], N[5:9]"),
+    ("pre: E", "pre: ▶E[::2]", "'E[::2]' is no population and no slice of one", "slices are N[3], N[:5], N[5:], N[5:9]"),
     ("pre: E", "pre: ▶E[]", "'E[]' selects nothing", "slices are"),
     ("pre: E", "pre: ▶E[5:5]", "E[5:5] is empty", "the end of a slice lies above its start"),
     ("pre: E", "pre: ▶E[6:5]", "E[6:5] is empty", "the end of a slice lies above its start"),
@@ -600,6 +603,8 @@ def test_what_feeds_receptors_keeps_the_order_of_the_file(folder):
         (("A[5:9]",), [("A", 5, 9)]),
         (("A[:]",), [("A", 0, 10)]),
         (("A[007]",), [("A", 7, 8)]),
+        (("A[-1]", "A[:-7]", "A[-4:-1]"), [("A", 9, 10), ("A", 0, 3), ("A", 6, 9)]),
+        (("A[-10:]",), [("A", 0, 10)]),
         (("B", "A[9]", " A[:2] "), [("B", 0, 3), ("A", 9, 10), ("A", 0, 2)]),
     ],
 )
