@@ -8,6 +8,7 @@ from snnrun import check, kernels, network, units
 from snnrun.check import selection_sizes
 from snnrun.document import Fault
 from snnrun.models import monitors
+from snnrun.models import synapses as synapses_of
 from snnrun.models.connect import File
 from snnrun.models.space import DelayByDistance
 from snnrun.quantities import TimesFile, is_literal, law_of, plain
@@ -19,6 +20,7 @@ from snnrun.spec import Spec, parts
 _NATIVE, _NATIVE_WEIGHT, _NATIVE_LISTED = 2.1, 1.03, 24.0
 _PLASTIC = 60.0  # more where weights change: numbers of 8 bytes, before and after a chunk of steps and while they are arranged
 _XLA_UNIFORM, _XLA_DRAWN = 36.0, 95.0
+_GRADED = 64.0  # where sources act at every instant, for any kernel; nothing between all pairs with one weight and delay
 _PEAK_NEURON = 400
 _SPIKE = 120  # of a given train, or a rate of a given course
 _BASE = 350 * 2**20  # the libraries and the compiler
@@ -52,7 +54,9 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
         delays = max(_delays(spec, name, folder), (longest or {}).get(name, 0))
         stored = check.placed(projection) or not (projection.connect.redrawn and (
             projection.connect.storage == "procedural" or (procedural and projection.connect.storage == "auto")))  # fmt: skip
-        if not kernels.KERNELS[kernel].can_redraw:
+        if synapses_of.MODELS[projection.synapse.model].graded:
+            peak += 0.0 if summed(projection) else count * _GRADED
+        elif not kernels.KERNELS[kernel].can_redraw:
             uniform = projection.weight is not None and is_literal(projection.weight) and is_literal(projection.delay)
             peak += count * (_XLA_UNIFORM if uniform else _XLA_DRAWN)
         elif stored:
@@ -78,6 +82,12 @@ def estimate(spec: Spec, folder: Path, kernel: str | None = None, threads: int =
         peak + _PEAK_NEURON * neurons,
         _output(spec, sizes, synapses),
     )
+
+
+def summed(projection: Any) -> bool:
+    """Whether the edges of sources that act at every instant are never looked at: their sum is enough."""
+    weight, delay = projection.weight, projection.delay
+    return projection.connect.complete and weight is not None and is_literal(weight) and is_literal(delay)
 
 
 def _delays(spec: Spec, name: str, folder: Path) -> float:

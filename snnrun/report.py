@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from snnrun import check, estimate, kernels, network, units
-from snnrun.models import connect, monitors, neurons
+from snnrun.models import connect, monitors, neurons, synapses
 from snnrun.models.space import DelayByDistance, WeightByDistance
 from snnrun.quantities import Column, Frozen, TimesFile, Windowed, fields, is_literal, law_of, plain
 from snnrun.receptors import Receptor, conducting, receptors, weight_dimension
@@ -193,6 +193,9 @@ def _pathway(
     per_synapse = can.target_bytes + (8 if entry.stdp is not None else 0 if uniform else wide)
     if can.can_redraw and entry.connect.redrawn and entry.connect.storage == "procedural":
         per_synapse = 0
+    graded = synapses.MODELS[entry.synapse.model].graded
+    if graded:
+        per_synapse = 0 if estimate.summed(entry) else 12 if is_literal(entry.delay) and "delay" not in from_file else 16
     return {
         "name": name,
         "pre": _selection(entry.pre),
@@ -203,8 +206,12 @@ def _pathway(
         "drawn": entry.connect.random_number,
         "delay": "from the file" if "delay" in from_file else value_text(entry.delay, "time"),
         "weight": "from the file" if "weight" in from_file else value_text(entry.weight, weight_dimension(entry)),
-        "kernel": kernel,
-        "size": estimate.size_text(per_synapse * expected.synapses[name]) if per_synapse else "drawn again",
+        "kernel": "every step" if graded else kernel,
+        "size": estimate.size_text(per_synapse * expected.synapses[name])
+        if per_synapse
+        else "a sum"
+        if graded
+        else "drawn again",
     }
 
 
