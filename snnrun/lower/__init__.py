@@ -57,8 +57,12 @@ def lower(
     ]
     arranged = module.arrange(pathways, sources, axis, threads)
     sent = {p.connectivity.name: f for p, f in zip(pathways, arranged.found, strict=True)}
-    every = {name: (sent | acting.found)[name] for name in network.projections}
-    reports = tuple(PathwayReport(name, f.synapses, (f.shortest, f.longest), f.stored) for name, f in every.items())
+    every = sent | acting.found
+    reports = tuple(
+        PathwayReport(name, found.synapses, (found.shortest, found.longest), found.stored)
+        for name in network.projections
+        for found in (every[name],)
+    )
     noise, of_noise = _noise(network, feeds, placed)
     stacks = _reached(feeds, placed, [report for report in reports if report.name in sent], [stack for stack, _ in of_noise])
     lowered = constants.lowered(network, placed)
