@@ -841,7 +841,7 @@ def _warn_of_sums(c: _Checker, path: Key, monitor: Any, own: list[Any]) -> None:
         name = label.partition(".")[0]
         for receptor in own:
             names = [source.name for source in receptor.sources]
-            if name in names and len(names) > 1 and (not kind.own or "." in label):
+            if name in names and len(names) > 1 and (not kind.own or label.count(".") == 1):  # what is of sources has two
                 others = ", ".join(other for other in names if other != name)
                 c.warn((*path, key, i), f"{name} shares its receptor with {others}: what is recorded is their sum",
                        "simulate --no-merge keeps them apart")  # fmt: skip

@@ -800,11 +800,12 @@ duration: 10 ms
 populations:
   N: {size: 4, model: lif, tau: 20 ms, V_rest: -65 mV, V_reset: -65 mV, V_th: -50 mV, R: 1 MOhm}
 projections:
-  exc: {pre: N, post: N, connect: {rule: all_to_all}, weight: 5 pA, delay: 1 s, synapse: &s {model: expon, tau: 3 ms}}
+  exc: {pre: N, post: N, connect: {rule: all_to_all}, weight: 5 pA, delay: 1 s, synapse: &s {model: expon, tau: 3 ms},
+        stp: {U: 0.5, tau_d: 100 ms}}
   inh: {pre: N, post: N, connect: {rule: all_to_all}, weight: -5 pA, synapse: *s}
   own: {pre: N, post: N, connect: {rule: all_to_all}, weight: -5 pA, synapse: {model: expon, tau: 4 ms}}
 monitors:
-  state: {model: state, of: N, variables: [V, inh.x, own.x]}
+  state: {model: state, of: N, variables: [V, inh.x, own.x, exc.stp.u]}
   input: {model: input, of: N, receptors: [exc, own]}
   all: {model: input, of: N}
 """
