@@ -217,3 +217,16 @@ def test_a_failure_leaves_what_was_there(tmp_path, suffix):
         assert (tmp_path / f"edges.{suffix}").read_text() == "mine"
         assert {path.name for path in Path(tmp_path).iterdir()} == {f"edges.{suffix}", "net.yaml"}
     assert parts
+
+
+def test_libsonata_reads_the_edges(tmp_path):
+    libsonata = pytest.importorskip("libsonata")
+    load(tmp_path, text_of("fixed_prob"))
+    assert call("export", "edges", tmp_path / "net.yaml", "-o", tmp_path / "all.h5").exit_code == 0
+    storage = libsonata.EdgeStorage(str(tmp_path / "all.h5"))
+    edges = storage.open_population("two")
+    assert storage.population_names == {"one_A_A", "one_A_B", "one_B_A", "one_B_B", "two"} and edges.size == 3000
+    assert (edges.source, edges.target) == ("A", "B")
+    chosen = libsonata.Selection([0, 7, 2999])
+    assert list(edges.get_attribute("syn_weight", chosen)) == [0.1] * 3 and list(edges.get_attribute("delay", chosen)) == [1] * 3
+    assert list(edges.source_nodes(chosen)) == [0, 0, 59] and list(edges.target_nodes(chosen)) == [0, 7, 49]
