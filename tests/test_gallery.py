@@ -146,3 +146,28 @@ def test_a_strong_packet_runs_along_the_chain_and_a_weak_one_is_lost(native):
         assert packet.std() < 1
     own = times[neurons >= 900]
     assert np.histogram(own, np.arange(200, 351, 2))[0].max() < 10
+
+
+@pytest.mark.parametrize("cue", [256, 100])
+def test_a_bump_stays_where_the_stimulus_was(native, cue):
+    times, neurons = simulated("ring_attractor", duration="1.2 s", inputs__cue__to=f"E[{cue - 26}:{cue + 26}]")[2]["E"].T
+    late = (times > 950).nonzero()[0]
+    mean = np.exp(2j * np.pi * (neurons[late] - cue + 0.5) / 512).mean()
+    assert abs(np.angle(mean, deg=True)) < 30
+    assert abs(mean) > 0.5  # it is narrow
+    assert rate(np.array([times, neurons]).T, 200, 500, 0, 512) < 2
+
+
+def test_rates_of_a_balanced_network_go_with_its_drive(native):
+    """As the cancellation of excitation and inhibition tells, whatever the threshold; what is left makes firing irregular."""
+    found = {}
+    for factor in (1, 2):
+        values = {f"populations__{name}__I_e": f"{factor * drive} pA" for name, drive in (("E", 4.472136), ("I", 3.219938))}
+        spikes = simulated("vreeswijk_sompolinsky", duration="700 ms", **values)[2]
+        found[factor] = [rate(spikes[name], 200, 700, 0, 500) for name in "EI"]
+    assert 18 < min(found[1]) <= max(found[1]) < 27
+    ratio = np.divide(found[2], found[1])
+    assert 1.7 < ratio.min() <= ratio.max() < 2.2
+    times, neurons = spikes["E"].T
+    variations = [np.std(d) / np.mean(d) for d in (np.diff(times[neurons == i]) for i in range(500)) if len(d) > 10]
+    assert np.mean(variations) > 0.6
