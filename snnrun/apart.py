@@ -19,17 +19,18 @@ class Crashed(Exception):
 
 
 @contextmanager
-def child(file: Path) -> Iterator[None]:
+def child(file: Path, limited: bool = True) -> Iterator[None]:
     """What follows is done by a child of this process, which ends with the child's exit code. Raises Crashed.
 
     Begin it before libraries with threads are loaded. A program that has called this one may have loaded them, and does the work
-    itself.
+    itself. Without limits it may take as long, and as much memory, as it wants.
     """
     if not terminal.owned():
         yield
         return
     if (number := os.fork()) == 0:
-        _limit(file)
+        if limited:
+            _limit(file)
         yield  # the child goes on, and ends as if it had never had a parent
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child as well, and the child answers

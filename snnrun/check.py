@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,22 +58,30 @@ class Loaded(NamedTuple):
 @document.uncollected()
 def load(path: Path, overrides: Iterable[Override] = ()) -> Loaded:
     """Read and check a network file. Raises SpecError with all faults, or OSError where there is nothing to read."""
-    found = Document(str(path), "", path.parent)
     try:
         found = document.read(path)
-        found, faults = constants.resolved(document.override(found, overrides))
-        own = resolve(found)
-        reading = read(own.tree, path.stem, own.models)
     except SpecError as error:
         # a document that could not be parsed has no text yet: read it for the sake of the message
-        if not found.text:
-            found = replace(found, text=path.read_bytes()[: document.MAX_BYTES].decode("utf-8-sig", "replace"))
+        text = path.read_bytes()[: document.MAX_BYTES].decode("utf-8-sig", "replace")
+        raise SpecError(error.faults, error.document or Document(str(path), text, path.parent)) from None
+    return of_document(found, path.stem, overrides)
+
+
+@document.uncollected()
+def of_document(found: Document, name: str, overrides: Iterable[Override] = ()) -> Loaded:
+    """Check a network that has been read, whose name is this if it has none. Raises SpecError with all faults."""
+    try:
+        found = document.override(found, overrides)
+        found, faults = constants.resolved(found)
+        own = resolve(found)
+        reading = read(own.tree, name, own.models)
+    except SpecError as error:
         raise SpecError(error.faults, error.document or found) from None
     told = {fault.path for fault in faults}  # there stands no value, which is told once
     faults += [fault for fault in reading.faults if fault.path not in told]
     warnings = list(own.warnings)
     if reading.spec is not None:
-        for fault, is_warning in _findings(reading, path.parent):
+        for fault, is_warning in _findings(reading, found.folder):
             (warnings if is_warning else faults).append(fault)
     if faults:
         raise SpecError(faults, found)

@@ -233,11 +233,24 @@ def plan(
 
 @app.command()
 def plot(
-    results: ResultsFile,
+    results: Annotated[
+        Path, typer.Argument(metavar="RESULTS", help="Results file; for connectivity a network file as well.", show_default=False)
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Picture: .png, .pdf or .svg.", show_default=False)
     ] = None,
-    kind: Annotated[str, typer.Option("--kind", metavar="summary|raster|rate|voltage", help="What to draw.")] = "summary",
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            metavar="summary|raster|rate|voltage|degrees|weights|delays|matrix",
+            help="What to draw; the last four are of connectivity.",
+        ),
+    ] = "summary",
+    projection: Annotated[
+        list[str] | None, typer.Option("--projection", metavar="NAME", help="Of connectivity, only this one; may be repeated.")
+    ] = None,
+    set_: Set = None,
     pop: Annotated[list[str] | None, typer.Option("--pop", metavar="NAME", help="Only this population; may be repeated.")] = None,
     t0: Annotated[str | None, typer.Option("--t0", metavar="TIME", help="From this time on, like '100 ms'.")] = None,
     t1: Annotated[str | None, typer.Option("--t1", metavar="TIME", help="Up to this time.")] = None,
@@ -249,16 +262,21 @@ def plot(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Draw a raster, rates and voltages from a results file."""
-    with _reporting(False), apart.child(results):
+    """Draw a raster, rates and voltages from a results file, or the connectivity of a network."""
+    connected = kind in _OF_CONNECTIVITY
+    with _reporting(False), apart.child(results, limited=not connected):
+        from snnrun import connectivity
         from snnrun import plot as drawing
         from snnrun.results import Results
 
-        if kind not in drawing.KINDS:
-            *others, last = drawing.KINDS
-            _stop(f"--kind: {kind!r} is unknown", f"use {', '.join(others)} or {last}", False)
         if output is not None:
             drawing.check_name(output)
+        if connected:
+            _draw_connectivity(kind, results, output, projection or [], set_ or [], dpi, quiet)
+            return
+        if kind not in drawing.KINDS:
+            *others, last = (*drawing.KINDS, *connectivity.KINDS)
+            _stop(f"--kind: {kind!r} is unknown", f"use {', '.join(others)} or {last}", False)
         with Results(results) as found:
             target = output or drawing.picture_of(results)
             view = drawing.View(
@@ -267,6 +285,23 @@ def plot(
             drawing.save(drawing.draw(kind, found, view), target, dpi)
         if not quiet:
             say(str(target))
+
+
+_OF_CONNECTIVITY = ("degrees", "weights", "delays", "matrix")
+
+
+def _draw_connectivity(kind: str, path: Path, output: Path | None, chosen: list[str], texts: list[str], dpi: int,
+                       quiet: bool) -> None:  # fmt: skip
+    from snnrun import connectivity
+    from snnrun import plot as drawing
+
+    figure, note = connectivity.draw(kind, connectivity.load(path, _overrides(texts, {})), chosen)
+    target = output or connectivity.picture_of(path, kind)
+    drawing.save(figure, target, dpi)
+    if not quiet:
+        if note:
+            terminal.warn(f"snnrun: {note}")
+        say(str(target))
 
 
 export = typer.Typer(

@@ -28,6 +28,7 @@ ROWS = [
     {"snapshot"},
     {"request"},
     {"machine", "plot", "export"},
+    {"connectivity"},
     {"resume"},
     {"run"},
     {"progress"},
@@ -36,7 +37,7 @@ ROWS = [
 LIBRARIES = {
     "h5py": {"results", "tables", "checkpoint", "export"},
     "yaml": {"document"},
-    "matplotlib": {"plot"},
+    "matplotlib": {"plot", "connectivity"},
     "typer": {"cli"},
     "rich": {"progress"},
     "jax": {"engine", "machine", "lazy"},
