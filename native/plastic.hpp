@@ -5,6 +5,7 @@
 // target at s + dendritic, of which one is its delay and the other 0. There, in the order of these times,
 //
 //     a spike of the target:   y <- y + up (1 - y)^mu_up r1 (up_pair + up_triplet o2)             but at most 1
+//                                 (or y^mu_up, with `grows`)
 //     a spike of the source:   y <- y - down (y^mu_down o1 (down_pair + down_triplet r2) + ...)    within 0 ... 1, and it is sent
 //
 // with the traces r of the source and o of the target as they are just before. Where both fall together, that of the target comes
@@ -37,6 +38,7 @@ struct Plasticity {
   int64_t source_nearest, target_nearest;  // whether a spike sets its trace to 1
   int64_t axonal;                          // where the delay is
   int64_t jumps;                           // whether its synapses move V
+  int64_t grows;                           // whether potentiation grows with the weight, as y^mu_up
   double up, mu_up, up_pair, up_triplet;
   double down, mu_down, down_pair, down_triplet, down_always;
   double least, range;           // in quanta
@@ -122,7 +124,7 @@ SNNRUN_INLINE double raised_by(const Plasticity& p, const Window& window, double
   const double r1 = window.trace[0] * p.source[0](static_cast<int64_t>(stamp - window.time));
   double with = p.up_pair;
   if (WIDTH > 2) with = with + p.up_triplet * (o2_before * p.target[1](static_cast<int64_t>(stamp - before)));
-  const double change = ADDITIVE ? p.up : p.up * power(1.0 - y, p.mu_up);
+  const double change = ADDITIVE ? p.up : p.up * power(p.grows ? y : 1.0 - y, p.mu_up);
   return within(y + change * (r1 * with));
 }
 

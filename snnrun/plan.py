@@ -116,6 +116,7 @@ class PlasticKind(NamedTuple):
     jumps: bool  # whether its synapses move V
     axonal: bool
     nearest: bool
+    grows: bool  # whether potentiation does, with the weight
     mu_up: float | None  # 0 or 1; None for others
     mu_down: float | None
 

@@ -171,3 +171,13 @@ def test_rates_of_a_balanced_network_go_with_its_drive(native):
     times, neurons = spikes["E"].T
     variations = [np.std(d) / np.mean(d) for d in (np.diff(times[neurons == i]) for i in range(500)) if len(d) > 10]
     assert np.mean(variations) > 0.6
+
+
+def test_power_law_plasticity_keeps_rates_and_weights_where_they_are(native):
+    """In a quarter of the network, with as many synapses for each neuron."""
+    values = {"populations__E__size": "2250", "populations__I__size": "562", "duration": "150 ms"}
+    spec, found, spikes = simulated("hpc_benchmark", **values)
+    assert 4 < rate(spikes["E"], 50, 150, 0, 500) < 14
+    found = weights(spec, found, "EE")
+    assert abs(found.mean() - 102) < 0.5 and 0.1 < found.std() < 2
+    assert 80 < found.min() <= found.max() < 125

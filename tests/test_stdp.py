@@ -44,6 +44,7 @@ RULES = {
     "pair, mu": "A_plus: 0.3 {u}, A_minus: 0.25 {u}, tau_plus: 20 ms, tau_minus: 20 ms, mu_plus: 0.7, mu_minus: 0.8",
     "pair, mu 1": "w_min: -1 {u}, A_plus: 0.3 {u}, A_minus: 0.25 {u}, tau_plus: 20 ms, tau_minus: 20 ms, mu_plus: 1, mu_minus: 1",
     "nearest": "model: nearest, A_plus: 0.3 {u}, A_minus: 0.2 {u}, tau_plus: 17 ms, tau_minus: 23 ms",
+    "power": "model: power, A_plus: 0.5 {u}, A_minus: 0.25 {u}, tau_plus: 17 ms, tau_minus: 23 ms",
     "triplet": "model: triplet, A2_plus: 0.1 {u}, A3_plus: 0.2 {u}, A2_minus: 0.1 {u}, A3_minus: 0.1 {u}, tau_x: 60 ms",
     "song2000": "model: song2000, A1: 0.2 {u}, A2: 0.15 {u}",
     "vogels2011": "model: vogels2011, eta: 0.2 {u}, rate: 40 Hz",
@@ -84,7 +85,7 @@ def reference(spec, edges, w0, spikes, steps):
             r = traces([t + axonal for t in sources[pre]], c.source_tau, time, False)
             o = traces([s + dendritic for s in targets[post]], c.target_tau, time, False)
             if kind == 0:
-                y += c.up * (1 - y) ** c.mu_up * r[0] * (c.up_pair + c.up_triplet * o[1])
+                y += c.up * (y if c.grows else 1 - y) ** c.mu_up * r[0] * (c.up_pair + c.up_triplet * o[1])
             else:
                 y -= c.down * (y**c.mu_down * o[0] * (c.down_pair + c.down_triplet * r[1]) + c.down_always)
             y = min(max(y, 0.0), 1.0)
@@ -153,7 +154,7 @@ def test_with_and_without_a_delay_and_where_v_is_moved(tmp_path, kernel, unit, d
 
 @pytest.mark.parametrize("rule, unit, delays, where, precision", [
     ("pair", "pA", (0, 2), None, "float32"), ("pair, mu", "pA", (0.3, 1), None, "float64"),
-    ("pair, mu 1", "mV", (0, 2), None, "float32"),
+    ("pair, mu 1", "mV", (0, 2), None, "float32"), ("power", "pA", (0, 2), None, "float32"),
     ("nearest", "pA", (0, 2), "axon", "float64"), ("triplet", "mV", (0.5, 2), None, "float32"),
     ("triplet", "pA", (1, 1), "axon", "float64"),
     ("song2000", "pA", (0, 3), None, "float32"), ("vogels2011", "pA", (0.8, 0.8), None, "float64"),

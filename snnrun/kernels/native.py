@@ -119,7 +119,7 @@ class _Fading(Structure):
 class _Plasticity(Structure):
     _fields_ = [
         ("source", _Fading * 2), ("target", _Fading * 2), ("source_nearest", c_int64), ("target_nearest", c_int64),
-        ("axonal", c_int64), ("jumps", c_int64),
+        ("axonal", c_int64), ("jumps", c_int64), ("grows", c_int64),
         *((name, c_double) for name in ("up", "mu_up", "up_pair", "up_triplet", "down", "mu_down", "down_pair", "down_triplet",
                                         "down_always", "least", "range")),
         ("first_weight", c_int64), ("source_of_row", c_void_p), ("target_of", c_void_p),
@@ -587,7 +587,7 @@ def _changed(pathway: Pathway, block: _Block, shards: _Shards, edges: int, first
     dt = pathway.connectivity.dt
     part = _Plasticity(
         source=_fadings(c.source_tau, dt, kept), target=_fadings(c.target_tau, dt, kept), source_nearest=c.nearest,
-        target_nearest=c.nearest, axonal=c.axonal, jumps=pathway.delta, least=c.least / pathway.quantum,
+        target_nearest=c.nearest, axonal=c.axonal, jumps=pathway.delta, grows=c.grows, least=c.least / pathway.quantum,
         range=c.range / pathway.quantum, first_weight=first, source_of_row=kept.array(of_row, np.int32),
         target_of=kept.array(of_place, np.int32), **{name: getattr(c, name) for name in names},
     )  # fmt: skip

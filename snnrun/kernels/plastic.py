@@ -212,7 +212,7 @@ def _changed(own: Plasticity, kind: Any, part: Part, zero: Any, state: State, st
         up_with = up_with + c["up_triplet"] * trace("target", part.target, s, 1)
         down_with = down_with + c["down_triplet"] * trace("source", part.source, t, 1)
     Y = Rounded(y, zero)
-    raised = _within(Y + (c["up"] * _power(1.0 - Y, kind.mu_up, c["mu_up"])) * (r1 * up_with))
+    raised = _within(Y + (c["up"] * _power(Y if kind.grows else 1.0 - Y, kind.mu_up, c["mu_up"])) * (r1 * up_with))
     Y = Rounded(jnp.where(target, plain(raised), y), zero)
     lowered = _within(Y - c["down"] * (_power(Y, kind.mu_down, c["mu_down"]) * (o1 * down_with) + c["down_always"]))
     y = jnp.where(source, plain(lowered), plain(Y))

@@ -63,7 +63,7 @@ def changing(network: Network, placed: Placed) -> tuple[Plasticity, dict[str, Ch
         found[name] = Changing(name, len(found), own, *places)
         powers = (float(mu) if mu in (0, 1) else None for mu in (own.mu_up, own.mu_down))
         jumps = output_of(network.spec.projections[name]) is None
-        kinds.append(PlasticKind(jumps, own.axonal, own.nearest, *powers))
+        kinds.append(PlasticKind(jumps, own.axonal, own.nearest, own.grows, *powers))
     if not found:
         return NO_PLASTICITY, found
     rooms = _power(longest + 3), max(ROOM, _power(2 * longest + 4))

@@ -5,6 +5,8 @@ Traces r of the source and o of the target are raised by 1 at each spike (`neare
 
     pair, nearest   a spike of the target:  y <- y + A_plus (1 - y)^mu_plus r1
                     a spike of the source:  y <- y - A_minus y^mu_minus o1
+    power           a spike of the target:  y <- y + A_plus y^mu_plus r1                 Morrison et al., Neural Comput. 19, 2007
+                    a spike of the source:  as pair
     triplet         a spike of the target:  y <- y + r1 (A2_plus + A3_plus o2)        Pfister & Gerstner, J. Neurosci. 26, 2006
                     a spike of the source:  y <- y - o1 (A2_minus + A3_minus r2)
     song2000        pair with mu = 0                                              Song, Miller & Abbott, Nat. Neurosci. 3, 2000
@@ -16,7 +18,8 @@ sees a spike of its source at once, and one of its target after the delay, as NE
 round, as Brian2 and BrainPy have it. A spike carries the weight that it leaves behind.
 
 `pair` is NEST's stdp_synapse with A_plus = lambda W_max, A_minus = alpha lambda W_max and w_min = 0 (Guetig et al., J. Neurosci.
-23, 2003).
+23, 2003). `power` with mu_minus = 1 and w_min = 0 is its stdp_pl_synapse_hom, as long as no weight comes to w_max, with A_plus =
+lambda W_0^(1 - mu) w_max^mu and A_minus = alpha lambda w_max, where W_0 is 1 pA there.
 """
 
 from abc import abstractmethod
@@ -61,6 +64,16 @@ class Nearest(Pair):
     """Each spike is paired with the last one of the other side, with weight dependence."""
 
     model: Literal["nearest"]
+
+
+class Power(Pair):
+    """All pairs of spikes; potentiation grows with the weight, by a power law."""
+
+    model: Literal["power"]
+    mu_plus: Number = 0.4
+    """How potentiation depends on the weight: as y**mu_plus."""
+    mu_minus: Number = 1.0
+    """How depression depends on the weight: as y**mu_minus."""
 
 
 class Triplet(_Plastic):
@@ -117,7 +130,7 @@ class Vogels2011(_Plastic):
     """Where the delay is."""
 
 
-Stdp = Annotated[Pair | Nearest | Triplet | Song2000 | Vogels2011, Field(discriminator="model")]
+Stdp = Annotated[Pair | Nearest | Power | Triplet | Song2000 | Vogels2011, Field(discriminator="model")]
 USUAL = "pair"
 WEIGHTS = ("w_min", "w_max", "A_plus", "A_minus", "A2_plus", "A3_plus", "A2_minus", "A3_minus", "A1", "A2", "eta")
 """Fields that are measured as the weight is."""
@@ -129,6 +142,7 @@ class Coefficients(NamedTuple):
     source_tau: tuple[float, ...]  # ms, of one or two traces
     target_tau: tuple[float, ...]
     nearest: bool
+    grows: bool
     axonal: bool
     up: float
     mu_up: float
@@ -164,8 +178,8 @@ class _Rule(Part):
 
     def coefficients(self, spec: Any) -> Coefficients:
         least, most = bounds(spec)
-        known: dict[str, Any] = dict(nearest=False, mu_up=0.0, up_pair=1.0, up_triplet=0.0, mu_down=0.0, down_pair=1.0,
-                                     down_triplet=0.0, down_always=0.0)  # fmt: skip
+        known: dict[str, Any] = dict(nearest=False, grows=False, mu_up=0.0, up_pair=1.0, up_triplet=0.0, mu_down=0.0,
+                                     down_pair=1.0, down_triplet=0.0, down_always=0.0)  # fmt: skip
         known |= self.part(spec) | {"axonal": spec.delay == "axon", "least": least, "range": most - least}
         return Coefficients(**known)
 
@@ -182,6 +196,7 @@ class _Pair(_Rule):
     Spec = Pair
     checked = "NEST's stdp_synapse: every weight sent to 1e-11; a reference that goes event by event, to 1e-11"
     nearest = False
+    grows = False
     rules = (
         *_positive("tau_plus", "tau_minus"),
         Rule(("mu_plus",), lambda mu: mu >= 0, "mu_plus must not be negative"),
@@ -189,7 +204,7 @@ class _Pair(_Rule):
     )
 
     def part(self, spec: Pair) -> dict[str, Any]:
-        return dict(source_tau=(spec.tau_plus,), target_tau=(spec.tau_minus,), nearest=self.nearest,
+        return dict(source_tau=(spec.tau_plus,), target_tau=(spec.tau_minus,), nearest=self.nearest, grows=self.grows,
                     up=self._relative(spec, "A_plus"), mu_up=spec.mu_plus, down=self._relative(spec, "A_minus"),
                     mu_down=spec.mu_minus)  # fmt: skip
 
@@ -198,6 +213,12 @@ class _Nearest(_Pair):
     Spec = Nearest
     checked = "NEST's stdp_nn_symm_synapse: every weight sent to 1e-11; a reference that goes event by event, to 1e-11"
     nearest = True
+
+
+class _Power(_Pair):
+    Spec = Power
+    checked = "a reference that goes event by event, to 1e-11"
+    grows = True
 
 
 class _Triplet(_Rule):
@@ -235,6 +256,7 @@ class _Vogels(_Rule):
 MODELS: dict[str, _Rule] = {
     "pair": _Pair(),
     "nearest": _Nearest(),
+    "power": _Power(),
     "triplet": _Triplet(),
     "song2000": _Song(),
     "vogels2011": _Vogels(),
