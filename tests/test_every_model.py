@@ -238,6 +238,8 @@ KINETICS = [
     if output is None or not (model.jumps or model.output)
 ]
 SENT = [one for one in KINETICS if not synapses.MODELS[one[0]].graded]  # through which spikes arrive
+# what sources act through at every instant is one program for all of these synapses: with one output each it is tried everywhere
+TRIED = [one for one in KINETICS if one in SENT or one[1] in (None, "coba")]
 
 
 def effect(synapse: str, output: str | None) -> str:
@@ -251,7 +253,7 @@ def effect(synapse: str, output: str | None) -> str:
 
 def kinetics_of(name: str) -> list[tuple[str, str | None]]:
     """Synapses and outputs that act on a model."""
-    return [one for one in KINETICS if neurons.MODELS[name].accepts(effect(*one))]
+    return [one for one in TRIED if neurons.MODELS[name].accepts(effect(*one))]
 
 
 WHOLLY = {*neurons.WRITTEN, "gif"}  # and a described model that is solved exactly
@@ -301,7 +303,7 @@ def surroundings(section: str, name: str, found: dict[str, Any]) -> Iterator[dic
         alone = base(monitors={"m": {"model": "spikes", "of": "N"}})
         yield alone | {"populations": {"N": found}}
         if not neurons.MODELS[name].source:
-            for synapse, output in KINETICS:
+            for synapse, output in {effect(*one): one for one in reversed(KINETICS)}.values():
                 one = projection(**feed(synapse, output), post="N", pre=sender(synapse, "N"))
                 yield alone | {"populations": {"N": found, "S": json.loads(population(SOURCES[0]))}, "projections": {"x": one}}
     elif section == "synapses":
