@@ -244,6 +244,21 @@ def test_a_coupling_that_is_too_strong_for_a_step_is_told(tmp_path, model, g):
         assert np.isfinite(V).all() and np.abs(V).max() < 200
 
 
+@pytest.mark.parametrize("rule", ["all_to_all, autapses: false", "fixed_prob, p: 1, autapses: false"])
+def test_a_potential_that_runs_away_ends_the_run(tmp_path, rule):
+    """Of a model whose current is of the wrong sign, so that coupling drives its neurons apart."""
+    text = f"""
+    duration: 200 ms
+    models:
+      away: {{parameters: {{C: {{default: 100 pF}}}}, state: {{V: {{init: 0 mV}}}}, equations: {{dV/dt: V / 5 ms + I / C}},
+              solver: euler}}
+    populations: {{N: {{model: away, size: 4, init: {{V: {{uniform: {{low: -1 mV, high: 1 mV}}}}}}}}}}
+    projections: {{j: {{pre: N, post: N, connect: {{rule: {rule}}}, weight: 1 nS, synapse: {{model: gap_junction}}}}}}
+    """
+    with pytest.raises(engine.NumericalError, match="is no finite number any more"):
+        run_plan(plan_of(tmp_path, text))
+
+
 WRONG = {
     "p.output: gap_junction synapses have no output": "weight: 1 nS, synapse: {model: gap_junction}, output: {model: cuba}",
     "p.delay: gap_junction synapses have no delay": "weight: 1 nS, synapse: {model: gap_junction}, delay: 1 ms",

@@ -80,13 +80,15 @@ def brought(coupling: Coupling, const: Brought, ring: Any, step: Any) -> Any:
 
     if const.sum is not None:
         own = const.sum
-        known = jnp.rint(row(own.delay) * own.scale).astype(jnp.int64)
+        of_sources = row(own.delay)
+        known = jnp.rint(of_sources * own.scale).astype(jnp.int64)
         total = sum(jnp.sum(known[first : first + size]) for first, size in coupling.sources)
         post = sum(size for *_, size in coupling.pieces)
         counted = jnp.broadcast_to(total, (post,))
         if own.own is not None:
             counted = counted - jnp.where(own.own >= 0, known[own.own], 0)
-        return counted.astype(jnp.float64) * own.weight
+        failed = jnp.where(jnp.any(jnp.isnan(of_sources)), jnp.nan, 0.0)  # a whole number cannot say so
+        return counted.astype(jnp.float64) * own.weight + failed
     found = [jnp.zeros(1)]
     now = row(const.delay)
     for block in const.blocks:
