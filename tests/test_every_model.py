@@ -661,10 +661,9 @@ def everything(watched: bool = True) -> dict[str, Any]:
         pre, kind = sending[i % len(sending)], "stdp" if "w_max" in own else "stp"
         least = {"A_plus": "9 pA", "w_max": "300 pA"} if kind == "stdp" and "A_plus" in own else {}
         projections[f"changing{i}"] = plastic({}, pre=pre, post=first, delay="0.4 ms") | {"stdp": None, kind: own | least}
-    given = {"to": receiving}
     driving = {}
-    for i, (_, _, _, one) in enumerate(p for p in PARTS if p[0] == "inputs"):
-        driving[f"i{i}"] = one | given | (feed(*SENT[-1]) if "synapse" in one else {})
+    for i, (_, _, _, one) in enumerate(p for p in PARTS if p[0] == "inputs"):  # each to some: it is compiled for each model
+        driving[f"i{i}"] = one | {"to": receiving[i % 4 :: 4]} | (feed(*SENT[-1]) if "synapse" in one else {})
     found = {"duration": f"{STEPS * DT:g} ms", "seed": 8, "precision": "float64", "populations": populations}
     found |= {"inputs": driving, "projections": projections}
     spikes = {"spikes": {"model": "spikes", "of": list(populations)}}
