@@ -120,7 +120,7 @@ def read_all(path: Path, draw: bool = False) -> str:
     if found is None:
         return "not opened"
     with found, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        tried(cli._print_info, found, False)
+        tried(cli.info.print_info, found, False)
         for name in _FACTS:
             json.dumps(tried(getattr, found, name))
         for train in (tried(found.all_spikes) or {}).values():
