@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "snnrun"
 
 # From the bottom up; a module imports only from rows above its own in this list, or from its own package.
 ROWS = [
-    {"lazy", "units", "terminal", "plan", "signals"},
+    {"lazy", "units", "terminal", "plan", "signals", "statistics"},
     {"document", "apart", "language"},
     {"quantities", "constants"},
     {"random", "tables"},
@@ -43,7 +43,7 @@ LIBRARIES = {
     "jax": {"engine", "machine", "lazy"},
     "pydantic": {"quantities", "spec", "schema", "models"},
     "pydantic_core": {"quantities"},
-    "scipy": {"models"},
+    "scipy": {"models", "statistics"},
 }
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")

@@ -12,72 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-BIN, PAIRED = 2.0, 250  # ms; neurons
+from snnrun import statistics
+from snnrun.statistics import Trains, correlations, distance, irregularity, rates, synchrony
+
 CHANCE = 1e-4  # with which a difference of means is larger than what is tolerated, if there is none
 DISTRIBUTIONS = ("rate", "cv", "correlation")
 NUMBERS = ("rate", "spread of rates", "cv", "correlation", "synchrony")
-
-
-class Trains(NamedTuple):
-    """Spikes of one population within an interval of time, sorted by neuron and time."""
-
-    times: NDArray[np.float64]  # ms, from the beginning of the interval
-    neurons: NDArray[np.int64]
-    size: int
-    span: float  # ms
 
 
 def trains(step: Any, neuron: Any, dt: float, first: int, size: int, start: float, stop: float) -> Trains:
     """The spikes of neurons first ... first + size - 1 with start < t <= stop, from stamps in steps of dt."""
     times, own = np.asarray(step, np.float64) * dt, np.asarray(neuron, np.int64) - first
     kept = (own >= 0) & (own < size) & (times > start + dt / 2) & (times < stop + dt / 2)
-    times, own = times[kept] - start, own[kept]
-    order = np.lexsort((times, own))
-    return Trains(times[order], own[order], size, stop - start)
-
-
-def rates(t: Trains) -> NDArray[np.float64]:
-    """Mean rate of each neuron in Hz."""
-    return np.bincount(t.neurons, minlength=t.size) / t.span * 1e3
-
-
-def irregularity(t: Trains) -> NDArray[np.float64]:
-    """Standard deviation of the interspike intervals over their mean, of each neuron with at least three spikes."""
-    same = t.neurons[1:] == t.neurons[:-1]
-    intervals, owner = np.diff(t.times)[same], t.neurons[1:][same]
-    number = np.bincount(owner, minlength=t.size)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(owner, intervals, t.size) / number
-        variance = np.bincount(owner, (intervals - mean[owner]) ** 2, t.size) / number
-        return (np.sqrt(variance) / mean)[number >= 2]
-
-
-def counts(t: Trains) -> tuple[NDArray[np.int64], int]:
-    """The bin of each spike, and the number of whole bins."""
-    bins = int(t.span / BIN + 1e-9)
-    return np.ceil(t.times / BIN - 1e-9).astype(np.int64) - 1, bins
-
-
-def correlations(t: Trains) -> NDArray[np.float64]:
-    """Correlation coefficients of spike counts of all pairs among some neurons, silent ones left out."""
-    place, bins = counts(t)
-    chosen = np.linspace(0, t.size - 1, min(PAIRED, t.size)).astype(int)
-    row = np.full(t.size, -1)
-    row[chosen] = np.arange(len(chosen))
-    kept = (row[t.neurons] >= 0) & (place < bins)
-    table = np.zeros((len(chosen), bins), np.float32)
-    np.add.at(table, (row[t.neurons[kept]], place[kept]), 1.0)
-    table = table[table.any(1)]
-    if len(table) < 2:
-        return np.zeros(0)
-    return np.corrcoef(table)[np.triu_indices(len(table), 1)]
-
-
-def synchrony(t: Trains) -> float:
-    """Variance over mean of the population's spike count."""
-    place, bins = counts(t)
-    count = np.bincount(place[place < bins], minlength=bins)
-    return float(count.var() / count.mean()) if count.any() else float("nan")
+    return statistics.trains(times[kept] - start, own[kept], size, stop - start)
 
 
 class Measured(NamedTuple):
@@ -151,15 +98,6 @@ def difference(ours: Any, theirs: Any, known: tuple[Any, ...] = ()) -> Differenc
     variance = sum(((values - values.mean()) ** 2).sum() for values in ensembles) / freedom
     error = np.sqrt(variance * (1 / len(a) + 1 / len(b)))
     return Difference(float(a.mean()), float(b.mean()), float(quantile(freedom) * error))
-
-
-def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Kolmogorov-Smirnov distance of two sorted samples."""
-    if not len(a) or not len(b):
-        return float("nan")
-    every = np.concatenate([a, b])
-    below = [np.searchsorted(values, every, side="right") / len(values) for values in (a, b)]
-    return float(np.abs(below[0] - below[1]).max())
 
 
 class Distances(NamedTuple):
