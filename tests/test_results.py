@@ -9,8 +9,10 @@ import h5py
 import numpy as np
 import pytest
 from networks import Frames, load, plan_of
+from typer.testing import CliRunner
 
 from snnrun import engine, lower, network, results, run
+from snnrun.cli import app
 
 NET = """
     name: small
@@ -248,3 +250,25 @@ def test_rows_that_could_not_be_appended_are_not_passed_over(tmp_path, monkeypat
         with pytest.raises(results.WriteError):
             writer.complete({})
     assert not (tmp_path / "r.h5").exists() and len(calls) == 2
+
+
+def test_measures_are_of_the_recorded_neurons_alone(tmp_path):
+    text = """
+duration: 100 ms
+populations:
+  S: {size: 10, model: regular, period: 10 ms}
+monitors:
+  some: {model: spikes, of: ["S[2:4]", "S[7]"]}
+"""
+    file = tmp_path / "net.yaml"
+    file.write_text(text)
+    assert CliRunner().invoke(app, ["simulate", str(file), "-o", str(tmp_path / "r.h5"), "--no-plot", "-q"]).exit_code == 0
+    with results.Results(tmp_path / "r.h5") as found:
+        assert found.recorded("S").tolist() == [2, 3, 7]
+        t = found.measured("S", 20.0, 70.0)
+        every = found.all_spikes()["S"]
+    assert t.size == 3 and t.span == 50.0
+    inside = (every.times > 20.0) & (every.times <= 70.0)
+    assert sorted(zip(t.times + 20.0, np.array([2, 3, 7])[t.neurons], strict=True)) == sorted(
+        zip(every.times[inside], every.neurons[inside], strict=True)
+    )

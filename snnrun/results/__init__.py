@@ -22,7 +22,7 @@ because SONATA's readers refuse float64 there. Every dataset has checksums (HDF5
 """
 
 from snnrun.results.layout import partial_path
-from snnrun.results.reader import Rate, Results, ResultsError, Samples, Series, Train, Weights, mean_rate
+from snnrun.results.reader import Rate, Results, ResultsError, Samples, Series, Train, Weights, mean_rate, measured
 from snnrun.results.store import recover
 from snnrun.results.writer import Exists, Meta, Position, WriteError, Writer, refuse_existing, sync_folder
 
@@ -40,6 +40,7 @@ __all__ = [
     "WriteError",
     "Writer",
     "mean_rate",
+    "measured",
     "partial_path",
     "recover",
     "refuse_existing",

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from snnrun import statistics
 from snnrun.results.layout import SCHEMA, partial_path, read_through
 from snnrun.results.store import recover
 
@@ -129,6 +130,16 @@ class Rate(NamedTuple):
 def mean_rate(spikes: int, size: int, span: float) -> float:
     """Hz per neuron, of the spikes of `size` neurons in a time of `span` ms."""
     return spikes / (size * span) * 1e3 if size > 0 and span > 0 else float("nan")
+
+
+def measured(train: Train, recorded: NDArray[np.int64], start: float = 0.0, stop: float = math.inf) -> statistics.Trains:
+    """Spikes of the `recorded` neurons with start < t <= stop, in ms; neurons count among them."""
+    start, stop = max(start, train.start), min(stop, train.stop)
+    inside = (train.times > start) & (train.times <= stop)
+    neurons = train.neurons[inside]
+    place = np.minimum(np.searchsorted(recorded, neurons), max(len(recorded) - 1, 0))
+    kept = recorded[place] == neurons if len(recorded) else np.zeros(len(neurons), bool)
+    return statistics.trains(train.times[inside][kept] - start, place[kept], len(recorded), max(stop - start, 0.0))
 
 
 def _reason(error: BaseException) -> str:
@@ -276,6 +287,32 @@ class Results:
     def all_spikes(self) -> dict[str, Train]:
         """Spikes of every recorded population, from the first monitor that recorded it."""
         return self._trains(self._first())
+
+    @_readable
+    def recorded(self, population: str) -> NDArray[np.int64]:
+        """The neurons of a population whose spikes its first spikes monitor recorded, ascending."""
+        from snnrun.spec import SelectionError, parts
+
+        sizes = {name: size for name, (size, _) in self.populations.items()}
+        counted = self.spike_counts()
+        if population not in counted:
+            raise ResultsError(f"{self.path}: no spikes were recorded of a population {population!r}")
+        for monitor in (self.resolved.get("monitors") or {}).values() if counted[population].size < sizes[population] else ():
+            if monitor.get("model") == "spikes":
+                of = monitor.get("of")
+                try:
+                    selected = parts(tuple(map(str, of if isinstance(of, list) else [of])), sizes)
+                except SelectionError as error:
+                    raise ValueError(error.message) from None
+                ranges = [np.arange(part.start, part.stop) for part in selected if part.population == population]
+                found = np.unique(np.concatenate(ranges)) if ranges else np.empty(0, np.int64)
+                if len(found) == counted[population].size:
+                    return found
+        return np.arange(sizes[population])
+
+    def measured(self, population: str, start: float = 0.0, stop: float = math.inf) -> statistics.Trains:
+        """What was recorded of a population in a window of time, in ms, for `statistics`: neurons count among those recorded."""
+        return measured(self.all_spikes()[population], self.recorded(population), start, stop)
 
     @property
     @_readable
