@@ -20,6 +20,7 @@ def main() -> None:
             cli.main(stop)
         finally:
             stop.ignore()  # what comes now comes too late
+            gc.freeze()  # the end does not look at them either
     except Stopped as stopped:
         stop.leave(stopped)
 

@@ -3,7 +3,7 @@
 import os
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ class Crashed(Exception):
 
 
 @contextmanager
-def child(file: Path, limited: bool = True) -> Iterator[None]:
+def child(*files: Path, limited: bool = True) -> Iterator[None]:
     """What follows is done by a child of this process, which ends with the child's exit code. Raises Crashed.
 
     Begin it before libraries with threads are loaded. A program that has called this one may have loaded them, and does the work
@@ -30,7 +30,7 @@ def child(file: Path, limited: bool = True) -> Iterator[None]:
         return
     if (number := os.fork()) == 0:
         if limited:
-            _limit(file)
+            _limit(files)
         yield  # the child goes on, and ends as if it had never had a parent
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child as well, and the child answers
@@ -39,17 +39,17 @@ def child(file: Path, limited: bool = True) -> Iterator[None]:
     except BaseException:
         os.kill(number, signal.SIGKILL)
         raise
-    code = os.waitstatus_to_exitcode(status)
+    code, named = os.waitstatus_to_exitcode(status), " or ".join(map(str, files))
     if -code in _CRASHES:
-        raise Crashed(f"{file} is damaged: the HDF5 library crashed reading it")
+        raise Crashed(f"{named} is damaged: the HDF5 library crashed reading it")
     if -code == signal.SIGXCPU:
-        raise Crashed(f"{file} is damaged: reading it takes the HDF5 library too long")
+        raise Crashed(f"{named} is damaged: reading it takes the HDF5 library too long")
     raise SystemExit(code if code >= 0 else 128 - code)
 
 
-def _limit(file: Path) -> None:
+def _limit(files: Sequence[Path]) -> None:
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)  # a library that finds no end never comes to a handler
-    size = file.stat().st_size if file.is_file() else 0
+    size = sum(file.stat().st_size for file in files if file.is_file())
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limits = {
         resource.RLIMIT_CPU: _SECONDS + int(_SECONDS_PER_BYTE * size),

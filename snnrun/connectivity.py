@@ -19,11 +19,12 @@ from snnrun.check import Loaded
 from snnrun.document import Document, Override
 from snnrun.export import Drawn, drawn
 from snnrun.models.connect import FixedIndegree, FixedOutdegree, FixedProb, FixedTotal
-from snnrun.plot import COLOURS, PlotError
+from snnrun.plot import COLOURS, PlotError, Style
+from snnrun.plot.style import WIDTHS
 from snnrun.results import Results
 from snnrun.spec import Part, Spec
 
-KINDS = ("degrees", "weights", "delays", "matrix")
+KINDS = ("degrees", "weights", "delays", "connectivity")
 PANELS = 12  # projections in a picture
 KEPT = 1_000_000  # weights of a projection; of more, every n-th
 BINS = 240  # of a matrix, along each side
@@ -77,31 +78,39 @@ def summarised(one: Drawn) -> Summary:
     return Summary(one.name, one.unit, count, *degrees, every, delays)
 
 
-def draw(kind: str, given: Given, chosen: list[str]) -> tuple[Figure, str]:
+def draw(kind: str, given: Given, chosen: list[str], style: Style | None = None) -> tuple[Figure, str]:
     """One of KINDS, and what is to be said of it. Raises PlotError, Refused, SpecError."""
-    loaded = given.loaded
+    loaded, style = given.loaded, style or Style()
     every = drawn(loaded.spec, loaded.document, chosen)
-    if kind == "matrix":
-        return _matrix(loaded.spec, every), ""
+    if kind == "connectivity":
+        with style.context():
+            return _matrix(loaded.spec, every, style), ""
     note = ""
     if len(every) > PANELS:
         note = f"the first {PANELS} of {len(every)} projections are drawn: choose with --projection"
         every = every[:PANELS]
+    with style.context():
+        return _panels(kind, given, every, style), note
+
+
+def _panels(kind: str, given: Given, every: list[Drawn], style: Style) -> Figure:
+    loaded = given.loaded
     panels = {"degrees": _degrees, "weights": _weights, "delays": _delays}[kind]
-    width = 2 if kind == "degrees" else min(len(every), 3)
+    width = 2 if kind == "degrees" else min(len(every), 3 if style.width > 5 else 1)
     rows = len(every) if kind == "degrees" else -(-len(every) // width)
-    figure = Figure(figsize=(max(3.2 * width, 4.5), 0.6 + 2.1 * rows), layout="constrained")
+    wide = style.width if style.width != WIDTHS["screen"] else max(3.2 * width, 4.5)
+    figure = Figure(figsize=(wide, style.height or (0.6 + 2.1 * rows) * style.scale), layout="constrained")
     axes = figure.subplots(rows, width, squeeze=False)
     for i, one in enumerate(every):
         mine = axes[i] if kind == "degrees" else axes.flat[i : i + 1]
         found = summarised(one)
-        panels(mine, found, loaded.spec)
+        panels(mine, found, loaded.spec, style)
         if kind == "weights" and one.name in given.last:
             _learnt(mine[0], found, given.last[one.name])
     for axis in list(axes.flat)[len(every) * (2 if kind == "degrees" else 1) :]:
         axis.set_visible(False)
     figure.suptitle(loaded.spec.name, x=0.01, ha="left", fontweight="bold")
-    return figure, note
+    return figure
 
 
 def _named(axis: Any, found: Summary, what: str, about: str = "") -> None:
@@ -116,7 +125,7 @@ def _named(axis: Any, found: Summary, what: str, about: str = "") -> None:
         axis.set_yticks([])
 
 
-def _degrees(axes: Any, found: Summary, spec: Spec) -> None:
+def _degrees(axes: Any, found: Summary, spec: Spec, style: Style) -> None:
     for axis, degrees, side, colour in zip(axes, (found.out_degrees, found.in_degrees), ("out", "in"), COLOURS, strict=False):
         said = f"mean {degrees.mean():.4g}, sd {degrees.std():.3g}" if found.edges else ""
         law = expected(spec.projections[found.name].connect, side, len(found.out_degrees), len(found.in_degrees))
@@ -135,7 +144,7 @@ def _degrees(axes: Any, found: Summary, spec: Spec) -> None:
             mean, deviation = law
             k = np.linspace(edges[0], edges[-1], 200)
             bell = np.exp(-0.5 * ((k - mean) / deviation) ** 2) / (deviation * math.sqrt(2 * math.pi))
-            axis.plot(k, len(degrees) * width * bell, color="black", lw=1)
+            axis.plot(k, len(degrees) * width * bell, color=style.ink["ink"], lw=1)
         axis.set_xlim(edges[0] - width, edges[-1] + width)
 
 
@@ -156,7 +165,7 @@ def expected(rule: Any, side: str, pre: int, post: int) -> tuple[float, float] |
     return None
 
 
-def _weights(axes: Any, found: Summary, spec: Spec) -> None:
+def _weights(axes: Any, found: Summary, spec: Spec, style: Style) -> None:
     values = found.weights
     if not found.edges or np.ptp(values) <= 1e-12 * np.abs(values).max():
         _one(axes[0], found, values[0] if found.edges else None, "weight", found.unit)
@@ -186,7 +195,7 @@ def _one(axis: Any, found: Summary, value: float | None, what: str, unit: str) -
         axis.set(xlim=sorted((0.0, 2 * value or 1.0)), yticks=[])
 
 
-def _delays(axes: Any, found: Summary, spec: Spec) -> None:
+def _delays(axes: Any, found: Summary, spec: Spec, style: Style) -> None:
     (axis,) = axes
     if len(found.delays) < 2:
         _one(axis, found, next(iter(found.delays), None), "delay", "ms")
@@ -203,7 +212,7 @@ def _delays(axes: Any, found: Summary, spec: Spec) -> None:
 # ---- matrix ----------------------------------------------------------------------------------------------------------
 
 
-def _matrix(spec: Spec, every: list[Drawn]) -> Figure:
+def _matrix(spec: Spec, every: list[Drawn], style: Style) -> Figure:
     """Sources from top to bottom, targets from left to right: how many edges a pair has on average, with the weight's sign."""
     sides = [_beside(spec, [part for one in every for part in getattr(one, side)]) for side in ("pre", "post")]
     bins = [min(BINS, size) for _, size in sides]
@@ -220,7 +229,8 @@ def _matrix(spec: Spec, every: list[Drawn]) -> Figure:
     )
     density = (total[0] - total[1]) / pairs
     largest = np.abs(density).max() or 1.0
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    wide = style.width if style.width != WIDTHS["screen"] else 6.4
+    figure = Figure(figsize=(wide, style.height or 0.875 * wide), layout="constrained")
     axis = figure.subplots()
     extent = (0, sides[1][1], sides[0][1], 0)
     colours, least = ("PuOr_r", -largest) if total[1].any() else ("Purples", 0.0)
@@ -232,7 +242,7 @@ def _matrix(spec: Spec, every: list[Drawn]) -> Figure:
         lengths = dict(zip(first, np.diff([*first.values(), size]), strict=True))
         getattr(axis, f"set_{along}ticks")([first[name] + lengths[name] / 2 for name in first], list(first))
         for begin in list(first.values())[1:]:
-            (axis.axhline if along == "y" else axis.axvline)(begin, color="black", lw=0.5)
+            (axis.axhline if along == "y" else axis.axvline)(begin, color=style.ink["ink"], lw=0.5)
     if len(sides[1][0]) > 6:
         axis.tick_params(axis="x", rotation=60)
     axis.tick_params(length=0)
@@ -255,8 +265,4 @@ def _places(parts: list[Part], first: dict[str, int]) -> NDArray[np.int64]:
     return np.concatenate([np.arange(first[part.population] + part.start, first[part.population] + part.stop) for part in parts])
 
 
-def picture_of(path: Path, kind: str) -> Path:
-    return path.with_suffix(f".{kind}.png")
-
-
-__all__ = ["KINDS", "PlotError", "draw", "expected", "load", "picture_of", "summarised"]
+__all__ = ["KINDS", "PlotError", "draw", "expected", "load", "summarised"]

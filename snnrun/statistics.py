@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 BIN = 2.0  # ms, of counts for correlations and synchrony
 PAIRED = 250  # neurons, of which all pairs are correlated
 WINDOW = 100.0  # ms, in which spikes are counted for Fano factors
-SEGMENT = 1024  # bins, of one spectrum of those that are averaged
+SEGMENT = 1024  # bins, at most, of one spectrum of those that are averaged
 _BLOCK = 2**15  # bins that are looked at together
 _ALMOST = 1e-9  # of a bin
 
@@ -141,15 +141,15 @@ def synchrony(t: Trains, width: float = BIN) -> float:
 def spectrum(t: Trains, width: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Power spectrum of the population's rate per neuron: frequencies in Hz, and power in Hz^2 / Hz.
 
-    Welch's estimate over segments of at most 1,024 bins that overlap by half; the mean rate is subtracted. Independent Poisson
-    trains of rate r have a flat one of 2 r / size.
+    Welch's estimate, the mean rate subtracted, over segments that overlap by half: a quarter of the whole long, and at most 1,024
+    bins. Independent Poisson trains of rate r have a flat one of 2 r / size.
     """
     from scipy import signal
 
     rate = counts(t, width) / (t.size * width) * 1e3 if t.size else np.zeros(0)
     if len(rate) < 4:
         return np.zeros(0), np.zeros(0)
-    found, power = signal.welch(rate, 1e3 / width, nperseg=min(SEGMENT, len(rate)))
+    found, power = signal.welch(rate, 1e3 / width, nperseg=min(SEGMENT, max(len(rate) // 4, 4)))
     return found[1:], power[1:]
 
 

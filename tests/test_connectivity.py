@@ -87,7 +87,7 @@ def test_networks_without_edges_with_one_neuron_or_with_many_projections_are_dra
         load(tmp_path, yaml.safe_dump(case, sort_keys=False))
         done = call("plot", tmp_path / "net.yaml", "--kind", kind, "-o", tmp_path / "picture.pdf")
         assert done.exit_code == 0, done.output
-        assert ("the first 12 of 15 projections are drawn" in done.output) == (case is many and kind != "matrix")
+        assert ("the first 12 of 15 projections are drawn" in done.output) == (case is many and kind != "connectivity")
 
 
 def test_weights_of_a_run_are_drawn_over_those_of_its_beginning(tmp_path, native):
@@ -104,10 +104,13 @@ def test_weights_of_a_run_are_drawn_over_those_of_its_beginning(tmp_path, native
 def test_what_cannot_be_drawn_is_told(tmp_path):
     load(tmp_path, text_of("fixed_prob"))
     for options, said in (
-        (("--kind", "matrx"), "'matrx' is unknown: use summary, raster, rate, voltage, degrees, weights, delays or matrix"),
-        (("--kind", "matrix", "--projection", "three"), "there is no projection 'three': there are: one, two"),
-        (("--kind", "matrix", "-o", tmp_path / "a.txt"), "does not say what kind of picture it is"),
-        (("--kind", "matrix", "--set", "projections.one.weight=1 mV"), "projections.one.weight"),
+        (
+            ("--kind", "matrx"),
+            "'matrx' is unknown: use summary, raster, rate, voltage, state, isi,",
+        ),
+        (("--kind", "connectivity", "--projection", "three"), "there is no projection 'three': there are: one, two"),
+        (("--kind", "connectivity", "-o", tmp_path / "a.txt"), "does not say what kind of picture it is"),
+        (("--kind", "connectivity", "--set", "projections.one.weight=1 mV"), "projections.one.weight"),
     ):
         done = call("plot", tmp_path / "net.yaml", *options)
         assert done.exit_code == 2 and said in done.output, done.output

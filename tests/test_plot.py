@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from snnrun import plot, run, terminal
 from snnrun.cli import app
-from snnrun.results import Results, ResultsError
+from snnrun.plot import view as view_module
+from snnrun.results import Rate, Results, ResultsError
 
 NET = """
     name: drawn
@@ -170,10 +171,10 @@ def test_rates_are_those_of_the_recorded_neurons_and_time(found, stopped):
     C = found.spikes("some")["C"]
     text = titles(plot.summary(found))
     assert f"C: 10 neurons, {len(C.times) / 10 / 0.04:.3g} Hz" in text and "D: 10 neurons" in text and "more" not in text
-    few = plot.View(found, ("C",), neurons=(8, 17)).trains()["C"]
+    few = plot.View(found, ("C",), neurons=(8, 17)).trains["C"]
     assert (few.low, few.high, few.train.size) == (8, 17, 4)  # 8, 9, 15 and 16
     with Results(stopped) as half:
-        train = plot.View(half).trains()["C"].train
+        train = plot.View(half).trains["C"].train
         assert train.rate == pytest.approx(np.sum(C.times <= 50) / 10 / 0.03)
         assert "incomplete" in titles(plot.summary(half))
 
@@ -218,17 +219,17 @@ def test_more_bins_than_can_be_drawn_are_refused(found, monkeypatch):
 
 
 def test_one_population_has_its_true_indices_and_whole_ticks(found):
-    axis = plot.draw("raster", found, plot.View(found, ("A",), neurons=(10, 13))).axes[0]
+    axis = plot.draw("raster", plot.View(found, ("A",), neurons=(10, 13))).axes[0]
     assert axis.get_ylim() == (12.5, 9.5) and list(axis.yaxis.get_major_locator()()) == [10, 11, 12]
-    alone = plot.draw("raster", found, plot.View(found, ("B",))).axes[0]
+    alone = plot.draw("raster", plot.View(found, ("B",))).axes[0]
     assert list(alone.yaxis.get_major_locator()()) == [0]
 
 
 def test_a_rate_monitor_s_bins_are_drawn_unless_others_are_asked_for(found):
-    own = plot._curves(plot.View(found))
+    own = plot.View(found).curves
     np.testing.assert_array_equal(own["B"].values, found.rates("rate")["B"].values)
     assert own["A"].bin == 5
-    asked = plot._curves(plot.View(found, bin=10.0))
+    asked = plot.View(found, bin=10.0).curves
     assert asked["B"].bin == 10 and asked["D"].bin == pytest.approx(3)
     total = np.sum(asked["A"].values * np.diff(asked["A"].edges)) * 40 * 1e-3
     assert total == pytest.approx(len(found.all_spikes()["A"].times))
@@ -246,27 +247,27 @@ def test_very_many_recorded_bins_are_averaged():
     edges = np.arange(10_002.0)
     edges[-1] -= 0.5
     values = np.random.default_rng(1).random(10_001)
-    rate = plot.Rate(0.5 * (edges[1:] + edges[:-1]), values, 1.0, edges, 3)
-    wide = plot._averaged(rate, 2000)
+    rate = Rate(0.5 * (edges[1:] + edges[:-1]), values, 1.0, edges, 3)
+    wide = view_module.averaged(rate, 2000)
     assert len(wide.values) <= 400 and wide.bin == 26
     assert np.sum(wide.values * np.diff(wide.edges)) == pytest.approx(np.sum(values * np.diff(edges)))
 
 
 def test_strokes_begin_at_the_top_of_the_traces_and_late_monitors_are_left_out(found):
     view = plot.View(found, stop=40.0)
-    traces = plot._traces(view)
+    traces = view.traces
     assert [(trace.population, trace.neuron) for trace in traces] == [("A", 0), ("A", 1), ("A", 2)]
-    axis = plot.draw("voltage", found, view).axes[0]
+    axis = plot.draw("voltage", view).axes[0]
     top = max(trace.values.max() for trace in traces)
     strokes = axis.collections[0].get_segments()
     assert strokes and [stroke[0][1] for stroke in strokes] == pytest.approx([top] * len(strokes))
-    assert {trace.population for trace in plot._traces(plot.View(found))} == {"A", "B"}
+    assert {trace.population for trace in plot.View(found).traces} == {"A", "B"}
 
 
 def test_long_traces_are_thinned_out_while_they_are_read(found, monkeypatch):
-    monkeypatch.setattr(plot, "MAX_TRACE_POINTS", 100)
+    monkeypatch.setattr(view_module, "MAX_TRACE_POINTS", 100)
     V = found.series("V")["A", "V"]
-    trace = plot._traces(plot.View(found, start=10.0, stop=60.0))[1]
+    trace = plot.View(found, start=10.0, stop=60.0).traces[1]
     assert len(trace.times) <= 100 and trace.times[0] == pytest.approx(10)
     np.testing.assert_array_equal(trace.values, V.values[100:601:6, 1])
 
@@ -305,7 +306,7 @@ def test_a_name_is_shown_as_it_is_and_is_no_formula(written, tmp_path, monkeypat
         assert terminal.visible(population) in shown and not any(map(terminal.hidden, shown.replace("\n", "")))
         for ending in plot.ENDINGS:
             plot.save(figure, tmp_path / f"a{ending}", 30)
-        drawn = plot.draw("rate", odd, plot.View(odd)).axes[0].get_legend_handles_labels()[1]
+        drawn = plot.draw("rate", plot.View(odd)).axes[0].get_legend_handles_labels()[1]
         assert terminal.visible(population) in drawn
     xml.etree.ElementTree.parse(tmp_path / "a.svg")
 
@@ -337,7 +338,11 @@ def test_a_picture_goes_where_a_link_points_and_never_to_what_is_no_file(found, 
 def test_the_picture_of_a_partial_file_has_the_name_of_the_whole_one(stopped):
     result = call("plot", stopped, "--kind", "raster")
     assert result.exit_code == 0, result.output
-    assert Path(result.stdout.strip()) == stopped.with_name("stopped.png") and stopped.with_name("stopped.png").exists()
+    assert (
+        Path(result.stdout.strip()) == stopped.with_name("stopped.raster.png")
+        and stopped.with_name("stopped.raster.png").exists()
+    )
+    assert Path(call("plot", stopped).stdout.strip()) == stopped.with_name("stopped.png")
     refused = call("plot", stopped, "-o", ".")
     assert refused.exit_code == 2 and "is a folder" in refused.stderr
 

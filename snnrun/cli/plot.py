@@ -1,7 +1,8 @@
 """The verb that draws."""
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -9,10 +10,25 @@ from snnrun import apart, terminal
 from snnrun.cli.common import Quiet, Set, Verbose, overrides_of, read_time, refuse, reporting
 from snnrun.terminal import say
 
+if TYPE_CHECKING:
+    from snnrun.plot import Style
+
+_OF_CONNECTIVITY = ("degrees", "weights", "delays", "connectivity")
+
+
+class _Wanted(NamedTuple):
+    """Which picture goes where."""
+
+    kind: str
+    output: Path | None
+    dpi: int
+    quiet: bool
+
 
 def plot(
     results: Annotated[
-        Path, typer.Argument(metavar="RESULTS", help="Results file; for connectivity a network file as well.", show_default=False)
+        list[Path],
+        typer.Argument(metavar="RESULTS...", help="Results files; for connectivity a network file as well.", show_default=False),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Picture: .png, .pdf or .svg.", show_default=False)
@@ -21,62 +37,78 @@ def plot(
         str,
         typer.Option(
             "--kind",
-            metavar="summary|raster|rate|voltage|degrees|weights|delays|matrix",
-            help="What to draw; the last four are of connectivity.",
+            metavar="KIND",
+            help="summary, raster, rate, voltage, state, isi, cv, psd, correlation or positions; "
+            "of a network degrees, weights, delays or connectivity.",
         ),
     ] = "summary",
-    projection: Annotated[
-        list[str] | None, typer.Option("--projection", metavar="NAME", help="Of connectivity, only this one; may be repeated.")
-    ] = None,
-    set_: Set = None,
     pop: Annotated[list[str] | None, typer.Option("--pop", metavar="NAME", help="Only this population; may be repeated.")] = None,
     t0: Annotated[str | None, typer.Option("--t0", metavar="TIME", help="From this time on, like '100 ms'.")] = None,
     t1: Annotated[str | None, typer.Option("--t1", metavar="TIME", help="Up to this time.")] = None,
     neurons: Annotated[
         str | None, typer.Option("--neurons", metavar="A:B", help="Neurons A to B - 1 of each population.")
     ] = None,
+    variable: Annotated[
+        list[str] | None, typer.Option("--variable", metavar="NAME", help="Of state, only this one; may be repeated.")
+    ] = None,
     bin_: Annotated[str | None, typer.Option("--bin", metavar="TIME", help="Width of the bins of rates.")] = None,
+    projection: Annotated[
+        list[str] | None, typer.Option("--projection", metavar="NAME", help="Of a network, only this one; may be repeated.")
+    ] = None,
+    set_: Set = None,
+    width: Annotated[
+        str, typer.Option("--width", metavar="WIDTH", help="screen, column (85 mm), page (178 mm), or like '120 mm'.")
+    ] = "screen",
+    height: Annotated[str | None, typer.Option("--height", metavar="LENGTH", help="What the panels need if not given.")] = None,
+    font: Annotated[str | None, typer.Option("--font", metavar="NAME", help="Like 'DejaVu Serif'.")] = None,
+    font_size: Annotated[float | None, typer.Option("--font-size", min=3, max=40, metavar="POINTS", help="Of labels.")] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="Light on dark.")] = False,
     dpi: Annotated[int, typer.Option("--dpi", min=20, max=1200, help="Resolution of a PNG.")] = 150,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Draw a raster, rates and voltages from a results file, or the connectivity of a network."""
+    """Draw results: rasters, rates, voltages, statistics, several runs in one picture; or the connectivity of a network."""
     connected = kind in _OF_CONNECTIVITY
-    with reporting(False), apart.child(results, limited=not connected):
+    with reporting(False), apart.child(*results, limited=not connected):
         from snnrun import connectivity
         from snnrun import plot as drawing
         from snnrun.results import Results
 
+        wanted = _Wanted(kind, output, dpi, quiet)
         if output is not None:
             drawing.check_name(output)
-        if connected:
-            _draw_connectivity(kind, results, output, projection or [], set_ or [], dpi, quiet)
-            return
-        if kind not in drawing.KINDS:
+        if kind not in drawing.KINDS and not connected:
             *others, last = (*drawing.KINDS, *connectivity.KINDS)
             refuse(f"--kind: {kind!r} is unknown", f"use {', '.join(others)} or {last}", False)
-        with Results(results) as found:
-            target = output or drawing.picture_of(results)
-            view = drawing.View(
-                found, tuple(pop or ()), read_time("--t0", t0), read_time("--t1", t1), _range(neurons), read_time("--bin", bin_)
-            )  # fmt: skip
-            drawing.save(drawing.draw(kind, found, view), target, dpi)
+        high = None if height is None else drawing.inches_of("--height", height)
+        style = drawing.Style(drawing.inches_of("--width", width), high, font, font_size, dark)
+        if connected:
+            if len(results) > 1:
+                refuse(f"--kind {kind} is of one network", "name one file", False)
+            _draw_connectivity(wanted, results[0], projection or [], set_ or [], style)
+            return
+        window = read_time("--t0", t0), read_time("--t1", t1), _range(neurons), read_time("--bin", bin_)
+        with ExitStack() as files:
+            views = [
+                drawing.View(
+                    files.enter_context(Results(path)), tuple(pop or ()), *window, variables=tuple(variable or ())
+                )
+                for path in results
+            ]  # fmt: skip
+            target = output or drawing.picture_of(results[0], kind)
+            drawing.save(drawing.draw(kind, views, style), target, dpi)
         if not quiet:
             say(str(target))
 
 
-_OF_CONNECTIVITY = ("degrees", "weights", "delays", "matrix")
-
-
-def _draw_connectivity(kind: str, path: Path, output: Path | None, chosen: list[str], texts: list[str], dpi: int,
-                       quiet: bool) -> None:  # fmt: skip
+def _draw_connectivity(wanted: _Wanted, path: Path, chosen: list[str], texts: list[str], style: "Style") -> None:
     from snnrun import connectivity
     from snnrun import plot as drawing
 
-    figure, note = connectivity.draw(kind, connectivity.load(path, overrides_of(texts, {})), chosen)
-    target = output or connectivity.picture_of(path, kind)
-    drawing.save(figure, target, dpi)
-    if not quiet:
+    figure, note = connectivity.draw(wanted.kind, connectivity.load(path, overrides_of(texts, {})), chosen, style)
+    target = wanted.output or drawing.picture_of(path, wanted.kind)
+    drawing.save(figure, target, wanted.dpi)
+    if not wanted.quiet:
         if note:
             terminal.warn(f"snnrun: {note}")
         say(str(target))

@@ -291,13 +291,15 @@ class Results:
     @_readable
     def recorded(self, population: str) -> NDArray[np.int64]:
         """The neurons of a population whose spikes its first spikes monitor recorded, ascending."""
-        from snnrun.spec import SelectionError, parts
-
         sizes = {name: size for name, (size, _) in self.populations.items()}
         counted = self.spike_counts()
         if population not in counted:
             raise ResultsError(f"{self.path}: no spikes were recorded of a population {population!r}")
-        for monitor in (self.resolved.get("monitors") or {}).values() if counted[population].size < sizes[population] else ():
+        if counted[population].size == sizes[population]:
+            return np.arange(sizes[population])
+        from snnrun.spec import SelectionError, parts
+
+        for monitor in (self.resolved.get("monitors") or {}).values():
             if monitor.get("model") == "spikes":
                 of = monitor.get("of")
                 try:
