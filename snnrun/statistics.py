@@ -189,6 +189,36 @@ def van_rossum(a: NDArray[np.float64], b: NDArray[np.float64], tau: float) -> fl
     return math.sqrt(max(square, 0.0))
 
 
+# ---- distributions ---------------------------------------------------------------------------------------------------
+
+
+class Distribution(NamedTuple):
+    """A measure that has a value for each neuron, pair, or interval."""
+
+    of: Callable[[Trains], NDArray[np.float64]]
+    what: str
+    each: str
+    unit: str = ""
+    logarithmic: bool = False
+
+
+DISTRIBUTIONS = {
+    "isi": Distribution(lambda t: intervals(t)[0], "interspike interval (ms)", "intervals", " ms", True),
+    "cv": Distribution(irregularity, "CV of interspike intervals", "neurons"),
+    "correlation": Distribution(correlations, f"correlation coefficient of spike counts in {BIN:g} ms", "pairs"),
+}
+BINS = 60  # of a histogram
+
+
+def edges(values: NDArray[np.float64], logarithmic: bool = False) -> NDArray[np.float64]:
+    """Bins of a histogram, from the lowest to the highest but for far outliers."""
+    low, high = float(values.min()), float(np.quantile(values, 0.995))
+    if logarithmic:
+        return np.geomspace(low / 1.1, max(high, low) * 1.1, BINS + 1)
+    room = 0.02 * (high - low) or 0.5
+    return np.linspace(low - room, high + room, BINS + 1)
+
+
 # ---- all at once -----------------------------------------------------------------------------------------------------
 
 

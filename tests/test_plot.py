@@ -16,8 +16,8 @@ from networks import load
 from typer.testing import CliRunner
 
 from snnrun import plot, run, terminal
+from snnrun import view as view_module
 from snnrun.cli import app
-from snnrun.plot import view as view_module
 from snnrun.results import Rate, Results, ResultsError
 
 NET = """

@@ -1,13 +1,14 @@
 """Pictures of results files: the only package, but for that of connectivity, that knows matplotlib.
 
-`view` says what of a run is shown, `panels`, `measured` and `places` draw it into axes, `figures` puts panels together, `style`
-knows sizes and colours, `files` how a picture is written.
+`panels`, `measured` and `places` draw what a `View` shows into axes, `figures` puts panels together, `style` knows sizes and
+fonts, `files` how a picture is written.
 """
 
+from snnrun.colours import COLOURS
 from snnrun.plot.figures import KINDS, draw, summary
 from snnrun.plot.files import ENDINGS, check_name, picture_of, save
-from snnrun.plot.style import COLOURS, Style, inches_of
-from snnrun.plot.view import PlotError, View
+from snnrun.plot.style import Style, inches_of
+from snnrun.view import PlotError, View
 
 __all__ = [
     "COLOURS",

@@ -15,9 +15,9 @@ from snnrun.plot import measured, panels
 from snnrun.plot.panels import Look, Looks, looks
 from snnrun.plot.places import positions
 from snnrun.plot.style import Style
-from snnrun.plot.view import PlotError, Trace, View
 from snnrun.results import Rate
 from snnrun.terminal import visible
+from snnrun.view import PlotError, Trace, View
 
 TRACE = 0.62  # inches of a trace
 PANELS = 12  # populations that have a panel each

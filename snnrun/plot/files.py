@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from snnrun.plot.view import PlotError
+from snnrun.view import PlotError
 
 ENDINGS = (".png", ".pdf", ".svg")
 _LISTED = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"

@@ -1,43 +1,21 @@
 """Pictures of what is measured of spike trains: intervals, irregularity, spectra, correlations."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
-from numpy.typing import NDArray
 
 from snnrun import statistics
 from snnrun.plot.panels import Look, legend_of
 from snnrun.plot.style import Style
 from snnrun.statistics import Trains
 
-BINS = 60
-
-
-class Distribution(NamedTuple):
-    """A measure that has a value for each neuron, pair, or interval."""
-
-    of: Callable[[Trains], NDArray[np.float64]]
-    what: str
-    each: str
-    unit: str = ""
-    logarithmic: bool = False
-
-
-DISTRIBUTIONS = {
-    "isi": Distribution(lambda t: statistics.intervals(t)[0], "interspike interval (ms)", "intervals", " ms", True),
-    "cv": Distribution(statistics.irregularity, "CV of interspike intervals", "neurons"),
-    "correlation": Distribution(
-        statistics.correlations, f"correlation coefficient of spike counts in {statistics.BIN:g} ms", "pairs"
-    ),
-}
-
 
 def distribution(axis: Any, kind: str, found: Sequence[tuple[Look, Trains]], style: Style) -> bool:
     """Histograms, as shares; False where there is nothing to show."""
-    law = DISTRIBUTIONS[kind]
+    law = statistics.DISTRIBUTIONS[kind]
     samples = [(look, law.of(t)) for look, t in found]
     every = np.concatenate([values for _, values in samples]) if samples else np.empty(0)
     every = every[np.isfinite(every)]
@@ -45,7 +23,7 @@ def distribution(axis: Any, kind: str, found: Sequence[tuple[Look, Trains]], sty
     axis.set_ylabel(f"share of {law.each}")
     if not len(every):
         return False
-    edges = _edges(every, law.logarithmic)
+    edges = statistics.edges(every, law.logarithmic)
     for look, values in samples:
         if len(values):
             counts = np.histogram(values, edges)[0]
@@ -59,16 +37,6 @@ def distribution(axis: Any, kind: str, found: Sequence[tuple[Look, Trains]], sty
         _plain_decades(axis.xaxis)
     _named(axis, style)
     return True
-
-
-def _edges(values: NDArray[np.float64], logarithmic: bool) -> NDArray[np.float64]:
-    """Bins from the lowest to the highest but for far outliers, which are left out of the picture, though not of its numbers."""
-    low, high = float(values.min()), float(np.quantile(values, 0.995))
-    if logarithmic:
-        low, high = low / 1.1, max(high, low) * 1.1
-        return np.geomspace(low, high, BINS + 1)
-    room = 0.02 * (high - low) or 0.5
-    return np.linspace(low - room, high + room, BINS + 1)
 
 
 def spectrum(axis: Any, found: Sequence[tuple[Look, Trains]], style: Style) -> bool:

@@ -7,10 +7,11 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from snnrun.plot.style import COLOURS, LINES, Style
-from snnrun.plot.view import Shown, Trace, View
+from snnrun.colours import COLOURS
+from snnrun.plot.style import LINES, Style
 from snnrun.results import Rate
 from snnrun.terminal import visible
+from snnrun.view import Shown, Trace, View
 
 MAX_POINTS = 1_000_000  # spikes; beyond, a raster is drawn as an image of counts
 FEW = 20_000  # spikes of a population that are drawn one by one in any case

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from snnrun import statistics
 from snnrun.plot.panels import Look
 from snnrun.plot.style import Style
-from snnrun.plot.view import PlotError, View
 from snnrun.terminal import visible
+from snnrun.view import PlotError, View
 
 PANELS = 12
 

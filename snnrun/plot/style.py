@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 
 import matplotlib
 
-from snnrun.plot.view import PlotError
+from snnrun.view import PlotError
 
-# Colours that differ for colour-blind readers too (Petroff, 2021).
-COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
 LINES = ("-", "--", ":", "-.")  # of files that are drawn over each other
 WIDTHS = {"screen": 8.0, "column": 3.35, "page": 7.0}  # inches; 85 mm and 178 mm
 NARROWEST, WIDEST = 1.5, 60.0  # inches
