@@ -100,8 +100,8 @@ class View:
 
     @cached_property
     def spikes(self) -> dict[str, Train]:
-        """All that was recorded of the chosen populations."""
-        return {name: train for name, train in self.results.all_spikes().items() if name in self.names}
+        """What was recorded of the chosen populations, from the view's beginning on."""
+        return {name: train for name, train in self.results.all_spikes(self.start).items() if name in self.names}
 
     @cached_property
     def trains(self) -> dict[str, Shown]:

@@ -31,7 +31,7 @@ ROWS = [
     {"connectivity"},
     {"resume"},
     {"run"},
-    {"progress"},
+    {"progress", "watch"},
     {"cli"},
 ]
 LIBRARIES = {
@@ -39,7 +39,7 @@ LIBRARIES = {
     "yaml": {"document"},
     "matplotlib": {"plot", "connectivity"},
     "typer": {"cli"},
-    "rich": {"progress"},
+    "rich": {"progress", "watch"},
     "jax": {"engine", "machine", "lazy"},
     "pydantic": {"quantities", "spec", "schema", "models"},
     "pydantic_core": {"quantities"},

@@ -102,7 +102,7 @@ _FACTS = ("name", "complete", "yaml", "resolved", "dt", "duration", "reached", "
 
 def read_all(path: Path, draw: bool = False) -> str:
     """Read everything that a results file has; in words, what came of it. Raises whatever is no ResultsError."""
-    from snnrun import cli
+    from snnrun.cli.info import print_info
     from snnrun.results import Results, ResultsError
 
     refused = 0
@@ -120,7 +120,7 @@ def read_all(path: Path, draw: bool = False) -> str:
     if found is None:
         return "not opened"
     with found, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        tried(cli.info.print_info, found, False)
+        tried(print_info, found, False)
         for name in _FACTS:
             json.dumps(tried(getattr, found, name))
         for train in (tried(found.all_spikes) or {}).values():

@@ -13,8 +13,10 @@ from snnrun.cli.info import info
 from snnrun.cli.models import explain_, models, schema
 from snnrun.cli.plan import plan
 from snnrun.cli.plot import plot
+from snnrun.cli.report import report
 from snnrun.cli.simulate import simulate
 from snnrun.cli.validate import validate
+from snnrun.cli.watch import watch
 from snnrun.signals import Stop
 from snnrun.terminal import say
 
@@ -26,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (simulate, validate, plan, plot, info, models):
+for verb in (simulate, validate, plan, watch, plot, report, info, models):
     app.command()(verb)
 app.command("explain")(explain_)
 app.command()(schema)

@@ -26,6 +26,7 @@ from snnrun.cli.common import (
     refuse,
     reporting,
 )
+from snnrun.cli.watch import watched
 from snnrun.signals import Stop
 from snnrun.terminal import say
 
@@ -60,6 +61,7 @@ def simulate(
         str | None,
         typer.Option("--max-walltime", metavar="23.5h|auto", help="Stop with a checkpoint in time; auto asks Slurm."),
     ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show a raster and rates on the terminal meanwhile.")] = False,
     no_merge: NoMerge = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -80,7 +82,8 @@ def simulate(
                               resume, every)  # fmt: skip
         watcher = run.Watcher() if quiet else progress.Progress(loaded.spec, verbose)
         try:
-            summary = run.simulate(request, watcher, stop)
+            with watched(output, watch) as shown:
+                summary = run.simulate(request, run.Watcher() if shown else watcher, stop)
         except run.Ended as ended:
             refuse(str(ended), "--resume goes on from there", as_json, stop.code)
         finally:

@@ -132,9 +132,10 @@ def drawing(sizes: Mapping[str, tuple[int, str]], found: Sequence[Link]) -> str:
 
 
 def _circle(sizes: Mapping[str, tuple[int, str]], found: Sequence[Link]) -> str:
+    if not sizes:
+        return ""
     n = len(sizes)
     ring = 0.0 if n == 1 else max(95.0, 24.0 * n)
-    half = ring + 105
     largest = max((size for size, _ in sizes.values()), default=1)
     names, parts = list(sizes), []
     where = {name: (ring * math.sin(2 * math.pi * i / n), -ring * math.cos(2 * math.pi * i / n)) for i, name in enumerate(names)}
@@ -163,9 +164,13 @@ def _circle(sizes: Mapping[str, tuple[int, str]], found: Sequence[Link]) -> str:
            f'<path d="M0 0 L10 5 L0 10 z" class="head {kind}"/>') + "</marker>"
         for kind in (EXCITES, INHIBITS, ELSE)
     )  # fmt: skip
-    box = f"{-half:.0f} {-half + 20:.0f} {2 * half:.0f} {2 * half + 20:.0f}"
+    loops = {link.pre for link in found if link.pre == link.post}
+    room = {name: radius[name] + (62 if name in loops else 32) for name in names}
+    left, right = min(where[n][0] - room[n] for n in names) - 40, max(where[n][0] + room[n] for n in names) + 40
+    top, bottom = min(where[n][1] - room[n] for n in names), max(where[n][1] + room[n] for n in names)
+    box = f"{left:.0f} {top:.0f} {right - left:.0f} {bottom - top:.0f}"
     return (f'<svg class="graph" viewBox="{box}" role="img" aria-label="Populations and projections" '
-            f'style="max-width:{2.2 * half:.0f}px"><defs>{heads}</defs>{"".join(parts)}</svg>')  # fmt: skip
+            f'style="max-width:{1.1 * (right - left):.0f}px"><defs>{heads}</defs>{"".join(parts)}</svg>')  # fmt: skip
 
 
 def _arrow(where: Mapping[str, tuple[float, float]], radius: Mapping[str, float], link: Link, k: int, ring: float) -> str:
@@ -226,9 +231,10 @@ def _grid(sizes: Mapping[str, tuple[int, str]], found: Sequence[Link]) -> str:
             f'<text class="column" transform="translate({middle + 4:.0f} {left - 6}) rotate(-90)">{escape(_short(name))}</text>'
         )
     whole = left + cell * len(names) + 4
+    note = '<p class="note">Sources stand in rows, targets in columns.</p>'
     more = "" if len(names) == len(sizes) or len(names) < CELLS else f"<p>The first {CELLS} of {len(sizes):,} populations.</p>"
     return (f'<svg class="graph" viewBox="0 0 {whole} {whole}" role="img" aria-label="Sources (rows) and targets (columns)" '
-            f'style="max-width:{min(whole * 1.3, 900):.0f}px">{"".join(parts)}</svg>{more}')  # fmt: skip
+            f'style="max-width:{min(whole * 1.3, 900):.0f}px">{"".join(parts)}</svg>{note}{more}')  # fmt: skip
 
 
 def _short(text: str) -> str:

@@ -235,6 +235,15 @@ class Results:
 
     @property
     @_readable
+    def overrides(self) -> list[str]:
+        """What was replaced on the command line, like `populations.N.size=100`."""
+        found = json.loads(_text(self._config, "overrides", "[]"))
+        if not isinstance(found, list):
+            raise ValueError("its attribute overrides is no list")
+        return [str(item) for item in found]
+
+    @property
+    @_readable
     def dt(self) -> float:
         dt = _number(self._config, "dt")
         if not dt > 0:
@@ -284,9 +293,9 @@ class Results:
         return self._trains(self._groups(monitor, "spikes"))
 
     @_readable
-    def all_spikes(self) -> dict[str, Train]:
-        """Spikes of every recorded population, from the first monitor that recorded it."""
-        return self._trains(self._first())
+    def all_spikes(self, since: float = 0.0) -> dict[str, Train]:
+        """Spikes of every recorded population after a time in ms, from the first monitor that recorded it; no others are read."""
+        return self._trains(self._first(), since)
 
     @_readable
     def recorded(self, population: str) -> NDArray[np.int64]:
@@ -454,17 +463,19 @@ class Results:
         there = set(spikes)
         return [(name, _group(spikes, name)) for name in self.populations if name in there]
 
-    def _trains(self, groups: list[tuple[str, Any]]) -> dict[str, Train]:
+    def _trains(self, groups: list[tuple[str, Any]], since: float = 0.0) -> dict[str, Train]:
         duration, reached, found = self.duration, self.reached, {}
         for population, group in groups:
             length = _length(group)
-            times = group["timestamps"][:length].astype(np.float64, copy=False)
-            neurons = self._neurons(population, group["node_ids"][:length])
+            first = _later(group["timestamps"], length, since) if since > 0 else 0
+            times = group["timestamps"][first:length].astype(np.float64, copy=False)
+            neurons = self._neurons(population, group["node_ids"][first:length])
             if not (np.isfinite(times).all() and (np.diff(times) >= 0).all() and (times >= 0).all()):
                 raise ValueError(f"{group.name} has times that do not ascend from 0")
-            if length and times[-1] > duration * (1 + 1e-9):
+            if len(times) and times[-1] > duration * (1 + 1e-9):
                 raise ValueError(f"{group.name} has times beyond the duration")
-            found[population] = Train(times, neurons, *self._window(population, group, duration, reached))
+            size, start, stop = self._window(population, group, duration, reached)
+            found[population] = Train(times, neurons, size, max(start, min(since, stop)), stop)
         return found
 
     def _size(self, population: str) -> int:
@@ -577,6 +588,18 @@ def _bytes(file: Any) -> int:
 def _length(group: Any) -> int:
     """Number of spikes that have both a time and a neuron; a killed run may have flushed one of the datasets only."""
     return min(len(_dataset(group, "timestamps", "f", (None,))), len(_dataset(group, "node_ids", "iu", (None,))))
+
+
+def _later(times: Any, length: int, since: float) -> int:
+    """The first of some ascending times that is later, found by reading few of them."""
+    low, high = 0, length
+    while low < high:
+        middle = (low + high) // 2
+        if float(times[middle]) > since:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def _slabs(data: Any) -> Iterator[NDArray[Any]]:

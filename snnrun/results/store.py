@@ -234,6 +234,23 @@ def recover(path: Path) -> None:
         os.close(journal)
 
 
+def busy(path: Path) -> bool:
+    """Whether a process is writing this file; False where that cannot be known."""
+    try:
+        journal = os.open(journal_path(path), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(journal, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(journal)
+    return False
+
+
 def remove(path: Path) -> None:
     """Remove a file, with its journal."""
     for part in (path, journal_path(path)):
