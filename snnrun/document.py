@@ -62,11 +62,19 @@ class Override:
     path: Key
     value: str
     label: str
+    text: str = ""  # as it stands on the command line, with the value at its end; PATH=VALUE if not given
+
+    @property
+    def shown(self) -> str:
+        return self.text or f"{'.'.join(map(str, self.path))}={self.value}"
 
 
 @dataclass
 class Document:
-    """A network file: its text, its tree, and where in the text each part of the tree stands."""
+    """A network file: its text, its tree, and where in the text each part of the tree stands.
+
+    An option that replaces a part of it is a document as well, of which only the places count.
+    """
 
     name: str
     text: str
@@ -74,7 +82,8 @@ class Document:
     tree: Any = None
     keys: dict[Key, Mark] = field(default_factory=dict)
     values: dict[Key, Mark] = field(default_factory=dict)
-    overridden: dict[Key, str] = field(default_factory=dict)
+    overridden: dict[Key, str] = field(default_factory=dict)  # by the option of this label
+    options: "dict[str, Document]" = field(default_factory=dict)
 
 
 def dotted(path: Key) -> str:
@@ -351,7 +360,8 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
     first = max(column - SHOWN, 0)  # what is searched is short: the search takes its square
     slices = re.finditer(r"[A-Za-z][\w-]*\[[\d:-]*\]", shown[first : column + SHOWN])
     slice_ = next((found for found in slices if found.start() < column - first < found.end()), None)
-    opened = f"in line {error.context_mark.line + 1}" if error.context_mark else ""
+    single = len(lines) == 1
+    opened = ("here" if single else f"in line {error.context_mark.line + 1}") if error.context_mark else ""
     if slice_ and "got '['" in problem:
         message = "a slice inside [ ] or { } must be quoted"
         hint, column = f'write "{slice_.group()}"', first + slice_.start()
@@ -366,15 +376,19 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
         hint = "<< takes an alias of a mapping, like <<: *lif"
     elif "mapping values are not allowed" in problem:
         message = "this is no YAML: a colon is not expected here"
-        hint = "is a colon missing in the line above, or does a text contain ': ' and needs quotes?"
+        quotes = "a text that contains ': ' needs quotes"
+        hint = f"is a colon missing in the line above? Or {quotes}" if line else f"write a mapping in {{ }}; {quotes}"
     elif "expected ',' or" in problem:
         hint = f"a comma is missing here, or what is opened {opened} is not closed"
+        if single and "the end of the file" in problem:
+            message, hint = "a bracket is not closed", f"write {problem.split('or ')[1][1]} at the end"
     elif "sequence entries are not allowed here" in problem:
         message, hint = "a value that begins with - and a blank is a list", "write -x without the blank, or put it in quotes"
     elif "cannot start any token" in problem:
         message, hint = f"this is no YAML: a text cannot begin with {shown[column : column + 1]!r}", "quote the text"
     elif "quoted scalar" in (error.context or ""):
         message, hint = "a quotation mark is not closed", f"it opens {opened}"
+        column = error.context_mark.column if single and error.context_mark else column
     elif "could not find expected ':'" in problem:
         hint = "write key: value, with a blank after the colon"
     elif "<block end>" in problem or "<document start>" in problem:
@@ -391,36 +405,63 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
 
 def override(document: Document, overrides: Iterable[Override]) -> Document:
     """The document with some values replaced, before anything is checked. Raises SpecError for unknown paths."""
-    changed = replace(document, tree=_copy(document.tree), overridden=dict(document.overridden))
+    changed = replace(document, tree=_copy(document.tree), overridden=dict(document.overridden), options=dict(document.options))
     faults = []
     for item in overrides:
-        parent, at = changed.tree, ()
-        for part in item.path[:-1]:
+        option = changed.options[item.label] = Document(item.label, item.shown, document.folder)
+        columns, parent, at = _columns(item), changed.tree, ()
+        for part, column in zip(item.path[:-1], columns, strict=False):
             child = _child(parent, part)
-            if child is None and isinstance(parent, dict) and len(at) >= 2:
-                # within an entry an optional part may be missing; whether there is one of this name is checked later
+            if child is None and isinstance(parent, dict) and (len(at) >= 2 or len(item.path) == 2):
+                # a section may be missing, and an optional part of an entry; whether there is one of this name is checked later
                 child = part, parent.setdefault(part, {})
                 changed.overridden[(*at, part)] = item.label
             if child is None:
-                faults.append(Fault((*at, part), "there is no such part", _parts_of(parent, part), label=item.label))
+                faults.append(_no_part(parent, at, part, item.label, column))
                 break
             key, parent = child
             at = (*at, key)
+            option.keys[at] = Mark(0, column)
         else:
             last = item.path[-1]
-            value = _scalar(item, faults)
-            if isinstance(parent, dict):
-                parent[last] = value
-            elif (child := _child(parent, last)) is not None:
+            if not isinstance(parent, dict):
+                if (child := _child(parent, last)) is None:
+                    faults.append(_no_part(parent, at, last, item.label, columns[-1]))
+                    continue
                 last = child[0]
-                parent[last] = value
-            else:
-                faults.append(Fault((*at, last), "there is no such part", _parts_of(parent, last), label=item.label))
+            try:
+                parent[last] = _value(item, option, (*at, last))
+            except SpecError as error:
+                faults += error.faults
                 continue
+            option.keys[(*at, last)] = Mark(0, columns[-1])
             changed.overridden[(*at, last)] = item.label
     if faults:
-        raise SpecError(faults)
+        raise SpecError(faults, changed)
     return changed
+
+
+def _columns(item: Override) -> list[int]:
+    """Where each part of an option's path begins."""
+    columns, at = [], len(item.shown) - len(item.value)
+    for part in reversed(item.path):
+        at = max(item.shown.rfind(str(part), 0, at), 0)
+        columns.append(at)
+    return columns[::-1]
+
+
+def _no_part(parent: Any, at: Key, part: str | int, label: str, column: int) -> Fault:
+    """That there is nothing of this name, and what could have been meant."""
+    if isinstance(parent, dict):
+        hint = nearest(str(part), parent)
+        if len(at) == 1 and not hint.startswith("did"):
+            hint += f"{'; ' if hint else ''}a new one is set as a whole: {dotted(at)}.{part}={{...}}"
+    elif isinstance(parent, list):
+        known = "entry 0" if len(parent) == 1 else f"entries 0 to {len(parent) - 1}"
+        hint = f"the list has the {known}" if parent else "the list is empty"
+    else:
+        hint = f"{dotted(at)} is a value without parts: set it as a whole"
+    return Fault((*at, part), "there is no such part", hint, line=1, column=column + 1, label=label)
 
 
 def _copy(tree: Any) -> Any:
@@ -438,21 +479,28 @@ def _child(parent: Any, part: str | int) -> tuple[str | int, Any] | None:
     return None
 
 
-def _parts_of(parent: Any, part: str | int) -> str:
-    """What could have been meant."""
-    if isinstance(parent, dict):
-        return nearest(str(part), parent)
-    if isinstance(parent, list):
-        return f"the list has the entries 0 to {len(parent) - 1}" if parent else "the list is empty"
-    return "set the part above it as a whole"
+_KEY = "value: "
 
 
-def _scalar(item: Override, faults: list[Fault]) -> Any:
+def _value(item: Override, option: Document, path: Key) -> Any:
+    """What an option sets; the option learns where the parts of the value at this path stand."""
+    begin = len(item.shown) - len(item.value) - len(_KEY)
+
+    def shifted(line: int, column: int) -> Mark:
+        return Mark(line, column if line else column + begin)
+
     try:
-        return parse(Document(item.label, f"value: {item.value}", Path())).tree["value"]
+        found = parse(Document(item.label, _KEY + item.value, Path()))
     except SpecError as error:
-        faults.append(Fault(item.path, error.faults[0].message, error.faults[0].hint, label=item.label))
-        return None
+        moved = []
+        for fault in error.faults:
+            assert fault.line is not None and fault.column is not None
+            mark = shifted(fault.line - 1, fault.column - 1)
+            moved.append(replace(fault, path=path, line=mark.line + 1, column=mark.column + 1, label=item.label))
+        raise SpecError(moved) from None
+    for own, marks in ((option.keys, found.keys), (option.values, found.values)):
+        own.update({(*path, *key[1:]): shifted(mark.line, mark.column) for key, mark in marks.items() if key})
+    return found.tree["value"]
 
 
 # ---- showing -------------------------------------------------------------------------------------------------------
@@ -471,16 +519,20 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def located(document: Document, fault: Fault) -> Fault:
-    """The fault with its line and column; those of the nearest enclosing part where the path itself does not exist."""
+    """The fault with its line and column, in the file or in the option that its label names; those of the nearest enclosing part
+    where the path itself does not exist."""
     if fault.line is not None:
         return fault
     path = fault.path
-    own = path in document.values
-    while path and path not in document.values:
+    label = fault.label or _override_label(document, path) or ""
+    source = document.options.get(label, document)
+    own = path in source.values
+    while path and path not in source.values and path not in source.keys:
         path = path[:-1]
-    marks = document.keys if (fault.at_key or not own) and path in document.keys else document.values
+    marks = source.keys if (fault.at_key or not own) and path in source.keys else source.values
     mark = marks.get(path, Mark(0, 0))
-    return replace(fault, line=mark.line + 1, column=mark.column + 1 + _within(document, mark, fault.offset if own else 0))
+    column = mark.column + 1 + _within(source, mark, fault.offset if own else 0)
+    return replace(fault, line=mark.line + 1, column=column, label=label)
 
 
 def _within(document: Document, mark: Mark, offset: int) -> int:
@@ -502,55 +554,53 @@ def _override_label(document: Document, path: Key) -> str | None:
 
 def as_objects(document: Document, faults: Iterable[Fault]) -> list[dict[str, Any]]:
     """The faults as plain objects, in file order: file (or option), path, line, column, message, hint."""
-    found = []
-    for fault in _ordered(document, faults):
-        label = fault.label or _override_label(document, fault.path)
-        found.append(
-            {
-                "file": label or document.name,
-                "path": dotted(fault.path),
-                "line": None if label else fault.line,
-                "column": None if label else fault.column,
-                "message": fault.message,
-                "hint": fault.hint,
-            }
-        )
-    return found
+    return [
+        {
+            "file": fault.label or document.name,
+            "path": dotted(fault.path),
+            "line": None if fault.label else fault.line,
+            "column": None if fault.label else fault.column,
+            "message": fault.message,
+            "hint": fault.hint,
+        }
+        for fault in _ordered(document, faults)
+    ]
 
 
 def render(document: Document, faults: Iterable[Fault], kind: str = "error") -> str:
-    """The faults as a compiler would print them: in file order, each with its line and a caret.
+    """The faults as a compiler would print them: in file order, each with its line and a caret; then those of options, likewise.
 
     A mistake in a part that others merge or alias is one mistake, shown once with all the paths it has.
     """
-    lines = _lines(document.text)
     shared: dict[Any, list[Fault]] = {}
     for fault in _ordered(document, faults):
-        place = fault.label or _override_label(document, fault.path) or (fault.line, fault.column)
-        shared.setdefault((place, fault.message, fault.hint), []).append(fault)
+        shared.setdefault((fault.label, fault.line, fault.column, fault.message, fault.hint), []).append(fault)
+    texts: dict[str, list[str]] = {}
     blocks = []
-    for (place, message, hint), same in shared.items():
+    for (label, line, column, message, hint), same in shared.items():
+        source = document.options.get(label, document)
+        lines = texts.setdefault(label, _lines(source.text))
         path, *others = dict.fromkeys(dotted(fault.path) for fault in same)
         if others:
             path += f" (and {', '.join(others[:2])}{f' and {len(others) - 2} more' if len(others) > 2 else ''})"
-        said = f"{path}: " if path else ""
+        said = f"{path}: " if path and label != f"--{path}" else ""
         said += message if kind == "error" else f"{kind}: {message}"
-        if isinstance(place, str):
-            blocks.append(visible(f"{place}: {said}{f': {hint}' if hint else ''}"))
-            continue
-        line, column = place
+        place, number = (label, "") if label else (f"{document.name}:{line}:{column}", str(line))
         shown, before = _window(lines[line - 1] if line <= len(lines) else "", column - 1)
         shown, before = _window(visible(shown), len(visible(before)))  # escapes are longer than what they stand for
         blank = "".join("\t" if c == "\t" else " " for c in before)
         caret = f"{' ' * 5} | {blank}^ {visible(hint)}".rstrip()
-        blocks += [visible(f"{document.name}:{line}:{column}: {said}"), f"{line:5d} | {shown}", caret]
-    blocks.append(visible(f"{len(shared)} {kind}{'s' if len(shared) != 1 else ''} in {document.name}"))
+        blocks += [visible(f"{place}: {said}"), f"{number:>5} | {shown}", caret]
+    where = [document.name] if any(not label for label, *_ in shared) or not document.options else []
+    where += ["the options"] if any(label for label, *_ in shared) else []
+    blocks.append(visible(f"{len(shared)} {kind}{'s' if len(shared) != 1 else ''} in {' and '.join(where) or document.name}"))
     return "\n".join(blocks)
 
 
 def _ordered(document: Document, faults: Iterable[Fault]) -> list[Fault]:
     found = dict.fromkeys(located(document, fault) for fault in faults)
-    return sorted(found, key=lambda fault: (fault.line, fault.column))
+    order = {label: i for i, label in enumerate(document.options)}
+    return sorted(found, key=lambda fault: (order.get(fault.label, -1), fault.line, fault.column))
 
 
 def _window(line: str, column: int) -> tuple[str, str]:

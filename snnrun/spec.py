@@ -353,7 +353,7 @@ def _translated(detail: Any, tree: dict[str, Any], root: type[Spec], models: lis
         example = _EXAMPLES.get(f"{loc[-2]}.{last}" if len(loc) > 1 else last, _EXAMPLES.get(last, "..., with its unit"))
         return Fault(path, f"{loc[-1]} is missing", f"add {loc[-1]}: {example}", at_key=True)
     if kind == "extra_forbidden":
-        number = re.match(r"[0-9]", str(loc[-1]))  # what follows the comma of {tau: 20,5 ms}
+        number = given is None and re.match(r"[0-9]", str(loc[-1]))  # what follows the comma of {tau: 20,5 ms}
         hint = "if the comma is a decimal one, write a point" if number else _nearest_field(loc, path, tree, root)
         return Fault(path, "unknown key", hint, at_key=True)
     if kind in ("union_tag_invalid", "union_tag_not_found", "model_type", "model_attributes_type"):

@@ -272,9 +272,9 @@ def test_the_last_override_of_a_path_holds():
         ("shared.7.x", "9", "shared.7: there is no such part", "the list has the entries 0 to 2"),
         ("shared.\u00b2", "9", "shared.\u00b2: there is no such part", "the list has the entries 0 to 2"),
         ("shared." + "9" * 5000, "9", "there is no such part", "the list has the entries 0 to 2"),
-        ("dt.x", "9", "dt.x: there is no such part", "set the part above it as a whole"),
-        ("dt.x.y", "9", "dt.x: there is no such part", "set the part above it as a whole"),
-        ("dt", "[1", "dt: this is no YAML", "is not closed"),
+        ("dt.x", "9", "dt.x: there is no such part", "dt is a value without parts"),
+        ("dt.x.y", "9", "dt.x: there is no such part", "dt is a value without parts"),
+        ("dt", "[1", "dt: a bracket is not closed", "write ] at the end"),
         ("dt", "*lif", "dt: this is no YAML: found undefined alias", ""),
         ("dt", "\x07", "dt: the character U+0007", "remove it"),
     ],
@@ -289,7 +289,7 @@ def test_an_override_that_cannot_be_made_is_located_by_its_option(path, value, m
 
 def test_all_overrides_that_cannot_be_made_are_reported():
     with pytest.raises(SpecError) as caught:
-        override(NETWORK, ("x.y", "1"), ("dt", "2 ms"), ("shared.5", "1"))
+        override(NETWORK, ("x.y.z", "1"), ("dt", "2 ms"), ("shared.5", "1"))
     assert [fault.label for fault in caught.value.faults] == ["--set #1", "--set #3"]
 
 
@@ -334,7 +334,11 @@ def test_one_mistake_in_a_shared_part_is_shown_once_with_its_paths_and_listed_fo
 def test_a_fault_below_an_override_names_the_option_instead_of_a_line():
     found = override(NETWORK, ("populations.E", "{size: 0, tau: 1}"))
     faults = [Fault(("populations", "E", "tau"), "a time needs a unit", "write 1 ms")]
-    assert document.render(found, faults).startswith("--set #1: populations.E.tau: a time needs a unit: write 1 ms\n")
+    assert document.render(found, faults) == textwrap.dedent("""\
+        --set #1: populations.E.tau: a time needs a unit
+              | populations.E={size: 0, tau: 1}
+              |                              ^ write 1 ms
+        1 error in the options""")
     assert document.as_objects(found, faults)[0]["file"] == "--set #1"
 
 

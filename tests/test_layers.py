@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "snnrun"
 
 # From the bottom up; a module imports only from rows above its own in this list, or from its own package.
 ROWS = [
-    {"lazy", "units", "terminal", "plan", "signals", "statistics", "colours"},
+    {"lazy", "units", "terminal", "plan", "signals", "statistics", "examples", "colours"},
     {"document", "apart", "language"},
     {"quantities", "constants"},
     {"random", "tables"},

@@ -624,18 +624,44 @@ def test_an_option_replaces_a_value_before_anything_is_checked(folder):
 @pytest.mark.parametrize(
     ("path", "value", "shown"),
     [
-        ("populations.E.size", "0", "--set #1: populations.E.size: 0 is not allowed here: write a number of at least 1"),
-        ("populations.E.tau", "5", "--set #1: populations.E.tau: a time needs a unit: write 5 ms"),
-        ("populations.E.taw", "5 ms", "--set #1: populations.E.taw: unknown key: did you mean tau?"),
-        ("projections.exc.pre", "E[:9]", "--set #1: projections.exc.pre: E[:9] is out of range: E has 8 neurons"),
-        ("projections.exc.post.1", "X", "--set #1: projections.exc.post[1]: there is no population 'X'"),
-        ("projections.exc.connect", "{rule: fixed_prob, p: 3}", "--set #1: projections.exc.connect.p: 3 is not allowed here"),
-        ("populatoins.E.size", "3", "--set #1: populatoins: there is no such part: did you mean populations?"),
-        ("dt", "", "--set #1: dt: a time is wanted here"),
+        ("populations.E.size", "0", "populations.E.size: 0 is not allowed here|0|write a number of at least 1"),
+        ("populations.E.tau", "5", "populations.E.tau: a time needs a unit|5|write 5 ms"),
+        ("populations.E.taw", "5 ms", "populations.E.taw: unknown key|taw=5 ms|did you mean tau?"),
+        ("populations.E.0", "5 ms", "populations.E.0: unknown key|0=5 ms|known: model, size"),
+        ("projections.exc.pre", "E[:9]", "projections.exc.pre: E[:9] is out of range|E[:9]|E has 8 neurons"),
+        ("projections.exc.post.1", "X", "projections.exc.post[1]: there is no population 'X'|X|"),
+        ("projections.exc.connect", "{rule: fixed_prob, p: 3}", "projections.exc.connect.p: 3 is not allowed here|3}|"),
+        ("projections.exc.weight", "{normal: {mean: 1 nS, std: 2}}", "normal.std: |2}}|write 2 nS"),
+        ("populatoins.E.size", "3", "populatoins: there is no such part|populatoins.|did you mean populations?"),
+        ("populations.E.tau.x", "3", "populations.E.tau.x: there is no such part|x=3|populations.E.tau is a value without parts"),
+        ("populations.X", "{size: 3}", "populations.X: model is missing|X={|add model"),
+        (
+            "populations.X.size",
+            "3",
+            "populations.X: there is no such part|X.size|a new one is set as a whole: populations.X={...}",
+        ),
+        ("projections.exc.connect.p", "{a: 1", "p: a bracket is not closed||write } at the end"),
+        ("projections.exc.connect.p", "'a", "p: a quotation mark is not closed|'a|it opens here"),
+        ("name", "a: b", "name: this is no YAML: a colon is not expected here|: b|write a mapping in { }"),
+        ("dt", "", "dt: a time is wanted here||like 5 ms"),
     ],
 )
-def test_a_mistake_in_an_option_names_the_option(folder, path, value, shown):
-    assert found_in(folder, VALID, [Override(tuple(path.split(".")), value, "--set #1")])[1].startswith(shown)
+def test_a_mistake_in_an_option_is_shown_in_the_option(folder, path, value, shown):
+    said, at, hint = shown.split("|")
+    head, text, caret, *_ = found_in(folder, VALID, [Override(tuple(path.split(".")), value, "--set #1")])[1].split("\n")
+    assert head.startswith("--set #1: ") and said in head
+    assert text == f"      | {path}={value}"
+    assert text[caret.index("^") :].startswith(at) and hint in caret
+
+
+def test_a_section_that_the_file_lacks_is_set_with_its_first_entry(folder):
+    whole = VALID.split("projections:")[0]
+    item = Override(
+        ("projections", "exc"), "{pre: E, post: I, connect: {rule: all_to_all}, weight: 1 mV, synapse: {model: delta}}", ""
+    )
+    assert "exc" in load(folder, whole, [item]).spec.projections
+    shown = found_in(folder, whole, [Override(("projektions", "exc"), "{}", "--set #1")])[1]
+    assert "--set #1: projektions: unknown key" in shown and "did you mean projections?" in shown
 
 
 def test_what_an_option_breaks_elsewhere_is_shown_there(folder):
@@ -792,7 +818,7 @@ def test_set_reaches_an_optional_part_that_the_file_leaves_out(tmp_path):
     with pytest.raises(document.SpecError) as caught:
         loaded("populations.N.inti.V", "-60 mV")
     shown = document.render(caught.value.document, caught.value.faults)
-    assert "--set #1: populations.N.inti: unknown key: did you mean init?" in shown
+    assert "--set #1: populations.N.inti: unknown key" in shown and "^ did you mean init?" in shown
 
 
 SHARED = """

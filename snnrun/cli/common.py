@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Replace a value of the file; may be given more than once."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Replace the seed.")]
+Seed = Annotated[str | None, typer.Option("--seed", metavar="NUMBER", help="Replace the seed.")]
 Duration = Annotated[str | None, typer.Option("--duration", metavar="TIME", help="Replace the duration, like '2 s'.")]
 Precision = Annotated[str | None, typer.Option("--precision", metavar="float32|float64", help="Replace the precision.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -43,7 +44,7 @@ def known(option: str, value: str, as_json: bool) -> None:
         refuse(f"--{option}: {value!r} is unknown", f"use {', '.join(others)} or {last}", as_json)
 
 
-def load(file: Path, set_: list[str] | None, seed: int | None, duration: str | None, precision: str | None,
+def load(file: Path, set_: list[str] | None, seed: str | None, duration: str | None, precision: str | None,
           quiet: bool) -> tuple[Any, list[str]]:  # fmt: skip
     """The checked file with its overrides, and these as texts. Prints warnings."""
     from snnrun import check
@@ -65,15 +66,31 @@ def warn_of(found: Any, warnings: list[Any]) -> None:
 
 
 def overrides_of(texts: list[str], options: dict[str, Any]) -> "list[Override]":
-    from snnrun.document import Override
+    """What --set and the options that stand for it replace. Raises SpecError for what is no KEY.PATH=VALUE."""
+    from snnrun.document import Document, Fault, Override, SpecError
 
-    found = []
+    found, faults, wrong = [], [], Document("the options", "", Path())
     for number, text in enumerate(texts, 1):
+        label, shown = f"--set #{number}", f"--set {text.strip()}"
         path, equals, value = text.partition("=")
-        if not equals or not path.strip():
-            refuse(f"--set: {text!r} has no {'path' if equals else '='}", "write --set populations.N.size=100", False)
-        found.append(Override(tuple(part.strip() for part in path.split(".")), value.strip(), f"--set #{number}"))
-    return found + [Override((key,), str(value), f"--{key}") for key, value in options.items() if value is not None]
+        parts = [part.strip() for part in re.sub(r"\[([0-9]+)\]", r".\1", path).split(".")]
+        if not equals or not all(parts):
+            colon = shown.find(":")
+            if not equals:
+                message, hint, column = "there is no =", "write KEY.PATH=VALUE, like populations.N.size=100", len(shown)
+                if colon > 0:
+                    hint, column = "write = in place of the colon", colon
+            else:
+                message, hint = "a part of the path is empty", "write KEY.PATH=VALUE, like populations.N.size=100"
+                before = "=" if parts[-1] == "" else ".."
+                column = shown.find(before) + len(before) - 1 if before in shown else len("--set ")
+            wrong.options[label] = Document(label, shown, Path())
+            faults.append(Fault((), message, hint, line=1, column=column + 1, label=label))
+        found.append(Override(tuple(parts), value.strip(), label, shown))
+    if faults:
+        raise SpecError(faults, wrong)
+    given = {key: str(value).strip() for key, value in options.items() if value is not None}
+    return found + [Override((key,), value, f"--{key}", f"--{key} {value}") for key, value in given.items()]
 
 
 def read_time(option: str, text: str | None) -> float | None:
