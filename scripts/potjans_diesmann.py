@@ -62,11 +62,18 @@ def number(value: float) -> str:
 def text(scale: float, in_degree: float, drive: str, duration: float, record: bool) -> str:
     psc = psc_of_psp(PSP)
     root = math.sqrt(in_degree)
+    whole = scale == in_degree == 1
     lines = [
         "# yaml-language-server: $schema=snnrun.schema.json",
-        "# The cortical microcircuit of Potjans & Diesmann (2014), "
-        + ("at full scale" if scale == in_degree == 1 else f"{scale:g} of its neurons and {in_degree:g} of their in-degrees")
-        + f", driven by {'Poisson trains' if drive == 'poisson' else 'constant currents'}.",
+        "# Cortical microcircuit at "
+        + ("full scale" if whole else f"a scale of {scale:g}")
+        + f", {'Poisson' if drive == 'poisson' else 'constant'} drive",
+        "# Potjans & Diesmann, Cereb. Cortex 24 (2014): "
+        + (
+            "77,169 neurons and 299 million synapses."
+            if whole
+            else f"{scale:g} of its neurons and {in_degree:g} of their in-degrees."
+        ),
         "# Written by scripts/potjans_diesmann.py. The first 500 ms are warm-up.",
         "name: " + ("pd14" if drive == "poisson" else "pd14_dc"),
         "seed: 1",

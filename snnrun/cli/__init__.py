@@ -11,6 +11,7 @@ from snnrun import terminal
 from snnrun.cli.export import export
 from snnrun.cli.info import info
 from snnrun.cli.models import explain_, models, schema
+from snnrun.cli.new import new
 from snnrun.cli.plan import plan
 from snnrun.cli.plot import plot
 from snnrun.cli.report import report
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (simulate, validate, plan, watch, plot, report, info, models):
+for verb in (new, simulate, validate, plan, watch, plot, report, info, models):
     app.command()(verb)
 app.command("explain")(explain_)
 app.command()(schema)
