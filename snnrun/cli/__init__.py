@@ -9,6 +9,7 @@ import typer
 import snnrun
 from snnrun import terminal
 from snnrun.cli.export import export
+from snnrun.cli.help import Verb, Verbs
 from snnrun.cli.info import info
 from snnrun.cli.models import explain_, models, schema
 from snnrun.cli.new import new
@@ -23,16 +24,17 @@ from snnrun.terminal import say
 
 app = typer.Typer(
     name="snnrun",
+    cls=Verbs,
     help="Simulate spiking neural networks that are described in one YAML file.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (new, simulate, validate, plan, watch, plot, report, info, models):
-    app.command()(verb)
-app.command("explain")(explain_)
-app.command()(schema)
+for verb in (new, validate, plan, simulate, watch, plot, report, info, models):
+    app.command(cls=Verb)(verb)
+app.command("explain", cls=Verb)(explain_)
+app.command(cls=Verb)(schema)
 app.add_typer(export, name="export")
 
 

@@ -22,7 +22,7 @@ NetworkFile = Annotated[Path, typer.Argument(metavar="FILE", help="Network file 
 ResultsFile = Annotated[Path, typer.Argument(metavar="RESULTS", help="Results file (HDF5).", show_default=False)]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Replace a value of the file; may be given more than once."),
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Replace a value, like populations.E.tau='5 ms'; may be repeated."),
 ]
 Seed = Annotated[str | None, typer.Option("--seed", metavar="NUMBER", help="Replace the seed.")]
 Duration = Annotated[str | None, typer.Option("--duration", metavar="TIME", help="Replace the duration, like '2 s'.")]

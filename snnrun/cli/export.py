@@ -7,10 +7,12 @@ import typer
 
 from snnrun import apart
 from snnrun.cli.common import AsJson, NetworkFile, Overwrite, Quiet, ResultsFile, Seed, Set, load, print_json, reporting
+from snnrun.cli.help import Verb, Verbs
 from snnrun.terminal import say
 
 export = typer.Typer(
-    help="Write what was drawn or learnt into files: edges of a network, weights of a run.", no_args_is_help=True,
+    cls=Verbs,
+    help="Write edges of a network or weights of a run for other tools.", no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 Edges = Annotated[
@@ -19,7 +21,7 @@ Edges = Annotated[
 ]
 
 
-@export.command("edges")
+@export.command("edges", cls=Verb)
 def export_edges(
     file: NetworkFile,
     output: Edges = None,
@@ -32,7 +34,10 @@ def export_edges(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw the synapses of a network and write them into a file, which a network file can read."""
+    """Draw the synapses of a network and write them into a file.
+
+    Another network file can read it: connect: {rule: file, path: FILE}.
+    """
     with reporting(as_json):
         from snnrun import export as writing
 
@@ -46,7 +51,7 @@ def export_edges(
                 say(f"{name}: {count:,} synapses -> {target}")
 
 
-@export.command("weights")
+@export.command("weights", cls=Verb)
 def export_weights(
     results: ResultsFile,
     output: Edges = None,
@@ -55,7 +60,10 @@ def export_weights(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the weights at the end of a run into a file, with which another network can begin."""
+    """Write the weights at the end of a run into a file.
+
+    Another network can begin with them: connect: {rule: file, path: FILE}.
+    """
     with reporting(as_json), apart.child(results):
         from snnrun import export as writing
         from snnrun.results import Results

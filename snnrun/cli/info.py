@@ -17,7 +17,7 @@ def info(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Summarise a results file: what was run, with what, and what was recorded."""
+    """Summarise results: what was run, with what, what was recorded."""
     with reporting(as_json), apart.child(results):
         from snnrun.results import Results
 

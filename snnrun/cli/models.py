@@ -10,7 +10,7 @@ from snnrun.terminal import say
 
 
 def models(as_json: AsJson = False) -> None:
-    """List the models: neurons, sources, synapses, outputs, inputs, plasticity."""
+    """List the models: neurons, synapses, inputs, plasticity."""
     from snnrun import explain
 
     if as_json:
@@ -24,7 +24,7 @@ def explain_(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, or a file with models.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Print a model: equations, parameters with units and defaults, solver, and what it was checked against."""
+    """Print a model: equations, parameters, solver, and its checks."""
     from snnrun import explain
     from snnrun.models import own
 

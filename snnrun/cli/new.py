@@ -12,7 +12,8 @@ from snnrun.terminal import say
 
 def new(
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="Network file to write.", show_default="net.yaml, or NAME.yaml")
+        Path | None,
+        typer.Argument(metavar="FILE", help="Network file to write; if not given, net.yaml or NAME.yaml.", show_default=False),
     ] = None,
     source: Annotated[
         str, typer.Option("--from", metavar="NAME", help="Network to begin with: a copy, comments and all.")
@@ -21,7 +22,10 @@ def new(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a network file to begin with, commented, or a copy of a published network."""
+    """Write a network file to begin with, or a copy of a known network.
+
+    What is written has a comment on every block and runs as it is. Files that are there are never replaced.
+    """
     with reporting(as_json):
         known = examples.examples()
         if list_:

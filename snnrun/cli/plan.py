@@ -32,7 +32,7 @@ def plan(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what a network becomes: receptors and what was merged, pathways, delays, kernels, sizes."""
+    """Show what a network becomes: receptors, delays, kernels, sizes."""
     with reporting(as_json):
         known("kernel", kernel, as_json)
         loaded, _ = load(file, set_, seed, duration, precision, quiet)

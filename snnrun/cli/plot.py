@@ -31,7 +31,7 @@ def plot(
         typer.Argument(metavar="RESULTS...", help="Results files; for connectivity a network file as well.", show_default=False),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Picture: .png, .pdf or .svg.", show_default=False)
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Picture: .png, .pdf or .svg.", show_default=False)
     ] = None,
     kind: Annotated[
         str,
@@ -63,11 +63,15 @@ def plot(
     font: Annotated[str | None, typer.Option("--font", metavar="NAME", help="Like 'DejaVu Serif'.")] = None,
     font_size: Annotated[float | None, typer.Option("--font-size", min=3, max=40, metavar="POINTS", help="Of labels.")] = None,
     dark: Annotated[bool, typer.Option("--dark", help="Light on dark.")] = False,
-    dpi: Annotated[int, typer.Option("--dpi", min=20, max=1200, help="Resolution of a PNG.")] = 150,
+    dpi: Annotated[int, typer.Option("--dpi", min=20, max=1200, metavar="N", help="Resolution of a PNG.")] = 150,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Draw results: rasters, rates, voltages, statistics, several runs in one picture; or the connectivity of a network."""
+    """Draw results, or the connectivity of a network.
+
+    Rasters, rates, voltages and statistics, of several runs in one picture as well; of a network what --kind degrees, weights,
+    delays and connectivity show.
+    """
     connected = kind in _OF_CONNECTIVITY
     with reporting(False), apart.child(*results, limited=not connected):
         from snnrun import connectivity

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def simulate(
     context: typer.Context,
     file: NetworkFile,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Results file.")] = Path("results.h5"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Results file.")] = Path("results.h5"),
     set_: Set = None,
     seed: Seed = None,
     duration: Duration = None,
@@ -45,7 +45,8 @@ def simulate(
     kernel: Kernel = "auto",
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|gpu", help="Where to run.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Threads; all there are if not given, and one for a small network.")
+        int | None,
+        typer.Option("--threads", min=1, metavar="N", help="Threads; all there are if not given, and one for a small network."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
     no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no picture beside the results.")] = False,
@@ -55,11 +56,11 @@ def simulate(
     ] = False,
     checkpoint_every: Annotated[
         str | None,
-        typer.Option("--checkpoint-every", metavar="15m|model:TIME", help="Write a checkpoint this often: wall or model time."),
+        typer.Option("--checkpoint-every", metavar="TIME", help="Write a checkpoint this often: 15m of wall time, or model:10s."),
     ] = None,
     max_walltime: Annotated[
         str | None,
-        typer.Option("--max-walltime", metavar="23.5h|auto", help="Stop with a checkpoint in time; auto asks Slurm."),
+        typer.Option("--max-walltime", metavar="TIME", help="Stop with a checkpoint after it, like 23.5h; auto asks Slurm."),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show a raster and rates on the terminal meanwhile.")] = False,
     no_merge: NoMerge = False,

@@ -16,7 +16,10 @@ def validate(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check network files and the data files that they name, without running anything; prints every mistake."""
+    """Check network files, without running anything.
+
+    Prints every mistake at its place, also in the data files that the networks name.
+    """
     code, reports = 0, []
     with reporting(as_json):
         overrides_of(set_ or [], {})  # what is wrong with an option is said once
