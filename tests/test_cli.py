@@ -32,6 +32,7 @@ monitors:
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.yaml").write_text(NET)
+    (tmp_path / "text").write_text("text")
     return tmp_path
 
 
@@ -131,8 +132,9 @@ def test_validate_reports_every_file_and_fails_if_one_does(folder):
         (["simulate", "net.yaml", "--precision", "float16"], "--precision"),
         (["plan", "none.yaml"], "there is no file none.yaml"),
         (["plot", "none.h5"], "there is no file none.h5"),
-        (["plot", "net.yaml"], "no readable HDF5 file"),
-        (["info", "net.yaml"], "no readable HDF5 file"),
+        (["plot", "none.txt"], "there is no file none.txt\n"),
+        (["plot", "text"], "no readable HDF5 file"),
+        (["info", "text"], "no readable HDF5 file"),
     ],
 )
 def test_what_a_user_can_mend_ends_with_code_2_and_a_sentence(folder, arguments, message):

@@ -206,7 +206,7 @@ def test_files_that_are_none_are_refused_each_with_a_sentence(folder):
         "snnrun: folder is a folder: name a file",
         "snnrun: there is no file net.yaml/x: a part of this path is a file, and no folder",
         f"snnrun: {long} is too long for the name of a file",
-        r"snnrun: there is no file \udcff\n.yaml",
+        r"snnrun: there is no file \udcff\n.yaml: snnrun new writes one to begin with",
     ]
     for name, said in (("loop.h5", "Too many levels"), ("fifo", "no regular file"), ("/dev/zero", "no regular file")):
         found = ran("info", name)

@@ -1,5 +1,6 @@
 """What verbs share: options, files that are read, and how a mistake is told."""
 
+import difflib
 import errno
 import json
 import math
@@ -12,35 +13,61 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from snnrun import terminal
+from snnrun import examples, terminal
+from snnrun.cli import complete
 from snnrun.signals import Stopped
 
 if TYPE_CHECKING:
     from snnrun.document import Override
 
-NetworkFile = Annotated[Path, typer.Argument(metavar="FILE", help="Network file (YAML).", show_default=False)]
-ResultsFile = Annotated[Path, typer.Argument(metavar="RESULTS", help="Results file (HDF5).", show_default=False)]
+VALUES = {"device": ("auto", "cpu", "gpu"), "kernel": ("auto", "native", "xla")}
+
+Network = complete.files(*complete.NETWORKS)
+NetworkFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Network file (YAML).", show_default=False, autocompletion=Network)
+]
+ResultsFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RESULTS", help="Results file (HDF5).", show_default=False, autocompletion=complete.files(*complete.RESULTS)
+    ),
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Replace a value, like populations.E.tau='5 ms'; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="KEY.PATH=VALUE",
+        help="Replace a value, like populations.E.tau='5 ms'; may be repeated.",
+        autocompletion=complete.paths,
+    ),
 ]
 Seed = Annotated[str | None, typer.Option("--seed", metavar="NUMBER", help="Replace the seed.")]
 Duration = Annotated[str | None, typer.Option("--duration", metavar="TIME", help="Replace the duration, like '2 s'.")]
-Precision = Annotated[str | None, typer.Option("--precision", metavar="float32|float64", help="Replace the precision.")]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="float32|float64",
+        help="Replace the precision.",
+        autocompletion=complete.one_of("float32", "float64"),
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Kernel = Annotated[str, typer.Option("--kernel", metavar="auto|native|xla", help="Who delivers the spikes.")]
+Kernel = Annotated[
+    str,
+    typer.Option(
+        "--kernel", metavar="auto|native|xla", help="Who delivers the spikes.", autocompletion=complete.one_of(*VALUES["kernel"])
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 NoMerge = Annotated[bool, typer.Option("--no-merge", help="Give every projection receptors of its own (for tests; slower).")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")]
 
 
-_VALUES = {"device": ("auto", "cpu", "gpu"), "kernel": ("auto", "native", "xla")}
-
-
 def known(option: str, value: str, as_json: bool) -> None:
-    if value not in _VALUES[option]:
-        *others, last = _VALUES[option]
+    if value not in VALUES[option]:
+        *others, last = VALUES[option]
         refuse(f"--{option}: {value!r} is unknown", f"use {', '.join(others)} or {last}", as_json)
 
 
@@ -49,13 +76,34 @@ def load(file: Path, set_: list[str] | None, seed: str | None, duration: str | N
     """The checked file with its overrides, and these as texts. Prints warnings."""
     from snnrun import check
 
-    if file.exists() and not file.is_file() and not file.is_dir():
-        raise Mistake(f"{file} is no regular file", "name a network file")
+    _expect_text(file)
     overrides = overrides_of(set_ or [], {"seed": seed, "duration": duration, "precision": precision})
     loaded = check.load(file, overrides)
     if loaded.warnings and not quiet:
         warn_of(loaded.document, loaded.warnings)
     return loaded, [f"{'.'.join(map(str, item.path))}={item.value}" for item in overrides]
+
+
+def _expect_text(file: Path) -> None:
+    """That a file may be a network: no results, no picture, no device."""
+    if file.is_file():
+        with file.open("rb") as opened:
+            head = opened.read(1000)
+        if head.startswith(b"\x89HDF"):
+            hint = f"snnrun info {file} shows what is in it, with --yaml the network of a run"
+            raise Mistake(f"{file} is an HDF5 file, and no network file", hint)
+        if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise Mistake(f"{file} is UTF-16 text", "save it as UTF-8")
+        if b"\0" in head:
+            raise Mistake(f"{file} is no text file", "name a network file (YAML)")
+    elif file.exists() and not file.is_dir():
+        raise Mistake(f"{file} is no regular file", "name a network file")
+
+
+def expect_results(file: Path, or_: str = "") -> None:
+    """That a file is no network."""
+    if file.suffix in complete.NETWORKS and file.is_file():
+        raise Mistake(f"{file} is a network file, and no results of a run", f"run it first: snnrun simulate {file}{or_}")
 
 
 def warn_of(found: Any, warnings: list[Any]) -> None:
@@ -167,7 +215,8 @@ def _explained(error: Exception) -> _Explained | None:
         busy = str(error).startswith("another run")
         return _sentence(str(error), f"{'' if busy else 'use --overwrite to replace it, or '}use --output for another name", 2)
     if kind in ("ResultsError", "PlotError", "Crashed"):
-        return _sentence(str(error), "", 1 if getattr(error, "failure", False) else 2)
+        _, missing, name = str(error).partition("there is no file ")
+        return _sentence(str(error), _near(Path(name)) if missing else "", 1 if getattr(error, "failure", False) else 2)
     if kind == "NumericalError":
         return _sentence(
             str(error), "a smaller dt, more substeps or weaker weights may help; what was recorded stays in the .partial file", 1
@@ -191,8 +240,9 @@ def _of_the_system(error: OSError) -> _Explained:
     if name is None:
         return _sentence(said, "", 1)
     name = os.fsdecode(name)
+    if error.errno == errno.ENOENT:
+        return _sentence(f"there is no file {name}", _near(Path(name)), 2)
     mistakes = {
-        errno.ENOENT: (f"there is no file {name}", ""),
         errno.EISDIR: (f"{name} is a folder", "name a file"),
         errno.ENOTDIR: (f"there is no file {name}", "a part of this path is a file, and no folder"),
         errno.EACCES: (f"{name} may not be read or written", ""),
@@ -203,6 +253,22 @@ def _of_the_system(error: OSError) -> _Explained:
     if error.errno in mistakes:
         return _sentence(*mistakes[error.errno], 2)
     return _sentence(f"{name}: {said}", "", 1)
+
+
+def _near(missing: Path) -> str:
+    """What may have been meant by the name of a file that is not there."""
+    folder, stem, known = missing.parent, missing.stem.strip(), examples.examples()
+    if folder.is_dir():
+        of_its_kind = complete.NETWORKS if missing.suffix in complete.NETWORKS else complete.RESULTS
+        endings = of_its_kind if missing.suffix in of_its_kind else complete.NETWORKS + complete.RESULTS
+        there = {path.stem: path.name for path in sorted(folder.iterdir()) if path.suffix in endings}
+        if near := difflib.get_close_matches(stem, there, n=1, cutoff=1 if stem in known else 0.6):
+            return f"did you mean {folder / there[near[0]]}?"
+    if stem in known:
+        return f"snnrun new --from {stem} writes one of this name"
+    if not folder.is_dir():
+        return f"there is no folder {folder}, either"
+    return "snnrun new writes one to begin with" if missing.suffix in complete.NETWORKS else ""
 
 
 def print_json(found: Any) -> None:

@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from snnrun import apart
-from snnrun.cli.common import AsJson, NetworkFile, Overwrite, Quiet, ResultsFile, Seed, Set, load, print_json, reporting
+from snnrun.cli import complete
+from snnrun.cli.common import (
+    AsJson,
+    NetworkFile,
+    Overwrite,
+    Quiet,
+    ResultsFile,
+    Seed,
+    Set,
+    expect_results,
+    load,
+    print_json,
+    reporting,
+)
 from snnrun.cli.help import Verb, Verbs
 from snnrun.terminal import say
 
@@ -26,7 +39,8 @@ def export_edges(
     file: NetworkFile,
     output: Edges = None,
     projection: Annotated[
-        list[str] | None, typer.Option("--projection", metavar="NAME", help="Only this one; may be repeated.")
+        list[str] | None,
+        typer.Option("--projection", metavar="NAME", help="Only this one; may be repeated.", autocompletion=complete.projections),
     ] = None,
     set_: Set = None,
     seed: Seed = None,
@@ -55,7 +69,10 @@ def export_edges(
 def export_weights(
     results: ResultsFile,
     output: Edges = None,
-    monitor: Annotated[str | None, typer.Option("--monitor", metavar="NAME", help="Of this monitor.", show_default=False)] = None,
+    monitor: Annotated[
+        str | None,
+        typer.Option("--monitor", metavar="NAME", help="Of this monitor.", show_default=False, autocompletion=complete.monitors),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -65,6 +82,7 @@ def export_weights(
     Another network can begin with them: connect: {rule: file, path: FILE}.
     """
     with reporting(as_json), apart.child(results):
+        expect_results(results)
         from snnrun import export as writing
         from snnrun.results import Results
 

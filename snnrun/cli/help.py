@@ -74,7 +74,7 @@ class Verb(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         given = list(args)
-        if torn := _torn(given):
+        if not ctx.resilient_parsing and (torn := _torn(given)):
             ctx.fail(f"A value with blanks needs quotes: --set {torn!r}")
         try:
             return super().parse_args(ctx, args)
@@ -119,7 +119,9 @@ def _hint(command: Any, error: Any, given: list[str]) -> str:
     if said and "unexpected extra argument" in said:
         if "--set" in given:
             return "A value with blanks needs quotes: --set 'KEY.PATH=VALUE'"
-        if any("*" not in text and Path(text).exists() for text in given[1:]):
+        if not _arguments(command):
+            return f"{command.name} takes none."
+        if any(Path(text).exists() for text in given[1:]):
             return f"{command.name} takes one file at a time."
     return ""
 

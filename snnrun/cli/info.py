@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from snnrun import apart, terminal
-from snnrun.cli.common import AsJson, Quiet, ResultsFile, Verbose, print_json, reporting, shown_time
+from snnrun.cli.common import AsJson, Quiet, ResultsFile, Verbose, expect_results, print_json, reporting, shown_time
 from snnrun.terminal import say
 
 
@@ -19,6 +19,7 @@ def info(
 ) -> None:
     """Summarise results: what was run, with what, what was recorded."""
     with reporting(as_json), apart.child(results):
+        expect_results(results)
         from snnrun.results import Results
 
         with Results(results) as found:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from snnrun.cli import complete
 from snnrun.cli.common import AsJson, print_json, refuse, reporting
 from snnrun.terminal import say
 
@@ -21,7 +22,12 @@ def models(as_json: AsJson = False) -> None:
 
 
 def explain_(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, or a file with models.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A model, or a file with models.", show_default=False, autocompletion=complete.models
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Print a model: equations, parameters, solver, and its checks."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from snnrun import examples, terminal
+from snnrun.cli import complete
 from snnrun.cli.common import AsJson, Quiet, print_json, refuse, reporting
 from snnrun.terminal import say
 
@@ -16,7 +17,10 @@ def new(
         typer.Argument(metavar="FILE", help="Network file to write; if not given, net.yaml or NAME.yaml.", show_default=False),
     ] = None,
     source: Annotated[
-        str, typer.Option("--from", metavar="NAME", help="Network to begin with: a copy, comments and all.")
+        str,
+        typer.Option(
+            "--from", metavar="NAME", help="Network to begin with: a copy, comments and all.", autocompletion=complete.networks
+        ),
     ] = examples.STARTER,
     list_: Annotated[bool, typer.Option("--list", help="List these networks and write nothing.")] = False,
     as_json: AsJson = False,

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from snnrun import apart, terminal
-from snnrun.cli.common import Quiet, Set, Verbose, overrides_of, read_time, refuse, reporting
+from snnrun.cli import complete
+from snnrun.cli.common import Quiet, Set, Verbose, expect_results, overrides_of, read_time, refuse, reporting
 from snnrun.terminal import say
 
 if TYPE_CHECKING:
     from snnrun.plot import Style
 
+_OF_RESULTS = ("summary", "raster", "rate", "voltage", "state", "isi", "cv", "psd", "correlation", "positions")
 _OF_CONNECTIVITY = ("degrees", "weights", "delays", "connectivity")
 
 
@@ -28,7 +30,12 @@ class _Wanted(NamedTuple):
 def plot(
     results: Annotated[
         list[Path],
-        typer.Argument(metavar="RESULTS...", help="Results files; for connectivity a network file as well.", show_default=False),
+        typer.Argument(
+            metavar="RESULTS...",
+            help="Results files; for connectivity a network file as well.",
+            show_default=False,
+            autocompletion=complete.files(*complete.RESULTS, *complete.NETWORKS),
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Picture: .png, .pdf or .svg.", show_default=False)
@@ -38,11 +45,14 @@ def plot(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="summary, raster, rate, voltage, state, isi, cv, psd, correlation or positions; "
-            "of a network degrees, weights, delays or connectivity.",
+            help=f"{', '.join(_OF_RESULTS)}; of a network {', '.join(_OF_CONNECTIVITY)}.",
+            autocompletion=complete.one_of(*_OF_RESULTS, *_OF_CONNECTIVITY),
         ),
     ] = "summary",
-    pop: Annotated[list[str] | None, typer.Option("--pop", metavar="NAME", help="Only this population; may be repeated.")] = None,
+    pop: Annotated[
+        list[str] | None,
+        typer.Option("--pop", metavar="NAME", help="Only this population; may be repeated.", autocompletion=complete.populations),
+    ] = None,
     t0: Annotated[str | None, typer.Option("--t0", metavar="TIME", help="From this time on, like '100 ms'.")] = None,
     t1: Annotated[str | None, typer.Option("--t1", metavar="TIME", help="Up to this time.")] = None,
     neurons: Annotated[
@@ -53,11 +63,23 @@ def plot(
     ] = None,
     bin_: Annotated[str | None, typer.Option("--bin", metavar="TIME", help="Width of the bins of rates.")] = None,
     projection: Annotated[
-        list[str] | None, typer.Option("--projection", metavar="NAME", help="Of a network, only this one; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--projection",
+            metavar="NAME",
+            help="Of a network, only this one; may be repeated.",
+            autocompletion=complete.projections,
+        ),
     ] = None,
     set_: Set = None,
     width: Annotated[
-        str, typer.Option("--width", metavar="WIDTH", help="screen, column (85 mm), page (178 mm), or like '120 mm'.")
+        str,
+        typer.Option(
+            "--width",
+            metavar="WIDTH",
+            help="screen, column (85 mm), page (178 mm), or like '120 mm'.",
+            autocompletion=complete.one_of("screen", "column", "page"),
+        ),
     ] = "screen",
     height: Annotated[str | None, typer.Option("--height", metavar="LENGTH", help="What the panels need if not given.")] = None,
     font: Annotated[str | None, typer.Option("--font", metavar="NAME", help="Like 'DejaVu Serif'.")] = None,
@@ -91,6 +113,8 @@ def plot(
                 refuse(f"--kind {kind} is of one network", "name one file", False)
             _draw_connectivity(wanted, results[0], projection or [], set_ or [], style)
             return
+        for path in results:
+            expect_results(path, ", or draw it with --kind connectivity")
         window = read_time("--t0", t0), read_time("--t1", t1), _range(neurons), read_time("--bin", bin_)
         with ExitStack() as files:
             views = [

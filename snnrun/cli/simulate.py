@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snnrun import signals, terminal
+from snnrun.cli import complete
 from snnrun.cli.common import (
+    VALUES,
     AsJson,
     Duration,
     Kernel,
@@ -43,7 +45,10 @@ def simulate(
     duration: Duration = None,
     precision: Precision = None,
     kernel: Kernel = "auto",
-    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|gpu", help="Where to run.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option("--device", metavar="auto|cpu|gpu", help="Where to run.", autocompletion=complete.one_of(*VALUES["device"])),
+    ] = "auto",
     threads: Annotated[
         int | None,
         typer.Option("--threads", min=1, metavar="N", help="Threads; all there are if not given, and one for a small network."),

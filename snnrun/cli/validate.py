@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from snnrun.cli.common import AsJson, Quiet, Set, Verbose, load, overrides_of, print_json, reporting, warn_of
+from snnrun.cli.common import AsJson, Network, Quiet, Set, Verbose, load, overrides_of, print_json, reporting, warn_of
 from snnrun.terminal import say
 
 
 def validate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Network files (YAML).", show_default=False)],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Network files (YAML).", show_default=False, autocompletion=Network)
+    ],
     set_: Set = None,
     as_json: AsJson = False,
     quiet: Quiet = False,

@@ -500,7 +500,7 @@ class Results:
 
 def _regular(path: Path) -> Path:
     """The results file of this name, or the partial one where only that is there. Raises ResultsError."""
-    for candidate in (path, partial_path(path)):
+    for candidate in (path, partial_path(path)) if path.name else (path,):
         try:
             found = candidate.stat()
         except FileNotFoundError:
