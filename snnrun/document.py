@@ -591,9 +591,16 @@ def render(document: Document, faults: Iterable[Fault], kind: str = "error") -> 
         blank = "".join("\t" if c == "\t" else " " for c in before)
         caret = f"{' ' * 5} | {blank}^ {visible(hint)}".rstrip()
         blocks += [visible(f"{place}: {said}"), f"{number:>5} | {shown}", caret]
-    where = [document.name] if any(not label for label, *_ in shared) or not document.options else []
-    where += ["the options"] if any(label for label, *_ in shared) else []
-    blocks.append(visible(f"{len(shared)} {kind}{'s' if len(shared) != 1 else ''} in {' and '.join(where) or document.name}"))
+    of_options = sum(bool(label) for label, *_ in shared)
+    for_ = f" for {document.name}" if document.name else ""
+    where = (
+        document.name
+        if not of_options
+        else f"{document.name} and the options"
+        if of_options < len(shared)
+        else f"the options{for_}"
+    )
+    blocks.append(visible(f"{len(shared)} {kind}{'s' if len(shared) != 1 else ''} in {where}"))
     return "\n".join(blocks)
 
 

@@ -59,5 +59,8 @@ def write(found: dict[Path, bytes]) -> None:
         try:
             partial.write_bytes(found[path])
             partial.replace(path)
+        except OSError as error:
+            error.filename = str(path)
+            raise
         finally:
             partial.unlink(missing_ok=True)

@@ -338,7 +338,7 @@ def test_a_fault_below_an_override_names_the_option_instead_of_a_line():
         --set #1: populations.E.tau: a time needs a unit
               | populations.E={size: 0, tau: 1}
               |                              ^ write 1 ms
-        1 error in the options""")
+        1 error in the options for net.yaml""")
     assert document.as_objects(found, faults)[0]["file"] == "--set #1"
 
 

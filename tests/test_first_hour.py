@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -109,11 +110,20 @@ def test_data_files_travel_and_what_is_there_is_left(folder, monkeypatch):
     assert call("new", "--from", "a").exit_code == 0
     assert {path.name for path in folder.iterdir() if path.is_file()} == {"a.yaml", "a.csv", examples.SCHEMA}
     Path(examples.SCHEMA).write_text("mine")
-    assert call("new", "b.yaml", "--from", "a").exit_code == 0 and Path(examples.SCHEMA).read_text() == "mine"
+    again = call("new", "b.yaml", "--from", "a")
+    assert again.exit_code == 0 and "is that of another version: snnrun schema >" in again.stderr
+    assert Path(examples.SCHEMA).read_text() == "mine"
     Path("a.csv").write_text("mine")
     refused = call("new", "c.yaml", "--from", "a")
     assert refused.exit_code == 2 and "a.csv exists already" in refused.stderr
     assert Path("a.csv").read_text() == "mine" and not Path("c.yaml").exists()
+
+
+def test_the_networks_travel_with_the_package():
+    """In a clone they lie beside it, where it is installed within it."""
+    project = tomllib.loads((CONFIGS.parent / "pyproject.toml").read_text())
+    assert project["tool"]["scikit-build"]["wheel"]["packages"] == {"snnrun": "snnrun", "snnrun/configs": CONFIGS.name}
+    assert examples.folder() == Path(examples.__file__).parent / "configs" or examples.folder() == CONFIGS
 
 
 # ---- help ------------------------------------------------------------------------------------------------------------
@@ -319,6 +329,8 @@ def test_the_scripts_of_all_shells_ask_so(folder):
         ("simulate net.yaml --set inputs.x={model: constant}", "A value with blanks needs quotes: --set 'KEY.PATH=VALUE'"),
         ("simulate net.yaml bad.yaml", "simulate takes one file at a time"),
         ("models lif", "models takes none"),
+        ("explain einet", "there is no model 'einet': it is a network: snnrun new --from einet writes it"),
+        ("explain lfi", "there is no model 'lfi': did you mean lif?"),
         ("simulate net.yam", "there is no file net.yam: did you mean net.yaml?"),
         ("simulate nett", "there is no file nett: did you mean net.yaml?"),
         ("plot result.h5", "there is no file result.h5: did you mean results.h5?"),

@@ -117,7 +117,7 @@ def overrides_of(texts: list[str], options: dict[str, Any]) -> "list[Override]":
     """What --set and the options that stand for it replace. Raises SpecError for what is no KEY.PATH=VALUE."""
     from snnrun.document import Document, Fault, Override, SpecError
 
-    found, faults, wrong = [], [], Document("the options", "", Path())
+    found, faults, wrong = [], [], Document("", "", Path())
     for number, text in enumerate(texts, 1):
         label, shown = f"--set #{number}", f"--set {text.strip()}"
         path, equals, value = text.partition("=")

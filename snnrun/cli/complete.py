@@ -82,7 +82,7 @@ def document_tree(path: Path) -> dict[str, Any]:
 
     if path.name.endswith(RESULTS):
         text = _results(path, lambda results: results.yaml)
-        return document.parse(document.Document(str(path), text, path.parent)).tree
+        return document.parse(document.Document(str(path), text[:_LARGEST], path.parent)).tree
     return document.read(path).tree if path.stat().st_size <= _LARGEST else {}
 
 
@@ -202,7 +202,7 @@ def _written(value: Any, inside: bool = False) -> str:
         return f"[{', '.join(_written(part, True) for part in value)}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{name}: {_written(part, True)}' for name, part in value.items())}}}"
-    plain = isinstance(value, str) and not (inside and set("[]{},:#") & set(value))
+    plain = isinstance(value, str) and value.isprintable() and not (inside and set("[]{},:#") & set(value))
     return str(value) if plain else json.dumps(value)
 
 

@@ -55,10 +55,11 @@ def _options(command: Any, context: Any) -> dict[str, list[tuple[str, str]]]:
         record = parameter.get_help_record(context)
         if record is None:
             continue
+        name, text = record[0], record[1].replace("\\[", "[")  # some releases of typer escape it for rich
         if parameter.param_type_name == "argument":
-            found["Arguments"].append((parameter.metavar or record[0], record[1]))
+            found["Arguments"].append((parameter.metavar or name, text))
         else:
-            found[_group(parameter.name, _OPTIONS, "Options")].append(record)
+            found[_group(parameter.name, _OPTIONS, "Options")].append((name, text))
     return found
 
 

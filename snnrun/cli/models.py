@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from snnrun import examples
 from snnrun.cli import complete
 from snnrun.cli.common import AsJson, print_json, refuse, reporting
 from snnrun.terminal import say
@@ -42,7 +43,10 @@ def explain_(
         else:
             from snnrun.document import nearest
 
-            refuse(f"there is no model {model!r}", nearest(model, explain.names()) or "snnrun models lists them", as_json)
+            hint = nearest(model, explain.names()) or "snnrun models lists them"
+            if model in examples.examples():
+                hint = f"it is a network: snnrun new --from {model} writes it"
+            refuse(f"there is no model {model!r}", hint, as_json)
     if as_json:
         print_json({name: "\n".join(lines) for name, lines in texts.items()})
         return

@@ -49,6 +49,8 @@ def new(
         if not target.parent.is_dir():
             refuse(f"there is no folder {target.parent}", f"make it first: mkdir -p {target.parent}", as_json)
         found = examples.files(known[source], target)
+        schema = target.with_name(examples.SCHEMA)
+        older = schema.is_file() and schema.read_bytes() != found.get(schema)
         try:
             examples.write(found)
         except examples.Taken as taken:
@@ -58,6 +60,8 @@ def new(
             return
         say(str(target))
         if not quiet:
+            if older:
+                terminal.warn(f"{schema} is that of another version: snnrun schema > {schema} writes it anew")
             terminal.warn(f"a copy of {source}: {known[source].title}. Now: snnrun simulate {target}")
 
 
