@@ -145,7 +145,7 @@ def test_help_names_everything_once_in_groups_within_80_columns(path):
         [sys.executable, "-m", "snnrun", *path, "--help"], capture_output=True, text=True, env=os.environ | {"COLUMNS": "80"}
     ).stdout
     assert max(map(len, shown.splitlines())) <= 80 and not set("│╭╰\x1b") & set(shown)
-    for parameter in VERBS[path].params:
+    for parameter in (parameter for parameter in VERBS[path].params if not getattr(parameter, "hidden", False)):
         names = [parameter.metavar] if parameter.param_type_name == "argument" else parameter.opts
         assert len(re.findall(rf"^  {re.escape(', '.join(sorted(names, key=len)))}(?:\s|$)", shown, re.M)) == 1, names
     assert type(VERBS[path]) in (help_.Verb, help_.Verbs)
@@ -153,7 +153,7 @@ def test_help_names_everything_once_in_groups_within_80_columns(path):
 
 def test_every_verb_and_option_has_a_group():
     grouped = {name for names in help_._OPTIONS.values() for name in names}
-    options = {p.name for command in VERBS.values() for p in command.params if p.param_type_name == "option"}
+    options = {p.name for command in VERBS.values() for p in command.params if p.param_type_name == "option" and not p.hidden}
     assert options <= grouped
     assert {path[0] for path in VERBS if path} == {name for names in help_._VERBS.values() for name in names}
 
@@ -342,6 +342,8 @@ def test_the_scripts_of_all_shells_ask_so(folder):
         ("validate utf16.yaml", "utf16.yaml is UTF-16 text: save it as UTF-8"),
         ("plot net.yaml", "net.yaml is a network file, and no results of a run: run it first: snnrun simulate net.yaml, or draw"),
         ("info net.yaml", "run it first: snnrun simulate net.yaml"),
+        ("report net.yaml", "run it first: snnrun simulate net.yaml"),
+        ("watch net.yaml", "run it first: snnrun simulate net.yaml"),
         ("export weights net.yaml", "run it first: snnrun simulate net.yaml"),
         ("info .", ". is a folder"),
         ("plot .", ". is a folder"),

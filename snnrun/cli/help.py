@@ -14,20 +14,20 @@ from snnrun import units
 
 _VERBS = {
     "Run": ("new", "validate", "plan", "simulate"),
-    "Look": ("plot", "info"),
+    "Look": ("watch", "plot", "report", "info"),
     "Exchange": ("export",),
     "Learn": ("models", "explain", "schema"),
 }
 _OPTIONS = {  # by the names of their parameters
     "Contents": ("source", "list_", "yaml", "digest", "kind", "pop", "neurons", "t0", "t1", "bin_", "variable", "projection",
-                 "monitor"),
+                 "monitor", "page", "port", "open_", "window"),
     "Style": ("width", "height", "font", "font_size", "dark", "dpi"),
     "Changes of the network": ("set_", "seed", "duration", "precision"),
     "Output": ("output", "overwrite", "no_plot", "compress"),
     "Device and speed": ("device", "kernel", "threads", "no_merge"),
     "Long runs": ("resume", "checkpoint_every", "max_walltime"),
     "Options": (),  # what is not named here
-    "Messages and help": ("as_json", "quiet", "verbose", "version", "help", "install_completion", "show_completion"),
+    "Messages and help": ("as_json", "watch", "quiet", "verbose", "version", "help", "install_completion", "show_completion"),
 }  # fmt: skip
 _WIDEST = 30  # of the first column: the formatter breaks a line behind what is wider
 

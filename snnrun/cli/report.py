@@ -6,19 +6,25 @@ from typing import Annotated
 import typer
 
 from snnrun import apart
-from snnrun.cli.common import Quiet, ResultsFile, refuse, reporting
+from snnrun.cli.common import Quiet, ResultsFile, expect_results, refuse, reporting
 from snnrun.terminal import say
 
 
 def report(
     results: ResultsFile,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Page: .html.", show_default=False)] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Page: .html.", show_default=False)
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make one page of HTML of a results file: the network, figures to zoom into, statistics, provenance."""
+    """Make a page of results, to open in any browser.
+
+    One file of HTML: the network, figures to zoom into, statistics, provenance.
+    """
     target = output or results.with_name(results.name.removesuffix(".partial")).with_suffix(".html")
     with reporting(False), apart.child(results):
+        expect_results(results)
         from snnrun import page
         from snnrun.results import Results
 

@@ -11,21 +11,27 @@ from typing import Annotated
 import typer
 
 from snnrun import terminal
-from snnrun.cli.common import Quiet, ResultsFile, read_time, refuse, reporting
+from snnrun.cli.common import Quiet, ResultsFile, expect_results, read_time, refuse, reporting
 from snnrun.terminal import say
 
 
 def watch(
     results: ResultsFile,
     page: Annotated[bool, typer.Option("--page", help="As a page for a browser on this machine, until Ctrl-C.")] = False,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the page; any free one if not given.")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, metavar="N", help="Of the page; any free one if not given.")
+    ] = 0,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     window: Annotated[str, typer.Option("--window", metavar="TIME", help="How much of the run is shown.")] = "1 s",
     parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Show a run while it goes on: a raster and rates on the terminal, or the page of `report`."""
+    """Show a run while it goes on, on the terminal or as a page.
+
+    On the terminal a raster and rates; with --page the page of `report`, for a browser on this machine.
+    """
     with reporting(False):
+        expect_results(results)
         span = read_time("--window", window)
         if span is None or not span > 0:
             refuse(f"--window: {window!r} is no time to be shown", "write it like 500 ms", False)
