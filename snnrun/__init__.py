@@ -1,3 +1,27 @@
-"""snnrun: spiking neural networks from one YAML file, on JAX."""
+"""snnrun: spiking neural networks from one YAML file, on JAX.
+
+In a notebook: `snnrun.open_results("results.h5")`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snnrun.notebook import open_results
+    from snnrun.results import ResultsError
 
 __version__ = "0.1.0"
+__all__ = ["ResultsError", "__version__", "open_results"]
+
+_FROM = {"open_results": "snnrun.notebook", "ResultsError": "snnrun.results"}  # imported when they are first asked for
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_FROM[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from snnrun import network, units
 from snnrun.document import Document, SpecError, uncollected
+from snnrun.files import in_place_of
 from snnrun.models import connect
 from snnrun.receptors import weight_dimension
 from snnrun.request import Refused
@@ -108,7 +108,7 @@ def write(every: list[Drawn], target: Path, overwrite: bool = False) -> dict[str
             f"a {suffix} file has one projection, and there are {names}", "choose with --projection, or write one .h5 file"
         )
     refuse_existing([target], overwrite)
-    with _in_place_of(target) as partial:
+    with in_place_of(target) as partial:
         if suffix == ".h5":
             return _write_sonata(every, partial)
         (one,) = every
@@ -137,22 +137,6 @@ def of_weights(weights: Weights) -> Drawn:
     assert weights.last is not None
     piece = Piece(weights.pre, weights.post, weights.last, weights.delay)
     return Drawn(weights.projection, [], [], weights.unit, lambda: iter([piece]))
-
-
-@contextmanager
-def _in_place_of(target: Path) -> Iterator[Path]:
-    """A file beside the target that takes its place when all is written."""
-    handle, name = tempfile.mkstemp(suffix=target.suffix, prefix=f".{target.stem[:100]}-", dir=target.parent or ".")
-    os.close(handle)
-    partial = Path(name)
-    try:
-        yield partial
-        umask = os.umask(0)
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_csv(one: Drawn, path: Path) -> int:

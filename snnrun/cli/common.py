@@ -209,7 +209,7 @@ def _explained(error: Exception) -> _Explained | None:
         return _sentence(str(error), error.kept, 1)  # type: ignore[attr-defined]
     if isinstance(error, Mistake):
         return _sentence(error.message, error.hint, error.code)
-    if kind == "Refused":
+    if kind in ("Refused", "Missing"):
         return _sentence(error.message, error.hint, 2)  # type: ignore[attr-defined]
     if kind == "Exists":
         busy = str(error).startswith("another run")

@@ -18,6 +18,8 @@ from snnrun.cli.common import (
     expect_results,
     load,
     print_json,
+    read_time,
+    refuse,
     reporting,
 )
 from snnrun.cli.help import Verb, Verbs
@@ -25,7 +27,8 @@ from snnrun.terminal import say
 
 export = typer.Typer(
     cls=Verbs,
-    help="Write edges of a network or weights of a run for other tools.", no_args_is_help=True,
+    help="Write edges, weights and results for other tools.",
+    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 Edges = Annotated[
@@ -94,3 +97,39 @@ def export_weights(
             print_json({"output": str(target), "synapses": written})
         elif not quiet:
             say(f"{weights.projection}: {written[weights.projection]:,} weights -> {target}")
+
+
+@export.command("results", cls=Verb)
+def export_results(
+    results: ResultsFile,
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="nwb, neo, csv, npz or parquet.")] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="For csv and parquet a folder.", show_default=False),
+    ] = None,
+    monitor: Annotated[
+        list[str] | None, typer.Option("--monitor", metavar="NAME", help="Only this one; may be repeated.")
+    ] = None,
+    pop: Annotated[list[str] | None, typer.Option("--pop", metavar="NAME", help="Only this population; may be repeated.")] = None,
+    t0: Annotated[str | None, typer.Option("--t0", metavar="TIME", help="From this time on, like '100 ms'.")] = None,
+    t1: Annotated[str | None, typer.Option("--t1", metavar="TIME", help="Up to this time.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write results in a format of other tools: NWB, Neo (NIX), CSV, NPZ or Parquet."""
+    with reporting(as_json), apart.child(results, limited=False):
+        expect_results(results)
+        from snnrun import convert
+        from snnrun.results import Results
+
+        if not to:
+            refuse("the format is missing", f"add --to with {', '.join(convert.FORMATS)}", as_json)
+        start, stop = read_time("--t0", t0), read_time("--t1", t1)
+        wanted = convert.Wanted(tuple(monitor or ()), tuple(pop or ()), start or 0.0, float("inf") if stop is None else stop)
+        with Results(results) as found:
+            target = convert.write(found, to, output, wanted, overwrite)
+        if as_json:
+            print_json({"output": str(target), "format": to})
+        elif not quiet:
+            say(str(target))

@@ -22,7 +22,19 @@ because SONATA's readers refuse float64 there. Every dataset has checksums (HDF5
 """
 
 from snnrun.results.layout import partial_path
-from snnrun.results.reader import Rate, Results, ResultsError, Samples, Series, Train, Weights, mean_rate, measured
+from snnrun.results.reader import (
+    Rate,
+    Results,
+    ResultsError,
+    Samples,
+    Series,
+    Stored,
+    StoredTrain,
+    Train,
+    Weights,
+    mean_rate,
+    measured,
+)
 from snnrun.results.store import recover
 from snnrun.results.writer import Exists, Meta, Position, WriteError, Writer, refuse_existing, sync_folder
 
@@ -35,6 +47,8 @@ __all__ = [
     "ResultsError",
     "Samples",
     "Series",
+    "Stored",
+    "StoredTrain",
     "Train",
     "Weights",
     "WriteError",

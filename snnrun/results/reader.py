@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnrun import statistics
+from snnrun.optional import library
 from snnrun.results.layout import SCHEMA, partial_path, read_through
 from snnrun.results.store import recover
 
@@ -37,6 +38,48 @@ class Train(NamedTuple):
     def rate(self) -> float:
         """Hz per recorded neuron; NaN where nothing was recorded yet."""
         return mean_rate(len(self.times), self.size, self.stop - self.start)
+
+    def of(self, neuron: int) -> NDArray[np.float64]:
+        """Times of the spikes of one neuron in ms."""
+        return self.times[self.neurons == neuron]
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row for each spike."""
+        return _pandas().DataFrame({"time_ms": self.times, "neuron": self.neurons})
+
+    def __repr__(self) -> str:
+        return (f"<Train: times, neurons of {len(self.times):,} spikes, {self.start:g} to {self.stop:g} ms, "
+                f"{self.size:,} neurons, {self.rate:.4g} Hz>")  # fmt: skip
+
+
+class StoredTrain(NamedTuple):
+    """The same, but left in the file: `times` and `neurons` may be longer than `length`, the number of spikes."""
+
+    times: "Stored"
+    neurons: "Stored"
+    length: int
+    population: int  # neurons that there are
+    size: int
+    start: float  # ms
+    stop: float
+
+    def after(self, time: float) -> int:
+        """How many of the spikes are not later than a time in ms."""
+        low, high = 0, self.length
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self.times[middle] <= time else (low, middle)
+        return low
+
+    def pieces(self, start: float = -math.inf, stop: float = math.inf, most: int = 2**20) -> Iterator[Train]:
+        """Spikes with start < t <= stop, at most so many at a time."""
+        first, end = self.after(start), self.after(stop)
+        for low in range(first, end, most):
+            part = slice(low, min(low + most, end))
+            times, neurons = self.times[part].astype(np.float64, copy=False), self.neurons[part]
+            if not (np.isfinite(times).all() and (np.diff(times) >= 0).all() and neurons.max() < self.population):
+                raise ResultsError(f"{self.times.path} is damaged: it has spikes that cannot be")
+            yield Train(times, neurons.astype(np.int64), self.size, self.start, self.stop)
 
 
 class Count(NamedTuple):
@@ -60,6 +103,29 @@ class Series(NamedTuple):
     values: NDArray[Any]  # [times, neurons]
     neurons: NDArray[np.int64]
     unit: str
+
+    def of(self, neuron: int) -> NDArray[Any]:
+        """Values of one neuron. Raises ResultsError."""
+        (found,) = np.nonzero(self.neurons == neuron)
+        if not len(found):
+            several = (
+                f"{len(self.neurons):,} are, from {self.neurons.min()} to {self.neurons.max()}"
+                if len(self.neurons)
+                else "none is"
+            )
+            raise ResultsError(f"neuron {neuron} is not recorded; {several}")
+        return self.values[:, found[0]]
+
+    def to_pandas(self) -> Any:
+        """A DataFrame: a row for each time, a column for each neuron."""
+        pandas = _pandas()
+        frame = pandas.DataFrame(self.values, pandas.Index(self.times, name="time_ms"), pandas.Index(self.neurons, name="neuron"))
+        frame.attrs["unit"] = self.unit
+        return frame
+
+    def __repr__(self) -> str:
+        shape = " x ".join(f"{n:,}" for n in self.values.shape)
+        return f"<Series: times [{len(self.times):,}], values [{shape}] in {self.unit or 'no unit'}>"
 
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -126,6 +192,17 @@ class Rate(NamedTuple):
     edges: NDArray[np.float64]  # ms, one more than there are bins; the end of the run may cut the last bin short
     size: int | None  # neurons that were recorded; None in files that do not say
 
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row for each bin."""
+        return _pandas().DataFrame({"start_ms": self.edges[:-1], "stop_ms": self.edges[1:], "rate_Hz": self.values})
+
+    def __repr__(self) -> str:
+        return f"<Rate: times, values (Hz) of {len(self.values):,} bins of {self.bin:g} ms>"
+
+
+def _pandas() -> Any:
+    return library("pandas", "pandas")
+
 
 def mean_rate(spikes: int, size: int, span: float) -> float:
     """Hz per neuron, of the spikes of `size` neurons in a time of `span` ms."""
@@ -155,7 +232,7 @@ def _reason(error: BaseException) -> str:
 
 
 class Weights(NamedTuple):
-    """Weights of a plastic projection, of all or some of its synapses."""
+    """Weights of a plastic projection, of all or some of its synapses; `values` may be left in the file."""
 
     projection: str
     pre: NDArray[np.int64]  # [synapses] number of the source within the projection's pre
@@ -163,9 +240,18 @@ class Weights(NamedTuple):
     delay: NDArray[np.float64]  # ms
     last: NDArray[np.float64] | None  # at the end of the run; None where it has not come to that
     times: NDArray[np.float64]  # ms, [frames]
-    values: NDArray[np.float64]  # [frames, synapses]
+    values: NDArray[np.float64] | Stored  # [frames, synapses]
     unit: str
     total: int  # synapses of the projection
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row for each synapse: the weights at the end, where the run has come to that."""
+        columns = {"pre": self.pre, "post": self.post, "delay_ms": self.delay}
+        return _pandas().DataFrame(columns if self.last is None else columns | {f"weight_{self.unit}": self.last})
+
+    def __repr__(self) -> str:
+        frames = f", {len(self.times):,} times" if len(self.times) else ""
+        return f"<Weights: {len(self.pre):,} of {self.total:,} synapses of {self.projection} in {self.unit}{frames}>"
 
 
 class Results:
@@ -189,6 +275,9 @@ class Results:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._file.close()
 
     @_readable
@@ -298,19 +387,29 @@ class Results:
         return self._trains(self._first(), since)
 
     @_readable
-    def recorded(self, population: str) -> NDArray[np.int64]:
-        """The neurons of a population whose spikes its first spikes monitor recorded, ascending."""
+    def stored_spikes(self, monitor: str | None = None) -> dict[str, StoredTrain]:
+        """Spikes of a spikes monitor by population, left in the file; without a name as `all_spikes`."""
+        found, span = {}, (self.duration, self.reached)
+        for population, group in self._first() if monitor is None else self._groups(monitor, "spikes"):
+            length, size = _length(group), self._size(population)
+            times, neurons = (Stored(self.path, group[name]) for name in ("timestamps", "node_ids"))
+            found[population] = StoredTrain(times, neurons, length, size, *self._window(population, group, *span))
+        return found
+
+    @_readable
+    def recorded(self, population: str, monitor: str | None = None) -> NDArray[np.int64]:
+        """The neurons of a population whose spikes a monitor recorded, ascending; without a name its first spikes monitor."""
         sizes = {name: size for name, (size, _) in self.populations.items()}
-        counted = self.spike_counts()
+        counted = self.spike_counts() if monitor is None else self.stored_spikes(monitor)
         if population not in counted:
             raise ResultsError(f"{self.path}: no spikes were recorded of a population {population!r}")
         if counted[population].size == sizes[population]:
             return np.arange(sizes[population])
         from snnrun.spec import SelectionError, parts
 
-        for monitor in (self.resolved.get("monitors") or {}).values():
-            if monitor.get("model") == "spikes":
-                of = monitor.get("of")
+        for name, entry in (self.resolved.get("monitors") or {}).items():
+            if entry.get("model") == "spikes" and monitor in (None, name):
+                of = entry.get("of")
                 try:
                     selected = parts(tuple(map(str, of if isinstance(of, list) else [of])), sizes)
                 except SelectionError as error:
@@ -405,6 +504,15 @@ class Results:
     @_readable
     def weights(self, monitor: str) -> Weights:
         """What a weights monitor has recorded."""
+        found = self.stored_weights(monitor)
+        values = np.asarray(found.values)
+        if not np.isfinite(values).all():
+            raise ValueError(f"monitor {monitor} has weights that are not finite")
+        return found._replace(values=values)
+
+    @_readable
+    def stored_weights(self, monitor: str) -> Weights:
+        """The same, with the `values` at intervals left in the file."""
         ((projection, group),) = self._groups(monitor, "weights")
         pre, post = (_dataset(group, side, "iu", (None,))[()].astype(np.int64) for side in ("pre", "post"))
         delay = _dataset(group, "delay", "f", pre.shape)[()]
@@ -412,9 +520,9 @@ class Results:
         times, values = np.empty(0), np.empty((0, len(pre)))
         if "data" in group:
             start, _, step = map(float, _dataset(group, "time", "f", (3,))[()])
-            values = _dataset(group, "data", "f", (None, len(pre)))[()]
+            values = Stored(self.path, _dataset(group, "data", "f", (None, len(pre))))
             times = start + step * np.arange(len(values))
-        known = [delay, values, times] if last is None else [delay, values, times, last]
+        known = [delay, times] if last is None else [delay, times, last]
         if len(post) != len(pre) or not all(np.isfinite(part).all() for part in known):
             raise ValueError(f"{group.name} has no weights")
         total = _count(group.attrs, "synapses")
