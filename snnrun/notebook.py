@@ -8,7 +8,7 @@ import html
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -29,10 +29,15 @@ class NoSuchName(ResultsError, KeyError):
 
 
 class Named(Mapping[str, _Value], Generic[_Value]):
-    """Things by name, as items or as attributes: `populations["E"]` or `populations.E`. Each is made when it is asked for."""
+    """Things by name, as items or as attributes: `populations["E"]` or `populations.E`. The names are looked for when the first
+    of them is wanted, and each thing is made when it is asked for."""
 
-    def __init__(self, kind: str, makers: dict[str, Callable[[], _Value]]) -> None:
-        self._kind, self._makers = kind, makers
+    def __init__(self, kind: str, find: Callable[[], dict[str, Callable[[], _Value]]]) -> None:
+        self._kind, self._find = kind, find
+
+    @cached_property
+    def _makers(self) -> dict[str, Callable[[], _Value]]:
+        return self._find()
 
     def __getitem__(self, name: str) -> _Value:
         if name not in self._makers:
@@ -40,8 +45,10 @@ class Named(Mapping[str, _Value], Generic[_Value]):
         return self._makers[name]()
 
     def __getattr__(self, name: str) -> _Value:
-        if name.startswith("_") or name not in self._makers:  # names of the file begin with a letter
-            raise AttributeError(self._unknown(name) if not name.startswith("_") else name)
+        if name.startswith("_"):  # names of the file begin with a letter
+            raise AttributeError(name)
+        if name not in self._makers:
+            raise AttributeError(self._unknown(name))
         return self._makers[name]()
 
     def __iter__(self) -> Iterator[str]:
@@ -69,11 +76,17 @@ class Named(Mapping[str, _Value], Generic[_Value]):
 
 
 class Population:
-    """What is known of one population, and what was recorded of it."""
+    """What is known of one population, and what was recorded of it.
+
+    `traces` are recorded variables, and currents through receptors, by name: `times` (ms), `values` [times, neurons].
+    """
 
     def __init__(self, results: Results, name: str, size: int, model: str) -> None:
         self._results = results
         self.name, self.size, self.model = name, size, model
+        self.traces: Named[Series] = Named(f"recorded variable of population {name}", lambda: {
+            variable: partial(_series, samples) for variable, samples in self._samples().items()
+        })  # fmt: skip
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -97,13 +110,6 @@ class Population:
     def rate(self) -> Rate:
         """The rate over time: `times` (ms), `values` (Hz), of the first rate monitor of the population. Raises ResultsError."""
         return _rates_of(self._results)[self.name]
-
-    @property
-    def traces(self) -> Named[Series]:
-        """Recorded variables, and currents through receptors, by name: `times` (ms), `values` [times, neurons]."""
-        return Named(f"recorded variable of population {self.name}", {
-            name: partial(_series, samples) for name, samples in self._samples().items()
-        })  # fmt: skip
 
     def trace(self, variable: str, t0: float = 0.0, t1: float = math.inf) -> Series:
         """The frames of one variable with t0 <= t <= t1, in ms; only these are read. Raises ResultsError."""
@@ -143,10 +149,20 @@ class Population:
 
 
 class OpenResults:
-    """A results file, open: what it has, by name. It shows itself in a notebook."""
+    """A results file, open: what it has, by name. It shows itself in a notebook.
+
+    `populations` by name; `spikes` and `rates` by population, of the first monitor that has them; `weights` by projection; and
+    `monitors`: what each recorded, by population (of weights: by projection), and states and inputs by variable below it.
+    """
 
     def __init__(self, results: Results) -> None:
         self.file = results
+        # attributes and no properties, so that Tab knows what is in them
+        self.populations: Named[Population] = Named("population", partial(_populations, results))
+        self.monitors: Named[Named[Any]] = Named("monitor", partial(_monitors, results))
+        self.spikes: Named[Train] = _spikes_of(results)
+        self.rates: Named[Rate] = _rates_of(results)
+        self.weights: Named[Weights] = Named("projection with recorded weights", partial(_weights, results))
 
     # ---- what was run --------------------------------------------------------------------------------------------
 
@@ -200,36 +216,6 @@ class OpenResults:
         return {key.removeprefix("seconds_"): value for key, value in known if key.startswith("seconds_")}
 
     # ---- what was recorded ---------------------------------------------------------------------------------------
-
-    @property
-    def populations(self) -> Named[Population]:
-        return Named("population", {
-            name: partial(Population, self.file, name, size, model) for name, (size, model) in self.file.populations.items()
-        })  # fmt: skip
-
-    @property
-    def spikes(self) -> Named[Train]:
-        """Spikes by population, of the first monitor that recorded it."""
-        return _spikes_of(self.file)
-
-    @property
-    def rates(self) -> Named[Rate]:
-        """Rates over time by population, of the first rate monitor of it."""
-        return _rates_of(self.file)
-
-    @property
-    def weights(self) -> Named[Weights]:
-        """Weights by projection, of the first monitor that recorded them."""
-        found: dict[str, Callable[[], Weights]] = {}
-        for monitor, model in self.file.monitors.items():
-            if model == "weights":
-                found.setdefault(self.file.stored_weights(monitor).projection, partial(self.file.weights, monitor))
-        return Named("recorded weight of a projection", found)
-
-    @property
-    def monitors(self) -> Named[Named[Any]]:
-        """What each monitor recorded, by population (of weights: by projection); of states and inputs by variable below it."""
-        return Named("monitor", {name: partial(_monitor, self.file, name, model) for name, model in self.file.monitors.items()})
 
     def __getitem__(self, name: str) -> Any:
         """A population, or a monitor."""
@@ -396,6 +382,10 @@ def _png(figure: Any) -> bytes:
     return out.getvalue()
 
 
+def _populations(results: Results) -> dict[str, Callable[[], Population]]:
+    return {name: partial(Population, results, name, size, model) for name, (size, model) in results.populations.items()}
+
+
 def _first(results: Results, read: Callable[[str], dict[str, Any]], model: str) -> dict[str, str]:
     """The first monitor of some model that has recorded each population."""
     found: dict[str, str] = {}
@@ -406,32 +396,53 @@ def _first(results: Results, read: Callable[[str], dict[str, Any]], model: str) 
     return found
 
 
+def _one(read: Callable[[str], dict[str, _Value]], monitor: str, population: str) -> _Value:
+    return read(monitor)[population]
+
+
 def _spikes_of(results: Results) -> Named[Train]:
-    first = _first(results, results.stored_spikes, "spikes")
-    return Named("population with recorded spikes", {
-        population: (lambda p=population, m=monitor: results.spikes(m)[p]) for population, monitor in first.items()
+    return Named("population with recorded spikes", lambda: {
+        population: partial(_one, results.spikes, monitor, population)
+        for population, monitor in _first(results, results.stored_spikes, "spikes").items()
     })  # fmt: skip
 
 
 def _rates_of(results: Results) -> Named[Rate]:
-    first = _first(results, results.rates, "rate")
-    return Named("population with a recorded rate", {
-        population: (lambda p=population, m=monitor: results.rates(m)[p]) for population, monitor in first.items()
+    return Named("population with a recorded rate", lambda: {
+        population: partial(_one, results.rates, monitor, population)
+        for population, monitor in _first(results, results.rates, "rate").items()
     })  # fmt: skip
 
 
-def _monitor(results: Results, name: str, model: str) -> Named[Any]:
-    kind = f"{'projection' if model == 'weights' else 'population'} of monitor {name}"
+def _weights(results: Results) -> dict[str, Callable[[], Weights]]:
+    found: dict[str, Callable[[], Weights]] = {}
+    for monitor, model in results.monitors.items():
+        if model == "weights":
+            found.setdefault(results.stored_weights(monitor).projection, partial(results.weights, monitor))
+    return found
+
+
+def _monitors(results: Results) -> dict[str, Callable[[], Named[Any]]]:
+    return {
+        name: partial(Named, f"{'projection' if model == 'weights' else 'population'} of monitor {name}",
+                      partial(_recorded, results, name, model))
+        for name, model in results.monitors.items()
+    }  # fmt: skip
+
+
+def _recorded(results: Results, monitor: str, model: str) -> dict[str, Callable[[], Any]]:
+    """What one monitor has recorded."""
     if model == "spikes":
-        return Named(kind, {p: (lambda p=p: results.spikes(name)[p]) for p in results.stored_spikes(name)})
+        return {population: partial(_one, results.spikes, monitor, population) for population in results.stored_spikes(monitor)}
     if model == "rate":
-        return Named(kind, {p: partial(lambda rate: rate, rate) for p, rate in results.rates(name).items()})
+        return {population: partial(_one, results.rates, monitor, population) for population in results.rates(monitor)}
     if model == "weights":
-        return Named(kind, {results.stored_weights(name).projection: partial(results.weights, name)})
+        return {results.stored_weights(monitor).projection: partial(results.weights, monitor)}
     by: dict[str, dict[str, Callable[[], Series]]] = {}
-    for (population, variable), samples in results.samples(name).items():
+    for (population, variable), samples in results.samples(monitor).items():
         by.setdefault(population, {})[variable] = partial(_series, samples)
-    return Named(kind, {p: partial(Named, f"variable of monitor {name}", makers) for p, makers in by.items()})
+    kind = f"variable of monitor {monitor}"
+    return {population: partial(Named, kind, partial(dict, makers)) for population, makers in by.items()}
 
 
 def _series(samples: Samples, t0: float = 0.0, t1: float = math.inf) -> Series:

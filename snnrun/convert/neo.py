@@ -80,7 +80,8 @@ def _signals(neo: Any, traces: Traces) -> list[Any]:
         neo.AnalogSignal(traces.read(name, slice(0, traces.length)), units=_unit(traces.units[name]),
                          t_start=(traces.start + traces.step * traces.first) * pq.ms, sampling_period=traces.step * pq.ms,
                          name=f"{traces.monitor}.{traces.population}.{name}", population=traces.population,
-                         variable=name, monitor=traces.monitor, model=traces.model, array_annotations={"neuron": traces.neurons})
+                         variable=name, monitor=traces.monitor, model=traces.model,
+                         unit=traces.units[name], array_annotations={"neuron": traces.neurons})
         for name in traces.data
     ]  # fmt: skip
 
@@ -110,14 +111,14 @@ def _add_weights(neo: Any, segment: Any, learnt: Learnt) -> None:
 
 
 def _unit(text: str) -> Any:
-    """A unit of ours as one of quantities."""
+    """A unit of ours as one of quantities; what it does not know, like steps, has none."""
     pq = library("quantities", "neo")
-    if not text:
-        return pq.dimensionless
-    names = {"GOhm": "Gohm", "MOhm": "Mohm", "kOhm": "kohm", "Ohm": "ohm"}
-    for ours, theirs in names.items():
+    for ours, theirs in (("GOhm", "mV/pA"), ("MOhm", "Mohm"), ("^", "**")):
         text = text.replace(ours, theirs)
-    return pq.CompoundUnit(text) if any(sign in text for sign in "*/^") else pq.Quantity(1.0, text).units
+    try:
+        return pq.Quantity(1.0, text or "dimensionless").units
+    except LookupError:
+        return pq.dimensionless
 
 
 def _check_size(taken: Taken) -> None:
