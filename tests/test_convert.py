@@ -187,7 +187,6 @@ def test_a_neo_block_has_the_results_and_so_has_its_file(file, results, tmp_path
                     found = by[monitor, population, neuron]
                     same(found.times.rescale("ms").magnitude, train.times[train.neurons == neuron])
                     assert (float(found.t_start), float(found.t_stop)) == (train.start, train.stop)
-        assert by["spikes", "E", 3].annotations["x_um"] == results.positions("E")[3, 0]
         signals = {signal.name: signal for signal in segment.analogsignals}
         for monitor in ("voltage", "currents", "input"):
             for (population, variable), series in results.series(monitor).items():
@@ -203,7 +202,23 @@ def test_a_neo_block_has_the_results_and_so_has_its_file(file, results, tmp_path
         same(weights.magnitude, np.vstack([expected.values, expected.last]))
         same(weights.array_annotations["pre"], expected.pre)
         groups = {group.name: group for group in block.groups}
+        same(np.array(groups["E"].annotations["y_um"], np.float64), results.positions("E")[:, 1])
         assert len(groups["E"].spiketrains) == 50 and len(groups["I"].analogsignals) == 3
+
+
+def test_neo_reads_the_nwb_file_as_well(file, results, tmp_path):
+    neo = pytest.importorskip("neo")
+    pytest.importorskip("pynwb")
+    path = export(file, "nwb", tmp_path / "a.nwb", "--monitor", "spikes", "--monitor", "voltage")
+    (block,) = neo.io.NWBIO(str(path), "r").read_all_blocks()
+    trains, train = block.segments[0].spiketrains, results.spikes("spikes")["E"]
+    assert len(trains) == 50
+    for neuron in range(40):
+        np.testing.assert_allclose(trains[neuron].rescale("ms").magnitude, train.of(neuron), rtol=1e-12)
+    signals = {signal.name: signal for signal in block.segments[0].analogsignals}
+    np.testing.assert_allclose(
+        signals["voltage.E.V"].rescale("mV").magnitude, results.series("voltage")["E", "V"].values, rtol=1e-6
+    )
 
 
 def test_a_block_of_a_file_is_closed_with_it(file):

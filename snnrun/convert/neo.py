@@ -39,7 +39,7 @@ def block_of(taken: Taken) -> Any:
             groups[name].annotate(**{f"{axis}_um": values.tolist()})
         block.groups.append(groups[name])
     for spikes in taken.spikes:
-        trains = _trains(neo, spikes, taken.positions.get(spikes.population))
+        trains = _trains(neo, spikes)
         segment.spiketrains.extend(trains)
         groups[spikes.population].add(*trains)
     for found, population in [*((signal, t.population) for t in taken.traces for signal in _signals(neo, t)),
@@ -60,15 +60,14 @@ def write_neo(taken: Taken, path: Path) -> None:
         out.write_block(block)
 
 
-def _trains(neo: Any, spikes: Spikes, points: Any) -> list[Any]:
+def _trains(neo: Any, spikes: Spikes) -> list[Any]:
     times, ends = sorted_by_neuron(spikes)
     ms = library("quantities", "neo").ms
     found = []
     for neuron, own in zip(spikes.recorded.tolist(), np.split(times, ends[:-1]), strict=True):
-        place = {} if points is None else {f"{axis}_um": float(x) for axis, x in zip("xyz", points[neuron], strict=False)}
         found.append(neo.SpikeTrain(own, units=ms, t_start=spikes.start, t_stop=spikes.stop,
                                     name=f"{spikes.monitor}.{spikes.population}.{neuron}", population=spikes.population,
-                                    neuron=neuron, monitor=spikes.monitor, **place))  # fmt: skip
+                                    neuron=neuron, monitor=spikes.monitor))  # fmt: skip
     return found
 
 

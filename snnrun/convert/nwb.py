@@ -77,10 +77,11 @@ def write_nwb(taken: Taken, path: Path) -> None:
 
 
 def _session(pynwb: Any, facts: Facts) -> Any:
-    """The file with what is known of the run as a whole."""
+    """The file with what is known of the run as a whole. No field is a list of texts: Neo's reader of NWB breaks on them."""
     created = _created(facts)
-    models = sorted({model for _, model in facts.populations.values()})
     whole = "" if facts.complete else f", of which {facts.reached:g} ms were simulated"
+    version = facts.provenance.get("snnrun", "")
+    script = f"snnrun {version}: the network file is in scratch/network_yaml; from {visible(facts.file)}"
     identity = json.dumps([facts.provenance, facts.resolved, facts.start, facts.stop], sort_keys=True, default=str)
     file = pynwb.NWBFile(
         session_description=f"Simulation of the spiking neural network {visible(facts.name)!r}, {facts.duration:g} ms in steps "
@@ -90,10 +91,8 @@ def _session(pynwb: Any, facts: Facts) -> Any:
         session_id=re.sub(r"[^A-Za-z0-9.-]+", "-", facts.name).strip("-") or "run",
         experiment_description="; ".join(f"population {name}: {size} neurons, model {model}"
                                          for name, (size, model) in facts.populations.items()),
-        keywords=["simulation", "spiking neural network", *models],
-        source_script=f"snnrun simulate; the network file is in scratch/network_yaml; from {visible(facts.file)}",
+        source_script=script,
         source_script_file_name=visible(facts.file),
-        was_generated_by=[["snnrun", str(facts.provenance.get("snnrun", "unknown"))]],
     )  # fmt: skip
     text = facts.yaml.encode("utf-8", "replace").decode()
     file.add_scratch(text, name="network_yaml", description="The network file of the simulation (YAML)")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from snnrun.request import Refused
 from snnrun.results import Results, ResultsError, Samples, Stored, StoredTrain, Train, Weights
 
-_BYTES = 2**25  # of samples that are read at a time
+_BYTES = 2**23  # of samples that are read at a time; a table of them is several times as large
 _ALMOST = 1e-6  # of a step
 
 
