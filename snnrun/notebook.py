@@ -253,9 +253,9 @@ class OpenResults:
 
     def to_neo(self, monitors: Any = (), populations: Any = (), t0: float = 0.0, t1: float = math.inf) -> Any:
         """All of it, or a part, as a Neo Block, for Elephant. Raises Missing where Neo is not installed, Refused."""
-        from snnrun import convert
+        from snnrun import archives
 
-        return convert.to_neo(self.file, convert.Wanted(_names(monitors), _names(populations), t0, t1))
+        return archives.to_neo(self.file, archives.Wanted(_names(monitors), _names(populations), t0, t1))
 
     def close(self) -> None:
         self.file.close()

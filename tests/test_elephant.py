@@ -9,7 +9,7 @@ import pytest
 from recordings import recorded
 
 import snnrun
-from snnrun import convert, statistics
+from snnrun import archives, statistics
 
 TEXT = """
 seed: 3
@@ -43,8 +43,8 @@ def both(request, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("recorded")
     with snnrun.open_results(recorded(folder, text=TEXT)) as results:
-        wanted = convert.Wanted(populations=(request.param,), start=WINDOW[0], stop=WINDOW[1])
-        convert.write(results.file, "neo", folder / "a.nix", wanted)
+        wanted = archives.Wanted(populations=(request.param,), start=WINDOW[0], stop=WINDOW[1])
+        archives.write(results.file, "neo", folder / "a.nix", wanted)
         ours = results.file.measured(request.param, *WINDOW)
         dt = results.dt
     with neo.io.NixIO(str(folder / "a.nix"), "ro") as io:

@@ -27,7 +27,7 @@ ROWS = [
     {"checkpoint", "view"},
     {"snapshot"},
     {"request"},
-    {"machine", "plot", "page", "export", "convert"},
+    {"machine", "plot", "page", "export", "archives"},
     {"connectivity", "notebook"},
     {"resume"},
     {"run"},
@@ -44,7 +44,7 @@ LIBRARIES = {
     "pydantic": {"quantities", "spec", "schema", "models"},
     "pydantic_core": {"quantities"},
     "scipy": {"models", "statistics"},
-    **dict.fromkeys(("pynwb", "hdmf", "neo", "nixio", "pyarrow", "pandas"), {"convert", "results"}),
+    **dict.fromkeys(("pynwb", "hdmf", "neo", "nixio", "pyarrow", "pandas"), {"archives", "results"}),
 }
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")

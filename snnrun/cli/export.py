@@ -120,15 +120,15 @@ def export_results(
     """Write results in a format of other tools: NWB, Neo (NIX), CSV, NPZ or Parquet."""
     with reporting(as_json), apart.child(results, limited=False):
         expect_results(results)
-        from snnrun import convert
+        from snnrun import archives
         from snnrun.results import Results
 
         if not to:
-            refuse("the format is missing", f"add --to with {', '.join(convert.FORMATS)}", as_json)
+            refuse("the format is missing", f"add --to with {', '.join(archives.FORMATS)}", as_json)
         start, stop = read_time("--t0", t0), read_time("--t1", t1)
-        wanted = convert.Wanted(tuple(monitor or ()), tuple(pop or ()), start or 0.0, float("inf") if stop is None else stop)
+        wanted = archives.Wanted(tuple(monitor or ()), tuple(pop or ()), start or 0.0, float("inf") if stop is None else stop)
         with Results(results) as found:
-            target = convert.write(found, to, output, wanted, overwrite)
+            target = archives.write(found, to, output, wanted, overwrite)
         if as_json:
             print_json({"output": str(target), "format": to})
         elif not quiet:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from snnrun.convert.plain import said
-from snnrun.convert.taken import Learnt, Rates, Spikes, Taken, Traces, sorted_by_neuron
+from snnrun.archives.plain import said
+from snnrun.archives.taken import Learnt, Rates, Spikes, Taken, Traces, sorted_by_neuron
 from snnrun.optional import library
 from snnrun.request import Refused
 from snnrun.terminal import visible

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnrun.convert.plain import said
-from snnrun.convert.taken import Facts, Learnt, Rates, Spikes, Taken, Traces, sorted_by_neuron
+from snnrun.archives.plain import said
+from snnrun.archives.taken import Facts, Learnt, Rates, Spikes, Taken, Traces, sorted_by_neuron
 from snnrun.optional import library
 from snnrun.terminal import visible
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from recordings import call, recorded
 
-from snnrun import convert
-from snnrun.convert import neo as to_neo
-from snnrun.convert import taken
+from snnrun import archives
+from snnrun.archives import neo as to_neo
+from snnrun.archives import taken
 from snnrun.results import Results, ResultsError
 
 FOLDERS = ("csv", "parquet")
@@ -177,7 +177,7 @@ def test_a_neo_block_has_the_results_and_so_has_its_file(file, results, tmp_path
     pytest.importorskip("nixio")
     with neo.io.NixIO(str(export(file, "neo", tmp_path / "all.nix")), "ro") as io:
         stored = io.read_block()
-    for block in (convert.to_neo(results), stored):
+    for block in (archives.to_neo(results), stored):
         (segment,) = block.segments
         assert len(segment.spiketrains) == 60 and block.annotations["network"] == results.yaml
         by = {(t.annotations["monitor"], t.annotations["population"], t.annotations["neuron"]): t for t in segment.spiketrains}
@@ -223,7 +223,7 @@ def test_neo_reads_the_nwb_file_as_well(file, results, tmp_path):
 
 def test_a_block_of_a_file_is_closed_with_it(file):
     pytest.importorskip("neo")
-    assert len(convert.to_neo(str(file), convert.Wanted(monitors=("some",))).segments[0].spiketrains) == 10
+    assert len(archives.to_neo(str(file), archives.Wanted(monitors=("some",))).segments[0].spiketrains) == 10
 
 
 UNITS = {"mV/ms": "V/s", "nS/mV^2": "nS/mV**2", "GOhm": "mV/pA", "MOhm": "uV/pA", "": "dimensionless", "1/ms": "kHz",
@@ -240,15 +240,15 @@ def test_units_are_those_of_quantities(unit, same_as):
 def test_what_neo_cannot_hold_is_refused(results, monkeypatch):
     pytest.importorskip("neo")
     monkeypatch.setattr(to_neo, "_SHARE", 0.0)
-    with pytest.raises(convert.Refused, match=r"Neo keeps everything in memory, and this is .* GB"):
-        convert.to_neo(results)
+    with pytest.raises(archives.Refused, match=r"Neo keeps everything in memory, and this is .* GB"):
+        archives.to_neo(results)
 
 
 # ---- a part of it, piece by piece ------------------------------------------------------------------------------------
 
 
 def test_a_window_has_what_lies_in_it(results):
-    found = taken.take(results, convert.Wanted(("spikes", "voltage", "rate", "weights"), ("E",), 50.0, 100.0))
+    found = taken.take(results, archives.Wanted(("spikes", "voltage", "rate", "weights"), ("E",), 50.0, 100.0))
     assert {(one.monitor, one.population) for one in (*found.spikes, *found.traces, *found.rates)} == {
         ("spikes", "E"), ("voltage", "E"), ("rate", "E")
     }  # fmt: skip
@@ -267,7 +267,7 @@ def test_a_window_has_what_lies_in_it(results):
 
 
 def test_weights_of_projections_are_left_out_where_populations_are_chosen(results):
-    assert not taken.take(results, convert.Wanted(populations=("E",))).weights
+    assert not taken.take(results, archives.Wanted(populations=("E",))).weights
 
 
 @pytest.mark.parametrize("kind", ["csv", "npz"])
@@ -298,11 +298,11 @@ def test_sorting_by_neuron_piece_by_piece(results, monkeypatch):
 
 def test_nwb_streams_what_is_larger_than_a_buffer(results, tmp_path, monkeypatch):
     pynwb = pytest.importorskip("pynwb")
-    from snnrun.convert import nwb
+    from snnrun.archives import nwb
 
     monkeypatch.setattr(nwb, "_BUFFER", 1e-7)
     monkeypatch.setattr(nwb, "_CHUNK", 5e-5)
-    convert.write(results, "nwb", tmp_path / "a.nwb", convert.Wanted(("voltage",)))
+    archives.write(results, "nwb", tmp_path / "a.nwb", archives.Wanted(("voltage",)))
     with pynwb.NWBHDF5IO(tmp_path / "a.nwb", "r") as io:
         data = io.read().acquisition["voltage.E.V"].data
         assert data.chunks[0] < 10 and data.compression == "gzip"
@@ -383,9 +383,9 @@ def test_a_folder_with_a_file_of_somebody_else_is_never_replaced(file, tmp_path)
 
 
 def test_names_that_differ_in_case_alone_have_files_of_their_own(results, tmp_path):
-    found = taken.take(results, convert.Wanted(("spikes",)))
+    found = taken.take(results, archives.Wanted(("spikes",)))
     lower = [one._replace(population="e", monitor="Spikes") for one in found.spikes if one.population == "E"]
-    convert.plain.write_csv(found._replace(spikes=found.spikes + lower), tmp_path)
+    archives.plain.write_csv(found._replace(spikes=found.spikes + lower), tmp_path)
     assert {path.name for path in tmp_path.glob("[sS]*")} == {"spikes.E.csv", "spikes.I.csv", "Spikes.e-2.csv"}
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnrun.convert import neo, nwb, plain
-from snnrun.convert.taken import Taken, Wanted, take
+from snnrun.archives import neo, nwb, plain
+from snnrun.archives.taken import Taken, Wanted, take
 from snnrun.files import folder_in_place_of, in_place_of
 from snnrun.request import Refused
 from snnrun.results import Results, refuse_existing

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnrun.convert.taken import Facts, Learnt, Rates, Spikes, Taken, Traces
+from snnrun.archives.taken import Facts, Learnt, Rates, Spikes, Taken, Traces
 from snnrun.optional import library
 
 CONTENTS, NETWORK = "contents.json", "network.yaml"
