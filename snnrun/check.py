@@ -634,15 +634,23 @@ def _check_procedural(c: _Checker, path: Key, entry: Any) -> None:
 
 def edges_table(rule: connect.File, folder: Path) -> tables.Table:
     """The table of edges of a rule, which has the columns that it needs. Raises TableError."""
-    table = tables.edges(folder / rule.path, rule.population, None if rule.types is None else folder / rule.types)
+    types = None if rule.types is None else folder / rule.types
+    table = tables.edges(folder / rule.path, rule.population, types, chosen=rule.edge_types is not None)
     _has(table, "pre", "post")
-    _has(table, *edges_columns(table))
+    if rule.edge_types is not None and "edge_type_id" not in table.columns:
+        raise tables.TableError(f"{table.name} has no edge types", "edge_types is for SONATA's files of edges")
+    weighted = bool(tables.weights(table))
+    for key, given in (("sign", rule.sign is not None), ("scale", rule.scale != 1)):
+        if given and not weighted:
+            raise tables.TableError(f"{table.name} has no weights", f"{key} is for weights of the file")
+    _has(table, *edges_columns(table, rule))
     return table
 
 
-def edges_columns(table: tables.Table) -> list[str]:
+def edges_columns(table: tables.Table, rule: connect.File) -> list[str]:
     """What is read of a table of edges."""
-    return ["pre", "post", *tables.weights(table)[:1], *(c for c in ("delay_ms", "nsyns") if c in table.columns)]
+    weights, chosen = tables.weights(table)[:1], ["edge_type_id"] if rule.edge_types is not None else []
+    return ["pre", "post", *weights, *chosen, *(c for c in ("delay_ms", "nsyns") if c in table.columns)]
 
 
 def _check_edges(c: _Checker, path: Key, entry: Any, from_file: set[str]) -> None:

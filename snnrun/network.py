@@ -210,7 +210,7 @@ def _cost(part: Any, path: Key, folder: Path, size: int) -> int:
             return 0 if table.exact and table.length(column) != size else table.cost([column])
         if isinstance(part, connect.File):
             table = edges_table(part, folder)
-            return table.cost(edges_columns(table)) + 40 * table.length("pre")
+            return table.cost(edges_columns(table, part)) + 40 * table.length("pre")
         if isinstance(part, TimesFile):
             table = times_table(part, folder)
             return table.cost(list(part.columns)) + 40 * table.length("time_ms")
@@ -403,12 +403,11 @@ def _trains(spec: Spec, given: Any, size: int, path: Key, folder: Path, warnings
     if isinstance(given, tuple):
         stamps = np.array([units.steps(time, spec.dt) for time in given], np.int64)
         return Trains(np.repeat(np.arange(size), len(stamps)), np.tile(stamps, size))
-    rounded = given.off_grid == "round"
     with _located((*path, "file")):
         table = times_table(given, folder)
         values = table.read(list(given.columns))
         neuron = _indices(values["neuron"], size, "neuron", table)
-        stamps = _grid(values["time_ms"], spec.dt, "time_ms", table, rounded, MAX_STEPS, least=1)
+        stamps = _grid(values["time_ms"], spec.dt, "time_ms", table, given.off_grid, MAX_STEPS, least=1)
         order = np.lexsort((stamps, neuron))
         neuron, stamps = neuron[order], stamps[order]
         again = np.zeros(len(order), bool)
@@ -417,7 +416,7 @@ def _trains(spec: Spec, given: Any, size: int, path: Key, folder: Path, warnings
             row = int(order[np.argmax(again)])
             time = units.show(float(values["time_ms"][row]), "time")
             message = f"neuron {int(values['neuron'][row])} has two spikes in one step, the second {table.place(row)}, at {time}"
-            if not rounded:
+            if given.off_grid == "error":
                 raise tables.TableError(message, "a neuron spikes at most once in a step; off_grid: round merges them")
             merged = f"{np.count_nonzero(again):,} of {len(order):,} spikes are left out"
             warnings.append(Fault((*path, "file"), f"{merged}: their neuron has another one in the same step", message))
@@ -433,7 +432,7 @@ def _rates(spec: Spec, given: RatesFile, path: Key, folder: Path, most: float, w
         table = times_table(given, folder)
         values = table.read(list(given.columns))
         times, rate = values["time_ms"], values["rate_Hz"].astype(np.float64)
-        steps = _grid(times, spec.dt, "time_ms", table, given.off_grid == "round", MAX_STEPS)
+        steps = _grid(times, spec.dt, "time_ms", table, given.off_grid, MAX_STEPS)
         back = np.zeros(len(times), bool)
         back[1:] = times[1:] <= times[:-1]
         _first(back, times, "time_ms", table, "times ascend")
@@ -466,9 +465,9 @@ def _indices(values: NDArray[Any], size: int, column: str, table: tables.Table) 
     return values.astype(np.int64)
 
 
-def _grid(times: NDArray[Any], dt: float, column: str, table: tables.Table, rounded: bool, most: int,
+def _grid(times: NDArray[Any], dt: float, column: str, table: tables.Table, off_grid: str, most: int,
           least: int = 0) -> NDArray[np.int64]:  # fmt: skip
-    """Times of a file in whole steps, no fewer and no more than some; those that are none are refused or rounded."""
+    """Times of a file in whole steps, no fewer and no more than some; those that are none are refused, or moved."""
     times = times.astype(np.float64)
     _first(~np.isfinite(times), times, column, table, "a time is a finite number")
     _first(times < 0, times, column, table, "a time must not be negative")
@@ -477,9 +476,10 @@ def _grid(times: NDArray[Any], dt: float, column: str, table: tables.Table, roun
     _first(quotient > most, times, column, table, f"times here are at most {units.show(most * dt, 'time')}")
     nearest = np.rint(quotient)
     bad = np.abs(quotient - nearest) > np.maximum(units.GRID_TOLERANCE, 1e-12 * quotient)
-    if rounded:
+    if off_grid != "error":
         halves_up = np.floor(quotient * (1 + 1e-12) + 0.5)  # 0.15 / 0.1 is a half, too
-        return np.maximum(np.where(bad, halves_up, nearest), least).astype(np.int64)
+        moved = halves_up if off_grid == "round" else np.ceil(quotient)
+        return np.maximum(np.where(bad, moved, nearest), least).astype(np.int64)
     if bad.any():
         row = int(np.argmax(bad))
         message, hint = units.off_grid(float(times[row]), dt, least)
@@ -722,7 +722,7 @@ def _from_file(spec: Spec, c: connect.Connectivity, folder: Path, warnings: list
     assert isinstance(entry.connect, connect.File)
     with _located(path):
         table = edges_table(entry.connect, folder)
-        values = table.read(edges_columns(table))
+        table, values = _meant(entry.connect, table, table.read(edges_columns(table, entry.connect)), c.sizes)
         pre = _indices(values["pre"], c.sizes.pre, "pre", table)
         post = _indices(values["post"], c.sizes.post, "post", table)
         number = np.arange(len(pre))
@@ -731,6 +731,7 @@ def _from_file(spec: Spec, c: connect.Connectivity, folder: Path, warnings: list
         column = next(iter(tables.weights(table)), None)
         if column is not None:
             weight = values[column].astype(np.float64) if column == "syn_weight" else tables.to_internal(values[column], column)
+            weight = weight if entry.connect.scale == 1 else weight * entry.connect.scale
         elif connect.individual(weight):
             weight = connect.drawn_weights(c, drafts)
         if "nsyns" in values:
@@ -744,13 +745,48 @@ def _from_file(spec: Spec, c: connect.Connectivity, folder: Path, warnings: list
         if column is not None:
             _warn_of_rounding(spec, weight, table, path, warnings)
         if "delay_ms" in values:
-            rounded = entry.connect.off_grid == "round"
-            delay = _grid(values["delay_ms"], spec.dt, "delay_ms", table, rounded, connect.MAX_DELAY).astype(np.int32)
+            off_grid = entry.connect.off_grid
+            delay = _grid(values["delay_ms"], spec.dt, "delay_ms", table, off_grid, connect.MAX_DELAY).astype(np.int32)
         elif connect.individual(delay):
             delay = connect.drawn_delays(c, drafts)
     keep = np.ones(len(pre), bool) if entry.connect.autapses else c.sizes.post_of_pre()[pre] != post
     pick: Callable[[Any], Any] = lambda values: values[keep] if isinstance(values, np.ndarray) else values  # noqa: E731
     return _listed(c, connect.Edges(pre[keep].astype(np.int32), post[keep].astype(np.int32), pick(weight), pick(delay)))
+
+
+def _meant(rule: connect.File, table: tables.Table, values: dict[str, NDArray[Any]],
+           sizes: connect.Sizes) -> tuple[tables.Table, dict[str, NDArray[Any]]]:  # fmt: skip
+    """The edges of a file that a projection takes, with ends that count within its selections."""
+    keep = np.ones(len(values["pre"]), bool)
+    if rule.edge_types is not None:
+        keep &= np.isin(values["edge_type_id"], rule.edge_types)
+    if rule.sign is not None:
+        keep &= (values[tables.weights(table)[0]] < 0) == (rule.sign == "negative")
+    ends = {}
+    for side, ranges, size in (("pre", rule.pre_nodes, sizes.pre), ("post", rule.post_nodes, sizes.post)):
+        if ranges is not None:
+            place, within = _places_in(values[side], ranges)
+            if (there := sum(stop - start for start, stop in ranges)) != size:
+                said = f"{side}_nodes are {there:,} indices of {table.name}, and {side} has {size:,} neurons"
+                raise tables.TableError(said, "name one index for each neuron")
+            keep &= within
+            ends[side] = place
+    if keep.all():
+        return table, values | ends
+    kept = np.flatnonzero(keep)
+    found = {name: column[kept] for name, column in (values | ends).items()}
+    return table._replace(place=lambda row: table.place(int(kept[row]))), found
+
+
+def _places_in(index: NDArray[Any], ranges: tuple[tuple[int, int], ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where indices are in ranges that follow each other, and which are in one."""
+    starts, stops = np.array(sorted(ranges), np.int64).T
+    first = dict(zip((start for start, _ in ranges), np.cumsum([0, *(b - a for a, b in ranges)]).tolist(), strict=False))
+    with np.errstate(invalid="ignore"):  # what is no number lies in no range
+        number = np.maximum(np.searchsorted(starts, index, side="right") - 1, 0)
+        within = (index >= starts[number]) & (index < stops[number])
+        place = np.where(within, index - starts[number], 0).astype(np.int64)
+    return place + np.array([first[start] for start in starts.tolist()], np.int64)[number], within
 
 
 def _sound_weights(spec: Spec, c: connect.Connectivity, weight: NDArray[np.float64], given: Any, column: str,

@@ -320,7 +320,7 @@ class ExponentialOf(Frozen):
     exponential: Exponential
 
 
-OffGrid = Literal["error", "round"]  # what becomes of times of a file that are no whole number of steps
+OffGrid = Literal["error", "round", "up"]  # what becomes of times of a file that are no whole number of steps
 
 
 class Column(Frozen):
@@ -346,8 +346,8 @@ class TrainsFile(TimesFile):
     population: str | None = None
     """Whose spikes of a SONATA file; may be left out where there is one population."""
     off_grid: OffGrid = "error"
-    """What becomes of times that are no whole number of steps: an error, or the nearest step. Spikes of a neuron that then
-    share a step are one spike."""
+    """What becomes of times that are no whole number of steps: an error, the nearest step, or the next one, as in NEST. Spikes
+    of a neuron that then share a step are one spike."""
 
 
 class RatesFile(TimesFile):
@@ -356,7 +356,7 @@ class RatesFile(TimesFile):
     columns = ("time_ms", "rate_Hz")
 
     off_grid: OffGrid = "error"
-    """What becomes of times that are no whole number of steps: an error, or the nearest step. Of rates that then begin in one
+    """What becomes of times that are no whole number of steps: an error, the nearest step, or the next one. Of rates that then begin in one
     step the last one counts."""
 
 

@@ -28,14 +28,14 @@ ROWS = [
     {"snapshot"},
     {"request"},
     {"machine", "plot", "page", "export", "archives"},
-    {"connectivity", "notebook"},
+    {"connectivity", "notebook", "convert"},
     {"resume"},
     {"run"},
     {"progress", "watch"},
     {"cli"},
 ]
 LIBRARIES = {
-    "h5py": {"results", "tables", "checkpoint", "export"},
+    "h5py": {"results", "tables", "checkpoint", "export", "convert"},
     "yaml": {"document"},
     "matplotlib": {"plot", "connectivity"},
     "typer": {"cli"},
@@ -96,7 +96,9 @@ MODELS = {*neurons.MODELS, *synapses.MODELS, *outputs.MODELS, *inputs.MODELS, *m
 WORDS = {"state", "input", "rate", "spikes", "steps", "gamma", "weights", "spike_times"}  # that mean other things as well
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if package(p) != "models"], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if package(p) not in ("models", "convert")], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_the_core_knows_no_model_by_its_name(path):
     texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
     assert not (MODELS - WORDS) & {text for text in texts if isinstance(text, str)}

@@ -10,6 +10,7 @@ import snnrun
 from snnrun import terminal
 from snnrun.cli.export import export
 from snnrun.cli.help import Verb, Verbs
+from snnrun.cli.import_ import import_
 from snnrun.cli.info import info
 from snnrun.cli.models import explain_, models, schema
 from snnrun.cli.new import new
@@ -36,6 +37,7 @@ for verb in (new, validate, plan, simulate, watch, plot, report, info, models):
 app.command("explain", cls=Verb)(explain_)
 app.command(cls=Verb)(schema)
 app.add_typer(export, name="export")
+app.add_typer(import_, name="import")
 
 
 def main(stop: Stop | None = None) -> None:

@@ -211,6 +211,10 @@ def _explained(error: Exception) -> _Explained | None:
         return _sentence(error.message, error.hint, error.code)
     if kind in ("Refused", "Missing"):
         return _sentence(error.message, error.hint, 2)  # type: ignore[attr-defined]
+    if kind == "Inconvertible":
+        problems = error.problems  # type: ignore[attr-defined]
+        objects = [{"file": one.where, "message": one.message, "hint": one.hint} for one in problems]
+        return [one.line for one in problems], objects, 2
     if kind == "Exists":
         busy = str(error).startswith("another run")
         return _sentence(str(error), f"{'' if busy else 'use --overwrite to replace it, or '}use --output for another name", 2)

@@ -8,6 +8,7 @@ A Connectivity says how the edges of a projection come about, with their weights
 arranges them, as often as they need them: native code (native/connect.hpp, the twin of this file) or `edges`.
 """
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from snnrun import random, units
 from snnrun.document import Fault, SpecError
@@ -41,7 +42,7 @@ from snnrun.models.rule import (
     unalike,
 )
 from snnrun.models.space import DelayByDistance, Space, WeightByDistance
-from snnrun.quantities import Law, OffGrid
+from snnrun.quantities import Law, OffGrid, fault
 
 MAX_DELAY = 2**24  # steps: who fired is remembered for as long as the longest delay
 
@@ -186,6 +187,9 @@ class Pairs(BaseRule):
         return None  # checked pair by pair
 
 
+Index = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
+
+
 class File(BaseRule):
     """The pairs listed in a file: CSV with a header, NPZ or HDF5 with `pre, post` and optionally `weight_<unit>, delay_ms`.
 
@@ -199,7 +203,29 @@ class File(BaseRule):
     types: str | None = None
     """The table of edge types of a SONATA file, which has the properties that the edges have not."""
     off_grid: OffGrid = "error"
-    """What becomes of delays of the file that are no whole number of steps: an error, or the nearest step."""
+    """What becomes of delays of the file that are no whole number of steps: an error, the nearest step, or the next one."""
+    edge_types: tuple[Index, ...] | None = None
+    """Only the edges of these types of a SONATA file."""
+    sign: Literal["positive", "negative"] | None = None
+    """Only the edges whose weight in the file is at least 0, or below 0."""
+    scale: Annotated[float, Field(strict=True, allow_inf_nan=False)] = 1.0
+    """What the weights of the file are multiplied by, like -1 where a file marks inhibition by the sign of a conductance."""
+    pre_nodes: tuple[tuple[Index, Index], ...] | None = None
+    """Which indices of the file are the neurons of pre, in their order, as ranges [from, to): edges from others are left out."""
+    post_nodes: tuple[tuple[Index, Index], ...] | None = None
+    """The same of post."""
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "File":
+        for field in ("pre_nodes", "post_nodes"):
+            ranges = getattr(self, field) or ()
+            for number, (start, stop) in enumerate(ranges):
+                if stop <= start:
+                    raise fault(f"the range [{start}, {stop}] is empty", "its end lies above its start", at=(field, number))
+            for (_, before), (after, _) in itertools.pairwise(sorted(ranges)):
+                if after < before:
+                    raise fault(f"the index {after} is in two ranges", "name every index once", at=(field,))
+        return self
 
     def expected(self, sizes: Sizes) -> float:
         return 0.0  # the length of the file is not known before it is read

@@ -74,10 +74,11 @@ def to_internal(values: NDArray[Any], column: str) -> NDArray[np.float64]:
         return values.astype(np.float64) if unit is None else units.scaled(values.astype(np.float64), unit[0])
 
 
-def edges(path: Path, population: str | None = None, types: Path | None = None) -> Table:
-    """A table of edges: columns `pre`, `post`, `weight_<unit>` or `syn_weight`, `delay_ms`, `nsyns`, as far as it has them."""
+def edges(path: Path, population: str | None = None, types: Path | None = None, chosen: bool = False) -> Table:
+    """A table of edges: columns `pre`, `post`, `weight_<unit>` or `syn_weight`, `delay_ms`, `nsyns`, `edge_type_id`, as far as it
+    has them; `chosen` where it is known what the types of its edges are, so that nothing is to be said of them."""
     if _is_sonata(path, "edges"):
-        return sonata.edges(path, population, types)
+        return sonata.edges(path, population, types, chosen)
     for given, key in ((population, "population"), (types, "types")):
         if given is not None:
             raise TableError(f"{path.name} has no edge populations", f"{key} is for SONATA's files of edges")

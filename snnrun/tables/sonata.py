@@ -21,6 +21,7 @@ _TYPES_SIZE = 16 * 2**20  # bytes of a table of edge types
 _SPARE = 2**20  # rows of a group that no edge needs to refer to
 _NOTHING = ("", "NULL", "NONE", "NaN", "NA", "nan", "null", "None")
 _PLAIN = ("static_synapse", "nest:static_synapse")
+_BY_WEIGHT = ("default_weight_fnc", "set_syn_weight", "wmax")  # bmtk's functions that are nothing but nsyns times syn_weight
 
 
 def has(path: Path, section: str) -> bool:
@@ -29,6 +30,43 @@ def has(path: Path, section: str) -> bool:
 
     with hdf5.opened(path) as file:
         return isinstance(hdf5.item(file, section, path.name), h5py.Group)
+
+
+def populations(path: Path, section: str) -> list[str]:
+    """The populations of `nodes`, `edges` or `spikes` that a file has; none where they have no name."""
+    import h5py
+
+    with hdf5.opened(path) as file:
+        group = hdf5.item(file, section, path.name)
+        if not isinstance(group, h5py.Group):
+            raise TableError(f"{path.name} has no group /{section}", f"a file of SONATA's {section} has one")
+        return [] if section == "spikes" and _unnamed(file, path.name) else hdf5.children(group)
+
+
+def ends(path: Path, population: str) -> tuple[str, str]:
+    """The populations of nodes that the edges of a population connect."""
+    found = []
+    with hdf5.opened(path) as file:
+        for side in _IDS.values():
+            dataset = hdf5.item(file, f"edges/{population}/{side}", path.name)
+            if dataset is None:
+                raise TableError(f"{path.name} has no dataset 'edges/{population}/{side}'")
+            name = dataset.attrs.get("node_population")
+            if name is None:
+                hint = "write the attribute node_population, the name of a population of nodes"
+                raise TableError(f"{side} of {population!r} in {path.name} does not say of which nodes it is", hint)
+            found.append(name.decode() if isinstance(name, bytes) else str(name))
+    return found[0], found[1]
+
+
+def properties(path: Path, population: str) -> set[str]:
+    """What the edge groups of a population have."""
+    with hdf5.opened(path) as file:
+        return set().union(*_header(file, population, path.name).groups.values())
+
+
+def _unnamed(file: Any, name: str) -> bool:
+    return hasattr(hdf5.item(file, "spikes/timestamps", name), "dtype")
 
 
 def _population(file: Any, section: str, wanted: str | None, name: str) -> str:
@@ -53,10 +91,16 @@ def _population(file: Any, section: str, wanted: str | None, name: str) -> str:
 
 
 def spikes(path: Path, population: str | None) -> Table:
-    """The spikes of a population: columns `neuron` and `time_ms`."""
+    """The spikes of a population: columns `neuron` and `time_ms`. Files from before there were populations have one without a
+    name, whose nodes are `gids`."""
     with hdf5.opened(path) as file:
-        root = f"spikes/{_population(file, 'spikes', population, path.name)}"
-        where = {"neuron": f"{root}/node_ids", "time_ms": f"{root}/timestamps"}
+        if _unnamed(file, path.name):
+            if population is not None:
+                raise TableError(f"{path.name} has spikes of one population without a name", "remove population: ...")
+            where = {"neuron": "spikes/gids", "time_ms": "spikes/timestamps"}
+        else:
+            root = f"spikes/{_population(file, 'spikes', population, path.name)}"
+            where = {"neuron": f"{root}/node_ids", "time_ms": f"{root}/timestamps"}
         lengths = {column: hdf5.claim(file, place, path.name) for column, place in where.items()}
         unit = _unit(hdf5.item(file, where["time_ms"], path.name).attrs.get("units", "ms"), path.name)
     one_length(path.name, {place: lengths[column][0] for column, place in where.items()})
@@ -102,8 +146,9 @@ class _Edges(NamedTuple):
     own_bytes: int  # of what is read of the groups
 
 
-def edges(path: Path, population: str | None, types: Path | None) -> Table:
-    """The edges of a population: columns `pre`, `post`, and of `syn_weight`, `delay_ms`, `nsyns` those that it has."""
+def edges(path: Path, population: str | None, types: Path | None, chosen: bool = False) -> Table:
+    """The edges of a population: columns `pre`, `post`, and of `syn_weight`, `delay_ms`, `nsyns`, `edge_type_id` those that it
+    has. What the synapses of the types are is not noted where types are chosen."""
     with hdf5.opened(path) as file:
         population = _population(file, "edges", population, path.name)
         header = _header(file, population, path.name)
@@ -113,15 +158,18 @@ def edges(path: Path, population: str | None, types: Path | None) -> Table:
         if "edge_type_id" not in header.claims:
             raise TableError(f"{path.name} has no edge_type_id, by which its edges would have types", "remove types: ...")
         table, notes = _types(types, population)
+        notes = [] if chosen else notes
     owned = {column: [number for number, own in header.groups.items() if theirs in own] for column, theirs in _PROPERTIES.items()}
     columns = [column for column, theirs in _IDS.items() if theirs in header.claims]
     columns += [column for column in _PROPERTIES if owned[column] or (table is not None and table.values[column])]
+    columns += ["edge_type_id"] if "edge_type_id" in header.claims else []
     notes += _unread(header, owned, table is not None, path.name)
 
     def read(wanted: list[str]) -> dict[str, NDArray[Any]]:
         with hdf5.opened(path) as file:
-            found = {column: hdf5.values(file, f"{header.root}/{_IDS[column]}", path.name) for column in wanted if column in _IDS}
-            rest = [column for column in wanted if column not in _IDS]
+            plain = {column: _IDS.get(column, column) for column in wanted if column not in _PROPERTIES}
+            found = {column: hdf5.values(file, f"{header.root}/{there}", path.name) for column, there in plain.items()}
+            rest = [column for column in wanted if column in _PROPERTIES]
             return found | (_properties(file, header, table, rest, path.name) if rest else {})
 
     def length(column: str) -> int:
@@ -191,7 +239,7 @@ def _types(path: Path, population: str) -> tuple[_Types, list[tuple[str, str]]]:
         if number in ids or number != int(number):
             raise TableError(f"edge_type_id {number:g} in line {line} of {path.name} is given twice or no whole number")
         ids.add(int(number))
-        if "weight_function" in given:
+        if given.get("weight_function", _BY_WEIGHT[0]) not in _BY_WEIGHT:
             message = f"{path.name} has a weight_function in line {line}, which is not read"
             raise TableError(message, "write syn_weight into the file of edges")
         for column, theirs in _PROPERTIES.items():

@@ -1,0 +1,78 @@
+"""A network file as a person would write it: sections with an entry each, what is small on one line."""
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+
+from snnrun import units
+
+_WIDTH = 130
+_PLAIN = re.compile(r"[A-Za-z0-9_./+-]([A-Za-z0-9_./+^* -]*[A-Za-z0-9_./+^*-])?")
+_SPECIAL = re.compile(r"(?i)true|false|null|yes|no|on|off|~|-+|[-+.0-9].*[0-9.]|[-+]?\.?(inf|nan)")
+_SECTIONS = ("populations", "inputs", "projections", "monitors", "constants", "models")
+
+
+def text(tree: dict[str, Any], head: list[str], notes: dict[tuple[str, str], list[str]]) -> str:
+    """The tree of a network file as text, with lines of comment at its head and above entries."""
+    lines = [f"# {line}".rstrip() for line in head]
+    for key, value in tree.items():
+        if key not in _SECTIONS:
+            lines.append(f"{key}: {_flow(value)}")
+            continue
+        lines += ["", f"{key}:"]
+        for name, entry in value.items():
+            lines += [f"  # {line}" for line in notes.get((key, name), [])]
+            lines += _entry(f"  {name}:", entry)
+    return "\n".join(lines) + "\n"
+
+
+def _entry(head: str, entry: Any) -> list[str]:
+    line = f"{head} {_flow(entry)}"
+    if not isinstance(entry, dict) or len(line) <= 100 and "connect" not in entry:
+        return [line]
+    return [head, *(f"    {key}: {_flow(value)}" for key, value in entry.items())]
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_flow(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_flow, value))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return number(value)
+    plain = _PLAIN.fullmatch(value) and not _SPECIAL.fullmatch(value)
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+def number(value: Any) -> str:
+    """The shortest text that is read as this very number."""
+    shown = repr(float(value)) if isinstance(value, float | np.floating) else str(int(value))
+    return shown.removesuffix(".0") if "e" not in shown else shown
+
+
+def unit(dimension: str) -> str:
+    """The unit in which a number of the program is written as it is."""
+    return {"rate": "kHz", "resistance": "GOhm"}.get(dimension, units.usual(dimension))
+
+
+def quantity(value: Any, dimension: str) -> Any:
+    """A number of the program as it stands in a file."""
+    return float(value) if dimension == "number" else f"{number(float(value))} {unit(dimension)}"
+
+
+def column(name: str, dimension: str) -> str:
+    """The name of a column of such numbers, also in HDF5, to which / is a folder."""
+    if dimension == "number":
+        return name
+    if "/" not in (shown := unit(dimension)):
+        return f"{name}_{shown}"
+    powers = zip(units.BASE, units.exponents(dimension), strict=True)
+    return f"{name}_{'*'.join(base if power == 1 else f'{base}^{_power(power)}' for base, power in powers if power)}"
+
+
+def _power(power: Any) -> str:
+    return str(power) if power.denominator == 1 else f"({power})"
