@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,12 @@ def text(tree: dict[str, Any], head: list[str], notes: dict[tuple[str, str], lis
 
 def _entry(head: str, entry: Any) -> list[str]:
     line = f"{head} {_flow(entry)}"
-    if not isinstance(entry, dict) or len(line) <= 100 and "connect" not in entry:
-        return [line]
-    return [head, *(f"    {key}: {_flow(value)}" for key, value in entry.items())]
+    if isinstance(entry, dict) and (len(line) > 100 or "connect" in entry):
+        within = " " * (len(head) - len(head.lstrip()) + 2)
+        return [head, *(line for key, value in entry.items() for line in _entry(f"{within}{key}:", value))]
+    if isinstance(entry, list | tuple) and len(line) > _WIDTH:
+        return textwrap.wrap(line, _WIDTH, subsequent_indent=" " * (len(head) + 2), break_long_words=False, break_on_hyphens=False)
+    return [line]
 
 
 def _flow(value: Any) -> str:

@@ -20,7 +20,7 @@ from snnrun import tables, units
 from snnrun.convert import netfile, sonata_config, templates
 from snnrun.convert.problems import Inconvertible, Problem
 from snnrun.convert.sonata_config import Config, Pair
-from snnrun.files import in_place_of
+from snnrun.export import in_place_of
 from snnrun.models import neurons
 from snnrun.quantities import fields
 from snnrun.results import refuse_existing
@@ -389,11 +389,9 @@ def _population(circuit: Circuit, population: str, group: Group, dt: float, out:
             continue
         value = np.asarray(values[ours], np.float64)
         if not np.isfinite(value).all():
-            raise TableError(
-                f"{ours} of {group.name} is {value.flat[np.argmin(np.isfinite(value))]}", "a finite number is wanted"
-            )
+            raise TableError(f"{ours} of {group.name} is {value.flat[np.argmin(np.isfinite(value))]}", "a finite number is wanted")
         if ours == "tau_ref":
-            value = np.round(np.floor(value / dt * (1 + 1e-12) + 0.5) * dt, 9)  # to whole steps, as NEST does
+            value = np.round(np.ceil(np.round(value, 3) / dt - 1e-9) * dt, 9)  # up to whole steps, from us, as NEST does
         entry[ours] = out.value(value, group.name, ours, dimensions[ours])
     init = {}
     if "init" in spec.model_fields:
@@ -486,7 +484,7 @@ def _node_set(circuit: Circuit, wanted: Any, where: str) -> dict[str, NDArray[np
     if isinstance(wanted, list):
         wanted = {"node_id": wanted}
     if not isinstance(wanted, dict):
-        raise Inconvertible([Problem(where, f"{wanted!r} is no node set", 'name one, or write {"population": ...}')])
+        raise Inconvertible([Problem(where, f"{wanted!r} is no node set", "name one, or write {\"population\": ...}")])
     named = wanted.get("population", wanted.get("populations", list(circuit.nodes)))
     named = [named] if isinstance(named, str) else named
     found = {}
@@ -534,7 +532,7 @@ class _Synapse(NamedTuple):
     receptor: int | None
     delay: float | None  # where neither the file nor the types have one
     scale: float
-    stp: tuple[float, float, float, float, float] | None  # U, u, x, tau_d, tau_f
+    stp: tuple[float, float, float] | None  # U, tau_d, tau_f
     own: str  # of an own template: the rest of an entry of a network file, as JSON
 
 
@@ -557,9 +555,7 @@ def _projections(circuit: Circuit, pair: Pair, population: str, out: _Out) -> tu
             message = f"{there} is {values[side][row]} {table.place(row)} of {pair.file.name}"
             raise TableError(message, f"the population {end!r} has {circuit.nodes[end].size:,} nodes, from 0 on")
     if "syn_weight" not in values:
-        raise TableError(
-            f"the edges {population!r} of {pair.file.name} have no syn_weight", "write it into the file or its types"
-        )
+        raise TableError(f"the edges {population!r} of {pair.file.name} have no syn_weight", "write it into the file or its types")
     number = values.get("edge_type_id", np.zeros(len(values["pre"]), np.int64)).astype(np.int64)
     kinds = _synapses(circuit, pair, population, types, np.unique(number).tolist(), "delay_ms" in table.columns)
     found, several = {}, len(sonata.populations(pair.file, "edges")) > 1
@@ -575,15 +571,18 @@ def _projections(circuit: Circuit, pair: Pair, population: str, out: _Out) -> tu
                 taken = mine if port.sign is None else mine & ((values["syn_weight"] < 0) == (port.sign == "negative"))
                 if not taken.any():
                     continue
-                name = _projection_name(population, group, circuit.groups[target], port, synapse, found)
+                named = f"{source}_to_{group.name}" if population == f"{source}_to_{target}" else f"{population}_{group.name}"
+                alone = all(one.kind.virtual for one in circuit.groups[target] if one is not group)
+                name = _projection_name(population if alone else named, port, synapse, found)
                 connect: dict[str, Any] = {"rule": "file", "path": out.named(pair.file)}
                 connect |= {"population": population} if several else {}
                 connect |= {"types": out.named(pair.types)} if pair.types is not None else {}
-                connect |= {"edge_types": of} if "edge_type_id" in values else {}
+                connect |= {"edge_types": np.unique(number[taken]).tolist()} if "edge_type_id" in values else {}
                 connect |= {"sign": port.sign} if port.sign is not None else {}
                 connect |= {"scale": port.scale * synapse.scale} if port.scale * synapse.scale != 1 else {}
                 connect |= {"off_grid": "round"}
-                senders = circuit.groups[source]
+                senders = [one for one in circuit.groups[source] if np.isin(values["pre"][taken], one.nodes).any()]
+                senders = circuit.groups[source] if len(circuit.groups[source]) == 1 else senders
                 connect |= _mapped("pre_nodes", [sender.nodes for sender in senders], circuit.nodes[source].size)
                 connect |= _mapped("post_nodes", [group.nodes], circuit.nodes[target].size)
                 pre = [sender.name for sender in senders]
@@ -599,13 +598,10 @@ def _mapped(key: str, every: list[NDArray[np.int64]], size: int) -> dict[str, An
     return {} if runs == [(0, size)] else {key: [list(run) for run in runs]}
 
 
-def _projection_name(population: str, group: Group, groups: list[Group], port: templates.Port, synapse: _Synapse,
-                     taken: dict[str, Any]) -> str:  # fmt: skip
-    own = json.loads(synapse.own) if synapse.own else {}
-    if isinstance(own.get("name"), str):
-        return _name(own["name"], set(taken))
-    parts = [population, *([group.name] if len([one for one in groups if not one.kind.virtual]) > 1 else [])]
-    return _name("_".join([*parts, *([port.name] if port.name else []), *(["stp"] if synapse.stp else [])]), set(taken))
+def _projection_name(wanted: str, port: templates.Port, synapse: _Synapse, taken: dict[str, Any]) -> str:
+    own = json.loads(synapse.own).get("name") if synapse.own else None
+    parts = [wanted, port.name, "stp" if synapse.stp else ""]
+    return _name(own if isinstance(own, str) else "_".join(filter(None, parts)), set(taken))
 
 
 def _ports(group: Group, synapse: _Synapse, of: list[int], types: Types | None, pair: Pair) -> list[templates.Port]:
@@ -623,9 +619,7 @@ def _ports(group: Group, synapse: _Synapse, of: list[int], types: Types | None, 
             raise Inconvertible([Problem(where, message, "leave it out: the sign of the weight decides")])
         return list(neuron.ports)
     if synapse.receptor is None or not 1 <= synapse.receptor <= len(neuron.ports):
-        message = (
-            f"edge type {of[0]} has {'no receptor_type' if synapse.receptor is None else f'receptor_type {synapse.receptor}'}"
-        )
+        message = f"edge type {of[0]} has {'no receptor_type' if synapse.receptor is None else f'receptor_type {synapse.receptor}'}"
         hint = f"{group.kind.template} has receptors 1 to {len(neuron.ports)}; write receptor_type into its dynamics_params"
         raise Inconvertible([Problem(where, message, hint)])
     return [neuron.ports[synapse.receptor - 1]]
@@ -641,14 +635,8 @@ def _acting(group: Group, port: templates.Port, synapse: _Synapse, out: _Out) ->
     if port.E is not None:
         found["output"] = {"model": "coba", "E": out.value(group.values[port.E], group.name, f"E_{port.name}", "voltage")}
     if synapse.stp is not None:
-        U, u, x, tau_d, tau_f = synapse.stp
-        found["stp"] = {
-            "U": U,
-            "tau_d": netfile.quantity(tau_d, "time"),
-            "tau_f": netfile.quantity(tau_f, "time"),
-            "u": u,
-            "x": x,
-        }
+        U, tau_d, tau_f = synapse.stp
+        found["stp"] = {"U": U, "tau_d": netfile.quantity(tau_d, "time"), "tau_f": netfile.quantity(tau_f, "time")}
     return found
 
 
@@ -702,8 +690,8 @@ def _synapse(config: Config, number: int, row: dict[str, str], where: str, delay
         raise Inconvertible([Problem(where, f"{wrong[0]} of {called} is {given[wrong[0]]!r}", "a number is wanted")])
     stp = None
     if template == "tsodyks2_synapse":
-        p = _TSODYKS | given  # its x and u are those after a spike at 0 ms
-        stp = (p["U"], p["u"], p["x"] * (1 - p["u"]), p["tau_rec"], p["tau_fac"])
+        p = _TSODYKS | given  # its x and u are those after a spike long ago, and forgotten at the first one
+        stp = (p["U"], p["tau_rec"], p["tau_fac"])
     delay = None if delayed else float(given.get("delay", _DELAY))
     return _Synapse(given.get("receptor_type"), delay, float(given.get("sign", 1)), stp, "")
 
@@ -741,7 +729,7 @@ def _input(circuit: Circuit, name: str, entry: Any, driven: dict[str, list[tuple
 
 
 def _current(config: Config, name: str, kind: str, entry: dict[str, Any], to: list[str], dt: float, out: _Out) -> dict[str, Any]:
-    """A current clamp: pA as in PointNet, each value from its time on."""
+    """A current clamp: pA as in PointNet, each value from the step after its time on."""
     where = config.where("inputs", name)
     if kind in ("csv", "file"):
         times, amps = _clamp_file(config, where, entry)
@@ -765,17 +753,13 @@ def _current(config: Config, name: str, kind: str, entry: dict[str, Any], to: li
     for time, amp in zip(times, amps, strict=True):
         if time < 0 or not np.isfinite(time + amp):
             raise Inconvertible([Problem(where, f"the current has the value {amp} at {time} ms", "times are not negative")])
-        steps[int(np.floor(time / dt * (1 + 1e-12) + 0.5))] = amp
+        steps[int(np.floor(time / dt * (1 + 1e-12) + 0.5)) + 1] = amp  # NEST's generator acts a step later
     at = list(steps)
     if at != sorted(at):
         raise Inconvertible([Problem(where, "the times of the current do not ascend", "sort them")])
     if len(at) == 2 and steps[at[1]] == 0:
         ends = {"start": netfile.quantity(round(at[0] * dt, 9), "time"), "stop": netfile.quantity(round(at[1] * dt, 9), "time")}
-        return {
-            "model": "constant",
-            "to": to if len(to) > 1 else to[0],
-            "current": netfile.quantity(steps[at[0]], "current"),
-        } | ends
+        return {"model": "constant", "to": to if len(to) > 1 else to[0], "current": netfile.quantity(steps[at[0]], "current")} | ends
     entry = {"model": "steps", "to": to if len(to) > 1 else to[0]}
     if len(at) <= _POINTS:
         return entry | {"times": [netfile.quantity(round(step * dt, 9), "time") for step in at],
@@ -886,7 +870,7 @@ def _report(circuit: Circuit, name: str, entry: Any, dt: float, duration: float,
         return {}
     variables = entry.get("variable_name", "V_m")
     wanted = [_VARIABLES.get(one, one) for one in (variables if isinstance(variables, list) else [variables])]
-    found: dict[str, Any] = {}
+    found: dict[tuple[str, ...], list[str]] = {}  # variables and whose
     for population, nodes in _node_set(circuit, entry.get("cells", "all"), where).items():
         for group in circuit.groups[population]:
             to = [] if group.kind.virtual else _selected(group, nodes[np.isin(nodes, group.nodes)])
@@ -897,15 +881,13 @@ def _report(circuit: Circuit, name: str, entry: Any, dt: float, duration: float,
             lacking = [one for one in wanted if one not in states]
             if lacking:
                 out.notes.append(f"The report {name} wants {lacking[0]} of {group.name}, which {model} does not have.")
-            if have := [one for one in wanted if one in states]:
-                monitor: dict[str, Any] = {"model": "state", "of": to if len(to) > 1 else to[0], "variables": have}
-                for key, theirs in (
-                    ("every", ("dt", "interval")),
-                    ("start", ("start_time", "tstart")),
-                    ("stop", ("end_time", "tstop")),
-                ):
-                    value = next((entry[one] for one in theirs if isinstance(entry.get(one), int | float)), None)
-                    if value is not None and not (key == "start" and value == 0 or key == "stop" and value >= duration):
-                        monitor[key] = netfile.quantity(round(max(round(value / dt), key == "every") * dt, 9), "time")
-                found[_name(name, {"spikes", *found})] = monitor
-    return found
+            if have := tuple(one for one in wanted if one in states):
+                found.setdefault(have, []).extend(to)
+    window = {}
+    for key, theirs in (("every", ("dt", "interval")), ("start", ("start_time", "tstart")), ("stop", ("end_time", "tstop"))):
+        value = next((entry[one] for one in theirs if isinstance(entry.get(one), int | float)), None)
+        if value is not None and not (key == "start" and value == 0 or key == "stop" and value >= duration):
+            window[key] = netfile.quantity(round(max(round(value / dt), key == "every") * dt, 9), "time")
+    taken = {"spikes"}
+    return {_name(name, taken): {"model": "state", "of": to if len(to) > 1 else to[0], "variables": list(have), **window}
+            for have, to in found.items()}  # fmt: skip
