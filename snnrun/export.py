@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,7 +110,7 @@ def write(every: list[Drawn], target: Path, overwrite: bool = False) -> dict[str
     refuse_existing([target], overwrite)
     with in_place_of(target) as partial:
         if suffix == ".h5":
-            return _write_sonata(every, partial)
+            return write_sonata(every, partial)
         (one,) = every
         return {one.name: (_write_csv if suffix == ".csv" else _write_npz)(one, partial)}
 
@@ -178,24 +178,37 @@ def _write_npz(one: Drawn, path: Path) -> int:
 # ---- SONATA ----------------------------------------------------------------------------------------------------------
 
 
-def _write_sonata(every: list[Drawn], path: Path) -> dict[str, int]:
+class Kind(NamedTuple):
+    """What edges between two populations are marked with."""
+
+    type: int = 0  # their edge_type_id
+    scale: float = 1.0  # what their weights are multiplied by
+
+
+def edge_populations(one: Drawn) -> dict[tuple[str, str], str]:
+    """The name of the edge population for each pair of populations that a projection connects."""
+    pairs = [(pre, post) for pre in _populations(one.pre) for post in _populations(one.post)]
+    return {pair: one.name if len(pairs) == 1 else f"{one.name}_{pair[0]}_{pair[1]}" for pair in pairs}
+
+
+def write_sonata(every: list[Drawn], path: Path, kinds: Mapping[str, Kind] | None = None) -> dict[str, int]:
     """An edge population for each projection, or for each pair of populations that one connects. Nothing is compressed, which
     readers of the format need."""
-    found = {}
+    found, kinds = {}, kinds or {}
     with h5py.File(path, "w") as file:
         file.attrs["magic"], file.attrs["version"] = np.uint32(0x0A7A), np.array([0, 1], np.uint32)
         for one in every:
-            pairs = [(pre, post) for pre in _populations(one.pre) for post in _populations(one.post)]
-            groups = {
-                pair: _group(file, one.name if len(pairs) == 1 else f"{one.name}_{pair[0]}_{pair[1]}", *pair, one.unit)
-                for pair in pairs
-            }
+            names = edge_populations(one)
+            groups = {pair: _group(file, name, *pair, one.unit) for pair, name in names.items()}
+            marks = {pair: kinds.get(name, Kind()) for pair, name in names.items()}
             sides, count = (_nodes(one.pre), _nodes(one.post)), 0
             for piece in one.pieces():
                 ends = [(of[0][index], of[1][index]) for of, index in zip(sides, (piece.pre, piece.post), strict=True)]
                 for (pre, post), group in groups.items():
-                    mine = (ends[0][0] == pre) & (ends[1][0] == post) if len(pairs) > 1 else slice(None)
-                    _append(group, ends[0][1][mine], ends[1][1][mine], piece.weight[mine], piece.delay[mine])
+                    mine = (ends[0][0] == pre) & (ends[1][0] == post) if len(groups) > 1 else slice(None)
+                    kind = marks[pre, post]
+                    weight = piece.weight[mine] if kind.scale == 1 else piece.weight[mine] * kind.scale
+                    _append(group, ends[0][1][mine], ends[1][1][mine], weight, piece.delay[mine], kind.type)
                 count += len(piece.pre)
             found[one.name] = count
     return found
@@ -223,9 +236,9 @@ def _group(file: Any, name: str, pre: str, post: str, unit: str) -> Any:
     return group
 
 
-def _append(group: Any, pre: Any, post: Any, weight: Any, delay: Any) -> None:
+def _append(group: Any, pre: Any, post: Any, weight: Any, delay: Any, kind: int) -> None:
     begin, end = group["source_node_id"].shape[0], group["source_node_id"].shape[0] + len(pre)
-    values = {"source_node_id": pre, "target_node_id": post, "edge_type_id": 0, "edge_group_id": 0,
+    values = {"source_node_id": pre, "target_node_id": post, "edge_type_id": kind, "edge_group_id": 0,
               "edge_group_index": np.arange(begin, end, dtype=np.uint64), "0/syn_weight": weight, "0/delay": delay}  # fmt: skip
     for column, own in values.items():
         group[column].resize(end, axis=0)

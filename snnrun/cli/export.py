@@ -6,29 +6,11 @@ from typing import Annotated
 import typer
 
 from snnrun import apart
-from snnrun.cli import complete
-from snnrun.cli.common import (
-    AsJson,
-    NetworkFile,
-    Overwrite,
-    Quiet,
-    ResultsFile,
-    Seed,
-    Set,
-    expect_results,
-    load,
-    print_json,
-    read_time,
-    refuse,
-    reporting,
-)
-from snnrun.cli.help import Verb, Verbs
-from snnrun.terminal import say
+from snnrun.cli.common import AsJson, NetworkFile, Overwrite, Quiet, ResultsFile, Seed, Set, load, print_json, reporting
+from snnrun.terminal import say, warn
 
 export = typer.Typer(
-    cls=Verbs,
-    help="Write edges, weights and results for other tools.",
-    no_args_is_help=True,
+    help="Write what was drawn or learnt into files: edges or all of a network, weights of a run.", no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 Edges = Annotated[
@@ -37,13 +19,12 @@ Edges = Annotated[
 ]
 
 
-@export.command("edges", cls=Verb)
+@export.command("edges")
 def export_edges(
     file: NetworkFile,
     output: Edges = None,
     projection: Annotated[
-        list[str] | None,
-        typer.Option("--projection", metavar="NAME", help="Only this one; may be repeated.", autocompletion=complete.projections),
+        list[str] | None, typer.Option("--projection", metavar="NAME", help="Only this one; may be repeated.")
     ] = None,
     set_: Set = None,
     seed: Seed = None,
@@ -51,10 +32,7 @@ def export_edges(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw the synapses of a network and write them into a file.
-
-    Another network file can read it: connect: {rule: file, path: FILE}.
-    """
+    """Draw the synapses of a network and write them into a file, which a network file can read."""
     with reporting(as_json):
         from snnrun import export as writing
 
@@ -68,24 +46,17 @@ def export_edges(
                 say(f"{name}: {count:,} synapses -> {target}")
 
 
-@export.command("weights", cls=Verb)
+@export.command("weights")
 def export_weights(
     results: ResultsFile,
     output: Edges = None,
-    monitor: Annotated[
-        str | None,
-        typer.Option("--monitor", metavar="NAME", help="Of this monitor.", show_default=False, autocompletion=complete.monitors),
-    ] = None,
+    monitor: Annotated[str | None, typer.Option("--monitor", metavar="NAME", help="Of this monitor.", show_default=False)] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the weights at the end of a run into a file.
-
-    Another network can begin with them: connect: {rule: file, path: FILE}.
-    """
+    """Write the weights at the end of a run into a file, with which another network can begin."""
     with reporting(as_json), apart.child(results):
-        expect_results(results)
         from snnrun import export as writing
         from snnrun.results import Results
 
@@ -99,37 +70,30 @@ def export_weights(
             say(f"{weights.projection}: {written[weights.projection]:,} weights -> {target}")
 
 
-@export.command("results", cls=Verb)
-def export_results(
-    results: ResultsFile,
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="nwb, neo, csv, npz or parquet.")] = "",
+@export.command("sonata")
+def export_sonata(
+    file: NetworkFile,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="For csv and parquet a folder.", show_default=False),
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where the circuit goes.", show_default=False)
     ] = None,
-    monitor: Annotated[
-        list[str] | None, typer.Option("--monitor", metavar="NAME", help="Only this one; may be repeated.")
-    ] = None,
-    pop: Annotated[list[str] | None, typer.Option("--pop", metavar="NAME", help="Only this population; may be repeated.")] = None,
-    t0: Annotated[str | None, typer.Option("--t0", metavar="TIME", help="From this time on, like '100 ms'.")] = None,
-    t1: Annotated[str | None, typer.Option("--t1", metavar="TIME", help="Up to this time.")] = None,
+    set_: Set = None,
+    seed: Seed = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write results in a format of other tools: NWB, Neo (NIX), CSV, NPZ or Parquet."""
-    with reporting(as_json), apart.child(results, limited=False):
-        expect_results(results)
-        from snnrun import archives
-        from snnrun.results import Results
+    """Draw a network and write it as a SONATA circuit with its simulation, for bmtk, libsonata and other tools."""
+    with reporting(as_json):
+        from snnrun.convert import sonata_export
 
-        if not to:
-            refuse("the format is missing", f"add --to with {', '.join(archives.FORMATS)}", as_json)
-        start, stop = read_time("--t0", t0), read_time("--t1", t1)
-        wanted = archives.Wanted(tuple(monitor or ()), tuple(pop or ()), start or 0.0, float("inf") if stop is None else stop)
-        with Results(results) as found:
-            target = archives.write(found, to, output, wanted, overwrite)
+        loaded, _ = load(file, set_, seed, None, None, quiet)
+        made = sonata_export.write(loaded, output or Path(f"{file.stem}_sonata"), overwrite)
         if as_json:
-            print_json({"output": str(target), "format": to})
+            found = {"output": str(made.folder), "neurons": made.neurons, "synapses": made.synapses}
+            print_json(found | {"templates": made.templates, "notes": made.notes})
         elif not quiet:
-            say(str(target))
+            for note in made.notes:
+                warn(f"note: {note}")
+            for name, template in made.templates.items():
+                say(f"{name}: {template}")
+            say(f"{made.neurons:,} neurons and {made.synapses:,} synapses -> {made.folder}")

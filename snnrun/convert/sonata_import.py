@@ -176,6 +176,8 @@ def _converted(path: Path, output: Path) -> tuple[str, _Out, int, int]:
     tree |= {"duration": netfile.quantity(duration, "time"), "dt": netfile.quantity(dt, "time")}
     tree |= {"precision": own.get("precision", "float64")}
     sections = {"populations": populations, "inputs": inputs, "projections": projections, "monitors": monitors}
+    if own.get("sections") == ["projections", "inputs"]:  # receptors of a neuron act in the order of the file
+        sections = {name: sections[name] for name in ("populations", "projections", "inputs", "monitors")}
     tree |= {name: section for name, section in sections.items() if section}
     head = [f"Made of {config.name} by snnrun import sonata."]
     head += [""] + out.notes if out.notes else []
@@ -588,7 +590,7 @@ def _projections(circuit: Circuit, pair: Pair, population: str, out: _Out) -> tu
                 pre = [sender.name for sender in senders]
                 entry = {"pre": pre if len(pre) > 1 else pre[0], "post": group.name, "connect": connect}
                 entry |= {"delay": netfile.quantity(synapse.delay, "time")} if synapse.delay is not None else {}
-                found[name] = entry | _acting(group, port, synapse, out)
+                found[name] = entry | _acting(group, port, synapse, circuit.config.folder, out)
     return found, len(number)
 
 
@@ -625,10 +627,19 @@ def _ports(group: Group, synapse: _Synapse, of: list[int], types: Types | None, 
     return [neuron.ports[synapse.receptor - 1]]
 
 
-def _acting(group: Group, port: templates.Port, synapse: _Synapse, out: _Out) -> dict[str, Any]:
+def moved(tree: Any, old: Path, new: Path) -> Any:
+    """A part of a network file in a folder as it is in another: files are named from there."""
+    if isinstance(tree, dict):
+        there = {key: key in ("file", "path") and isinstance(value, str) for key, value in tree.items()}
+        return {key: Path(os.path.relpath(old / value, new)).as_posix() if there[key] else moved(value, old, new)
+                for key, value in tree.items()}  # fmt: skip
+    return [moved(item, old, new) for item in tree] if isinstance(tree, list) else tree
+
+
+def _acting(group: Group, port: templates.Port, synapse: _Synapse, folder: Path, out: _Out) -> dict[str, Any]:
     """Synapse, output and short-term plasticity of a projection."""
     if synapse.own:
-        return {key: value for key, value in json.loads(synapse.own).items() if key != "name"}
+        return moved({key: value for key, value in json.loads(synapse.own).items() if key != "name"}, folder, out.folder)
     found: dict[str, Any] = {"synapse": dict(port.synapse)}
     if port.tau is not None:
         found["synapse"]["tau"] = out.value(group.values[port.tau], group.name, f"tau_syn_{port.name}", "time")
@@ -710,7 +721,9 @@ def _input(circuit: Circuit, name: str, entry: Any, driven: dict[str, list[tuple
     module, kind = str(entry.get("module")), str(entry.get("input_type"))
     wanted = _node_set(circuit, entry.get("node_set", "all"), where)
     if module == "snnrun":
-        return {_name(name, set()): entry["entry"]}
+        if not isinstance(entry.get("entry"), dict):
+            raise Inconvertible([Problem(where, "there is no entry", "write it as in a network file")])
+        return {_name(name, set()): moved(entry["entry"], circuit.config.folder, out.folder)}
     if kind == "spikes":
         reached = [group for population in wanted for group in circuit.groups[population] if group.kind.virtual]
         if not reached:

@@ -29,6 +29,7 @@ class Neuron(NamedTuple):
     by_receptor: bool = False
     fixed: dict[str, float] = {}  # our parameters that are always the same
     derived: dict[str, Callable[[Values], Any]] = {}  # our parameters that follow from several of theirs
+    flags: dict[str, bool] = {}  # parameters that say which model it is
     note: str = ""  # what is not quite the same
 
 
@@ -213,17 +214,38 @@ def _multi(template: str, found: Values) -> Neuron:
         raise TemplateError(f"tau_syn of {template} is {taus!r}", "a list of time constants is wanted")
     if conductance and len(found["E_rev"]) != len(taus):
         raise TemplateError(f"tau_syn and E_rev of {template} differ in length", "give one of each for every receptor")
-    ports = tuple(Port(f"r{i + 1}", synapse, f"tau_syn.{i}", f"E_rev.{i}" if conductance else None) for i in range(len(taus)))
+    ports = _receptors(synapse, len(taus), conductance)
     if base is not None:
         return NEURONS[base]._replace(ports=ports, by_receptor=True)
     flags = tuple(bool(found[flag]) for flag in _GLIF_FLAGS)
     if flags not in _GLIFS:
         said = ", ".join(f"{flag} {'on' if on else 'off'}" for flag, on in zip(_GLIF_FLAGS, flags, strict=True))
         raise TemplateError(f"{template} with {said} is none of the five GLIF models", "NEST does not take it either")
-    model, names, currents = _GLIFS[flags]
+    return _glif(flags, ports, conductance)
+
+
+def _receptors(synapse: dict[str, Any], count: int, conductance: bool) -> tuple[Port, ...]:
+    return tuple(Port(f"r{i + 1}", synapse, f"tau_syn.{i}", f"E_rev.{i}" if conductance else None) for i in range(count))
+
+
+def _glif(flags: tuple[bool, ...], ports: tuple[Port, ...], conductance: bool) -> Neuron:
+    model, names, currents = _GLIFS[flags]  # type: ignore[index]
     leak = {"g_L": "g_m" if conductance else "g"}
     init = {"V": "V_m"} | ({"I1": "asc_init.0", "I2": "asc_init.1"} if currents else {})
-    return Neuron(model, _GLIF | leak | names, init, ports, by_receptor=True)
+    return Neuron(model, _GLIF | leak | names, init, ports, by_receptor=True, flags=dict(zip(_GLIF_FLAGS, flags, strict=True)))
+
+
+def with_receptors(model: str, count: int) -> list[tuple[str, Neuron]]:
+    """The templates of a model that have so many receptors, chosen by their numbers."""
+    found = []
+    for template, (base, synapse, conductance) in _MULTI.items():
+        ports = _receptors(synapse, count, conductance)
+        if base is not None and NEURONS[base].model == model:
+            found.append((template, NEURONS[base]._replace(ports=ports, by_receptor=True)))
+        for flags, (glif, *_) in _GLIFS.items():
+            if base is None and glif == model:
+                found.append((template, _glif(flags, ports, conductance)))
+    return found
 
 
 def _of_allen(template: str, config: Values) -> dict[str, Any]:

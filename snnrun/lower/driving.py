@@ -39,14 +39,14 @@ class _Given(NamedTuple):
     values: list[dict[str, Any]]
 
 
-def _currents(network: Network) -> Iterable[tuple[str, Any, Any]]:
+def currents(network: Network) -> Iterable[tuple[str, Any, Any]]:
     """Inputs that are held over a step: name, what the user wrote, and what was drawn."""
     for name, entry in network.spec.inputs.items():
         if isinstance(inputs.MODELS[entry.model], Current):
             yield name, entry, network.inputs[name]
 
 
-def _always(entry: Any, values: Any) -> bool:
+def always(entry: Any, values: Any) -> bool:
     """Whether an input is a current that never changes."""
     steady = inputs.MODELS[entry.model].steady(entry, values)  # type: ignore[attr-defined]
     conductance = outputs.MODELS[output_of(entry).model].conductance
@@ -56,9 +56,9 @@ def _always(entry: Any, values: Any) -> bool:
 def steady(network: Network) -> dict[str, Any]:
     """Sum of the currents on each population that never change, in pA: one for all, or one per neuron."""
     total: dict[str, Any] = {}
-    for _, entry, found in _currents(network):
+    for _, entry, found in currents(network):
         for part, values in zip(found.parts, found.values, strict=True):
-            if _always(entry, values):
+            if always(entry, values):
                 size, current = network.spec.populations[part.population].size, inputs.MODELS[entry.model].steady(entry, values)
                 if part.size < size or np.ndim(current):
                     current, of_part = np.zeros(size), current
@@ -85,11 +85,11 @@ def lowered(network: Network, placed: Placed, origins: Sequence[Any]) -> Lowered
     for g, (group, names) in enumerate(zip(placed.groups, placed.members, strict=True)):
         acting: dict[str, list[_Given]] = {name: [] for name in names}
         shown: dict[str, list[_Given]] = {name: [] for name in names}  # constant currents that a monitor asks for
-        for name, entry, found in _currents(network):
+        for name, entry, found in currents(network):
             for population in dict.fromkeys(part.population for part in found.parts if part.population in acting):
                 mine = [i for i, part in enumerate(found.parts) if part.population == population]
                 given = _Given(name, entry, [found.parts[i] for i in mine], [found.values[i] for i in mine])
-                if not _always(entry, given.values[0]):
+                if not always(entry, given.values[0]):
                     acting[population].append(given)
                 elif name in watched:
                     shown[population].append(given)
