@@ -356,8 +356,8 @@ class RatesFile(TimesFile):
     columns = ("time_ms", "rate_Hz")
 
     off_grid: OffGrid = "error"
-    """What becomes of times that are no whole number of steps: an error, the nearest step, or the next one. Of rates that then begin in one
-    step the last one counts."""
+    """What becomes of times that are no whole number of steps: an error, the nearest step, or the next one. Of rates that then
+    begin in one step the last one counts."""
 
 
 class WaveformFile(TimesFile):

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Circuits that bmtk's builder writes, and what PointNet (NEST) makes of them: tests/sonata/.
 
     BMTK/bin/python scripts/references/sonata_bmtk.py tests/sonata
@@ -140,7 +141,12 @@ def simulate(folder):
         nodes, times = found["node_ids"][()], found["timestamps"][()]
     order = np.lexsort((nodes, times))
     versions = f"bmtk, NEST {nest.__version__}"
-    return {"node": nodes[order].astype(np.int16), "time": times[order], "V": V[:, 1:].astype(np.float32), "made_by": np.array(versions)}
+    return {
+        "node": nodes[order].astype(np.int16),
+        "time": times[order],
+        "V": V[:, 1:].astype(np.float32),
+        "made_by": np.array(versions),
+    }
 
 
 def shrink(path):

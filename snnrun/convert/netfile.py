@@ -35,7 +35,9 @@ def _entry(head: str, entry: Any) -> list[str]:
         within = " " * (len(head) - len(head.lstrip()) + 2)
         return [head, *(line for key, value in entry.items() for line in _entry(f"{within}{key}:", value))]
     if isinstance(entry, list | tuple) and len(line) > _WIDTH:
-        return textwrap.wrap(line, _WIDTH, subsequent_indent=" " * (len(head) + 2), break_long_words=False, break_on_hyphens=False)
+        return textwrap.wrap(
+            line, _WIDTH, subsequent_indent=" " * (len(head) + 2), break_long_words=False, break_on_hyphens=False
+        )
     return [line]
 
 

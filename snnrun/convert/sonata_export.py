@@ -20,6 +20,7 @@ from snnrun.convert.problems import Inconvertible, Problem
 from snnrun.convert.sonata_import import OWN, moved
 from snnrun.document import SpecError
 from snnrun.lower import driving
+from snnrun.machine import start_jax
 from snnrun.models import connect, monitors, neurons, stp
 from snnrun.network import Network
 from snnrun.quantities import fields, is_literal, plain
@@ -65,7 +66,9 @@ def write(loaded: Loaded, folder: Path, overwrite: bool = False) -> Made:
         raise Refused(f"{folder} is there already", "use --overwrite to replace its files, or --output for another folder")
     if spec.models:
         names = ", ".join(spec.models)
-        raise Inconvertible([Problem(f"{document.name}: models", f"SONATA has no place for equations ({names})", "use a model of the zoo")])
+        raise Inconvertible(
+            [Problem(f"{document.name}: models", f"SONATA has no place for equations ({names})", "use models of the zoo")]
+        )
     try:
         built = network.build(spec, document.folder)
     except SpecError as error:
@@ -75,12 +78,14 @@ def write(loaded: Loaded, folder: Path, overwrite: bool = False) -> Made:
     chosen = {name: _chosen(built, name) for name, entry in spec.populations.items() if not neurons.of(entry).source}
     for sub in ("network", "inputs", "components/point_neuron_models", "components/synaptic_models"):
         (folder / sub).mkdir(parents=True, exist_ok=True)
-    pairs: dict[str, list[dict[str, str]]] = {"nodes": [], "edges": []}
+    pairs: dict[str, list[dict[str, Any]]] = {"nodes": [], "edges": []}
     for name in spec.populations:
         _write_nodes(built, name, chosen.get(name), folder)
-        pairs["nodes"].append({"nodes_file": f"$NETWORK_DIR/{name}_nodes.h5", "node_types_file": f"$NETWORK_DIR/{name}_node_types.csv"})
+        of = "point_neuron" if name in chosen else "virtual"
+        pairs["nodes"].append({"nodes_file": f"$NETWORK_DIR/{name}_nodes.h5", "node_types_file": f"$NETWORK_DIR/{name}_node_types.csv",
+                               "populations": {name: {"type": of}}})  # fmt: skip
     synapses = 0
-    for number, one in enumerate(drawn):
+    for one in drawn:
         names = export.edge_populations(one)
         kinds, rows = {}, []
         for i, ((_, post), population) in enumerate(names.items()):
@@ -91,7 +96,9 @@ def write(loaded: Loaded, folder: Path, overwrite: bool = False) -> Made:
             synapses += export.write_sonata([one], partial, kinds)[one.name]
             _index(partial, selection_sizes(spec))
         _table(folder / "network" / f"{one.name}_edge_types.csv", rows)
-        pairs["edges"].append({"edges_file": f"$NETWORK_DIR/{one.name}_edges.h5", "edge_types_file": f"$NETWORK_DIR/{one.name}_edge_types.csv"})
+        pairs["edges"].append({"edges_file": f"$NETWORK_DIR/{one.name}_edges.h5",
+                               "edge_types_file": f"$NETWORK_DIR/{one.name}_edge_types.csv",
+                               "populations": {population: {"type": "chemical"} for population in names.values()}})  # fmt: skip
     inputs = _sources(built, folder) | _inputs(loaded, built, folder, notes)
     sets, reports = _reports(spec, notes)
     _json(folder / "node_sets.json", {name: {"population": name} for name in spec.populations} | sets)
@@ -108,10 +115,10 @@ def write(loaded: Loaded, folder: Path, overwrite: bool = False) -> Made:
         "target_simulator": "NEST",
         "network": "$BASE_DIR/circuit_config.json",
         "node_sets_file": "$BASE_DIR/node_sets.json",
-        "run": {"tstop": spec.duration, "dt": spec.dt, "snnrun": own},
+        "run": {"tstop": spec.duration, "dt": spec.dt, "random_seed": spec.seed % 2**31, "snnrun": own},
         "inputs": inputs,
         "reports": reports,
-        "output": {"output_dir": "$OUTPUT_DIR", "log_file": "log.txt", "spikes_file": "spikes.h5", "spikes_sort_order": "time"},
+        "output": {"output_dir": "$OUTPUT_DIR", "log_file": "log.txt", "spikes_file": "spikes.h5"},
     }
     _json(folder / "circuit_config.json", circuit)
     _json(folder / "simulation_config.json", simulation)
@@ -231,7 +238,9 @@ def _distinct(values: list[Any]) -> list[Any]:
 def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, tuple):
         return all(map(_equal, a, b))
-    return (a is None) == (b is None) and (a is None or np.array_equal(np.broadcast_arrays(a, b)[0], np.broadcast_arrays(a, b)[1]))
+    return (a is None) == (b is None) and (
+        a is None or np.array_equal(np.broadcast_arrays(a, b)[0], np.broadcast_arrays(a, b)[1])
+    )
 
 
 def _wired(template: str, neuron: templates.Neuron, feeds: list[_Feed]
@@ -297,6 +306,8 @@ def _theirs(neuron: templates.Neuron, values: Mapping[str, Any], initial: Mappin
                 return None
             lists.setdefault(name, [0.0, 0.0])[int(place)] = float(np.ravel(value)[0])
     plainly = {key: value for key, value in found.items() if "." not in key}
+    if neuron.by_receptor and any(map(np.ndim, plainly.values())):
+        return None  # what are lists cannot stand beside parameters of single nodes
     return plainly | lists | neuron.flags
 
 
@@ -324,9 +335,10 @@ def _write_nodes(built: Network, name: str, chosen: _Chosen | None, folder: Path
         own = chosen.template.startswith(OWN)
         single = {key: value if isinstance(value, list | bool) else float(value) for key, value in chosen.values.items()
                   if isinstance(value, list | bool) or np.ndim(value) == 0}  # fmt: skip
-        for key, value in chosen.values.items():
-            if key not in single:
-                columns[f"dynamics_params/{key}"] = np.broadcast_to(np.asarray(value, np.float64), (size,))
+        columns = {f"dynamics_params/{key}": np.broadcast_to(np.asarray(value, np.float64), (size,))
+                   for key, value in chosen.values.items() if key not in single}  # fmt: skip
+        if not own:  # bmtk reads what its file of parameters says, and hands a list to NEST, which has one number for each node
+            single |= {path.removeprefix("dynamics_params/"): values.tolist() for path, values in columns.items()}
         _json(folder / "components/point_neuron_models" / f"{name}.json",
               {"parameters": single, "entry": chosen.entry} if own else single)  # fmt: skip
     if places is not None:
@@ -376,12 +388,17 @@ def _index(path: Path, sizes: Mapping[str, int]) -> None:
                 order = np.argsort(ids, kind="stable")
                 begins = np.flatnonzero(np.diff(order, prepend=-2) != 1)  # runs of edges that follow each other
                 fresh = np.union1d(begins, np.flatnonzero(np.diff(ids[order], prepend=-1)))
-                ranges = np.stack([order[fresh], order[np.append(fresh[1:], len(order)) - 1] + 1], axis=1) if len(order) else np.empty((0, 2))
+                ranges = (
+                    np.stack([order[fresh], order[np.append(fresh[1:], len(order)) - 1] + 1], axis=1)
+                    if len(order)
+                    else np.empty((0, 2))
+                )
                 owner = ids[order[fresh]] if len(order) else np.empty(0, np.int64)
                 bounds = np.searchsorted(owner, np.arange(sizes[group[side].attrs["node_population"]] + 1))
                 below = group.create_group(f"indices/{name}")
                 below["node_id_to_range"] = np.stack([bounds[:-1], bounds[1:]], axis=1).astype(np.uint64)
                 below["range_to_edge_id"] = ranges.astype(np.uint64)
+                below["node_id_to_ranges"] = below["node_id_to_range"]  # by which name libsonata looks for it
 
 
 def _sources(built: Network, folder: Path) -> dict[str, Any]:
@@ -395,6 +412,7 @@ def _sources(built: Network, folder: Path) -> dict[str, Any]:
                                     "projections": {}, "monitors": {"s": watch}})  # fmt: skip
     only = built._replace(spec=alone, populations={name: built.populations[name] for name in names}, projections={}, inputs={},
                           kinetics={}, stp={})  # fmt: skip
+    start_jax("cpu", 1)
     plan = lower.lower(only)
     frames: list[engine.Frame] = []
 
@@ -449,7 +467,12 @@ def _clamp(loaded: Loaded, name: str, entry: Any) -> dict[str, Any] | None:
     if entry.model != "constant" or entry.output is not None and entry.output.model != "cuba":
         return None
     found = parts(entry.to, selection_sizes(spec))
-    if entry.current is None or not is_literal(entry.current) or entry.start < 3 * spec.dt or len({p.population for p in found}) > 1:
+    if (
+        entry.current is None
+        or not is_literal(entry.current)
+        or entry.start < 3 * spec.dt
+        or len({p.population for p in found}) > 1
+    ):
         return None
     nodes = [node for part in found for node in range(part.start, part.stop)]
     node_set: dict[str, Any] = {"population": found[0].population}

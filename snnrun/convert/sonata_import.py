@@ -264,7 +264,7 @@ def _kind_of(circuit: Circuit, population: str, number: int) -> tuple[Kind, dict
     if template.startswith(OWN):
         return _own(template, given, where, called)
     try:
-        neuron, values = templates.resolved(template, given)
+        neuron, values = templates.resolved(template, given, int(np.count_nonzero(nodes.types == number)))
     except templates.TemplateError as error:
         raise Inconvertible([Problem(where, f"{called}: {error.message}", error.hint)]) from None
     return Kind(template, neuron), values
@@ -321,8 +321,9 @@ def _grouped(circuit: Circuit, population: str, kinds: dict[int, tuple[Kind, dic
             lacking = [number for number in numbers if key not in kinds[number][1]]
             if lacking:
                 raise TableError(f"node type {lacking[0]} of {types.name} has no {key}", "others of its template have one")
-            by_type = np.array([kinds[number][1][key] for number in numbers], np.float64)
-            values[key] = by_type[np.searchsorted(numbers, nodes.types[members])]
+            values[key] = np.empty(len(members))
+            for number in numbers:
+                values[key][nodes.types[members] == number] = kinds[number][1][key]
         for path in per_node:
             key = path.removeprefix("dynamics_params/")
             given, known = nodes.values(path)
@@ -391,7 +392,9 @@ def _population(circuit: Circuit, population: str, group: Group, dt: float, out:
             continue
         value = np.asarray(values[ours], np.float64)
         if not np.isfinite(value).all():
-            raise TableError(f"{ours} of {group.name} is {value.flat[np.argmin(np.isfinite(value))]}", "a finite number is wanted")
+            raise TableError(
+                f"{ours} of {group.name} is {value.flat[np.argmin(np.isfinite(value))]}", "a finite number is wanted"
+            )
         if ours == "tau_ref":
             value = np.round(np.ceil(np.round(value, 3) / dt - 1e-9) * dt, 9)  # up to whole steps, from us, as NEST does
         entry[ours] = out.value(value, group.name, ours, dimensions[ours])
@@ -486,7 +489,7 @@ def _node_set(circuit: Circuit, wanted: Any, where: str) -> dict[str, NDArray[np
     if isinstance(wanted, list):
         wanted = {"node_id": wanted}
     if not isinstance(wanted, dict):
-        raise Inconvertible([Problem(where, f"{wanted!r} is no node set", "name one, or write {\"population\": ...}")])
+        raise Inconvertible([Problem(where, f"{wanted!r} is no node set", 'name one, or write {"population": ...}')])
     named = wanted.get("population", wanted.get("populations", list(circuit.nodes)))
     named = [named] if isinstance(named, str) else named
     found = {}
@@ -557,7 +560,9 @@ def _projections(circuit: Circuit, pair: Pair, population: str, out: _Out) -> tu
             message = f"{there} is {values[side][row]} {table.place(row)} of {pair.file.name}"
             raise TableError(message, f"the population {end!r} has {circuit.nodes[end].size:,} nodes, from 0 on")
     if "syn_weight" not in values:
-        raise TableError(f"the edges {population!r} of {pair.file.name} have no syn_weight", "write it into the file or its types")
+        raise TableError(
+            f"the edges {population!r} of {pair.file.name} have no syn_weight", "write it into the file or its types"
+        )
     number = values.get("edge_type_id", np.zeros(len(values["pre"]), np.int64)).astype(np.int64)
     kinds = _synapses(circuit, pair, population, types, np.unique(number).tolist(), "delay_ms" in table.columns)
     found, several = {}, len(sonata.populations(pair.file, "edges")) > 1
@@ -602,7 +607,8 @@ def _mapped(key: str, every: list[NDArray[np.int64]], size: int) -> dict[str, An
 
 def _projection_name(wanted: str, port: templates.Port, synapse: _Synapse, taken: dict[str, Any]) -> str:
     own = json.loads(synapse.own).get("name") if synapse.own else None
-    parts = [wanted, port.name, "stp" if synapse.stp else ""]
+    sign = "inh" if synapse.scale < 0 else ""
+    parts = [wanted, port.name or sign, "stp" if synapse.stp else ""]
     return _name(own if isinstance(own, str) else "_".join(filter(None, parts)), set(taken))
 
 
@@ -621,7 +627,9 @@ def _ports(group: Group, synapse: _Synapse, of: list[int], types: Types | None, 
             raise Inconvertible([Problem(where, message, "leave it out: the sign of the weight decides")])
         return list(neuron.ports)
     if synapse.receptor is None or not 1 <= synapse.receptor <= len(neuron.ports):
-        message = f"edge type {of[0]} has {'no receptor_type' if synapse.receptor is None else f'receptor_type {synapse.receptor}'}"
+        message = (
+            f"edge type {of[0]} has {'no receptor_type' if synapse.receptor is None else f'receptor_type {synapse.receptor}'}"
+        )
         hint = f"{group.kind.template} has receptors 1 to {len(neuron.ports)}; write receptor_type into its dynamics_params"
         raise Inconvertible([Problem(where, message, hint)])
     return [neuron.ports[synapse.receptor - 1]]
@@ -772,7 +780,11 @@ def _current(config: Config, name: str, kind: str, entry: dict[str, Any], to: li
         raise Inconvertible([Problem(where, "the times of the current do not ascend", "sort them")])
     if len(at) == 2 and steps[at[1]] == 0:
         ends = {"start": netfile.quantity(round(at[0] * dt, 9), "time"), "stop": netfile.quantity(round(at[1] * dt, 9), "time")}
-        return {"model": "constant", "to": to if len(to) > 1 else to[0], "current": netfile.quantity(steps[at[0]], "current")} | ends
+        return {
+            "model": "constant",
+            "to": to if len(to) > 1 else to[0],
+            "current": netfile.quantity(steps[at[0]], "current"),
+        } | ends
     entry = {"model": "steps", "to": to if len(to) > 1 else to[0]}
     if len(at) <= _POINTS:
         return entry | {"times": [netfile.quantity(round(step * dt, 9), "time") for step in at],
@@ -827,7 +839,7 @@ def _spikes(path: Path, population: str, module: str, entry: dict[str, Any], whe
             ) -> tuple[str | None, NDArray[Any], NDArray[Any]]:  # fmt: skip
     """How a network file names the population of a file of spikes (None where it cannot read the file), and its spikes."""
     if module == "nwb" or path.suffix.lower() == ".nwb":
-        return None, *_nwb(path, entry.get("trial"), where)
+        return None, *_nwb(path, entry.get("trial"))
     named = ""
     if path.suffix.lower() in (".h5", ".hdf5"):
         names = sonata.populations(path, "spikes")
@@ -847,7 +859,7 @@ def _spikes(path: Path, population: str, module: str, entry: dict[str, Any], whe
     return named, read["neuron"], read["time_ms"].astype(np.float64)
 
 
-def _nwb(path: Path, trial: Any, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def _nwb(path: Path, trial: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Spikes of an NWB file: of version 1, in ms, as bmtk has them, or of the table `units`, in s."""
     with hdf5.opened(path) as file:
         if "units/spike_times" in file and "units/spike_times_index" in file:
@@ -858,8 +870,7 @@ def _nwb(path: Path, trial: Any, where: str) -> tuple[NDArray[Any], NDArray[Any]
         root = f"processing/{trial}/spike_train"
         if trial is None or root not in file:
             there = ", ".join(file["processing"]) if "processing" in file else "none"
-            hint = f"name one by trial; there are {there}"
-            raise Inconvertible([Problem(where, f"{path.name} has no spikes of the trial {trial!r}", hint)])
+            raise TableError(f"{path.name} has no spikes of the trial {trial!r}", f"name one by trial; there are {there}")
         found = [(int(node), hdf5.values(file, f"{root}/{node}/data", path.name)) for node in file[root]]
     ids = np.concatenate([np.full(len(times), node) for node, times in found] or [np.empty(0, np.int64)])
     return ids, np.concatenate([times for _, times in found] or [np.empty(0)])

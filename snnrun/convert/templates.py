@@ -159,9 +159,9 @@ class TemplateError(ValueError):
         self.message, self.hint = message, hint
 
 
-def resolved(template: str, given: Values) -> tuple[Neuron, dict[str, Any]]:
+def resolved(template: str, given: Values, count: int) -> tuple[Neuron, dict[str, Any]]:
     """What a template with the parameters of a node type is, and all of its parameters by their names; those that are lists are
-    `tau_syn.0`, `tau_syn.1`. Raises TemplateError."""
+    `tau_syn.0`, `tau_syn.1`. Where NEST wants one number a list has one for each of the `count` nodes. Raises TemplateError."""
     if template.startswith("nest:glif_lif") and given.get("type") == "GLIF":
         template, given = "nest:glif_psc", _of_allen(template, given)
     if template not in DEFAULTS:
@@ -182,17 +182,21 @@ def resolved(template: str, given: Values) -> tuple[Neuron, dict[str, Any]]:
             raise TemplateError(f"{template} has no parameter {name!r}", f"it has {', '.join(sorted(found))}")
         found[name] = value
     neuron = _multi(template, found) if template in _MULTI else NEURONS[template]
-    return neuron, _flat(template, found)
+    return neuron, _flat(template, found, count)
 
 
-def _flat(template: str, found: Values) -> dict[str, Any]:
+def _flat(template: str, found: Values, count: int) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    lists = {name: len(value) for name, value in DEFAULTS[template].items() if isinstance(value, list)}
     for name, value in found.items():
-        if (name in lists) != isinstance(value, list):
-            raise TemplateError(
-                f"{name} of {template} is {value!r}", "a list is wanted" if name in lists else "a number is wanted"
+        listed = isinstance(DEFAULTS[template][name], list)
+        if not listed and isinstance(value, list) and len(value) == count and all(map(_is_number, value)):
+            flat[name] = value
+            continue
+        if listed != isinstance(value, list):
+            said = (
+                f"{value!r}" if not isinstance(value, list) else f"a list of {len(value):,}, and there are {count:,} such nodes"
             )
+            raise TemplateError(f"{name} of {template} is {said}", "a list is wanted" if listed else "a number is wanted")
         if name in _SPARE:
             if len(value) > 2:
                 raise TemplateError(f"{name} of {template} has {len(value)} values", "snnrun's have two after-spike currents")
@@ -201,10 +205,14 @@ def _flat(template: str, found: Values) -> dict[str, Any]:
         for key, item in every.items():
             if isinstance(item, bool) and name in _GLIF_FLAGS:
                 continue
-            if isinstance(item, bool) or not isinstance(item, int | float):
+            if not _is_number(item):
                 raise TemplateError(f"{key} of {template} is {item!r}", "a number is wanted")
             flat[key] = float(item)
     return flat
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _multi(template: str, found: Values) -> Neuron:

@@ -57,7 +57,7 @@ class Nodes(NamedTuple):
     types: NDArray[np.int64]  # node type of each
     groups: dict[int, frozenset[str]]  # what each group has: paths of datasets in it
     group: NDArray[np.int64]  # of each
-    index: NDArray[np.int64]  # row in its group
+    rows: NDArray[np.int64]  # of each in its group
     path: Path
 
     @property
@@ -73,12 +73,12 @@ class Nodes(NamedTuple):
                     continue
                 members = np.flatnonzero(self.group == number)
                 values = hdf5.values(file, f"nodes/{self.population}/{number}/{property}", self.file)
-                beyond = self.index[members] >= len(values)
+                beyond = self.rows[members] >= len(values)
                 if beyond.any():
                     node = int(members[np.argmax(beyond)])
                     message = f"group {number} of {self.file} has {len(values):,} values of {property}, too few for node {node}"
                     raise TableError(message)
-                found[members], known[members] = values[self.index[members]], True
+                found[members], known[members] = values[self.rows[members]], True
         return found, known
 
 
