@@ -82,8 +82,8 @@ def write(loaded: Loaded, folder: Path, overwrite: bool = False) -> Made:
     for name in spec.populations:
         _write_nodes(built, name, chosen.get(name), folder)
         of = "point_neuron" if name in chosen else "virtual"
-        pairs["nodes"].append({"nodes_file": f"$NETWORK_DIR/{name}_nodes.h5", "node_types_file": f"$NETWORK_DIR/{name}_node_types.csv",
-                               "populations": {name: {"type": of}}})  # fmt: skip
+        files = {"nodes_file": f"$NETWORK_DIR/{name}_nodes.h5", "node_types_file": f"$NETWORK_DIR/{name}_node_types.csv"}
+        pairs["nodes"].append(files | {"populations": {name: {"type": of}}})
     synapses = 0
     for one in drawn:
         names = export.edge_populations(one)
@@ -124,8 +124,8 @@ def write(loaded: Loaded, folder: Path, overwrite: bool = False) -> Made:
     _json(folder / "simulation_config.json", simulation)
     for name, one in chosen.items():
         if one.template.startswith(OWN):
-            notes.append(f"{name} has the template {one.template}, which only snnrun reads: NEST has no {one.template[len(OWN):]} "
-                         "with these synapses and parameters")  # fmt: skip
+            lacking = f"NEST has no {one.template.removeprefix(OWN)} with these synapses and parameters"
+            notes.append(f"{name} has the template {one.template}, which only snnrun reads: {lacking}")
     return Made(folder, sum(selection_sizes(spec).values()), synapses, {n: c.template for n, c in chosen.items()}, notes)
 
 
