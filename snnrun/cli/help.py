@@ -15,7 +15,7 @@ from snnrun import units
 _VERBS = {
     "Run": ("new", "validate", "plan", "simulate"),
     "Look": ("watch", "plot", "report", "info"),
-    "Exchange": ("export",),
+    "Exchange": ("export", "import"),
     "Learn": ("models", "explain", "schema"),
 }
 _OPTIONS = {  # by the names of their parameters

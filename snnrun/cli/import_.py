@@ -6,15 +6,16 @@ from typing import Annotated
 import typer
 
 from snnrun.cli.common import AsJson, Overwrite, Quiet, print_json, reporting
+from snnrun.cli.help import Verb, Verbs
 from snnrun.terminal import say, warn
 
 import_ = typer.Typer(
-    help="Make a network file of a network of another tool.", no_args_is_help=True,
+    cls=Verbs, help="Make a network file of a network of another tool.", no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
 
-@import_.command("sonata")
+@import_.command("sonata", cls=Verb)
 def import_sonata(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG", help="Configuration of a simulation, or of a circuit (JSON).", show_default=False)

@@ -20,7 +20,7 @@ from snnrun import tables, units
 from snnrun.convert import netfile, sonata_config, templates
 from snnrun.convert.problems import Inconvertible, Problem
 from snnrun.convert.sonata_config import Config, Pair
-from snnrun.export import in_place_of
+from snnrun.files import in_place_of
 from snnrun.models import neurons
 from snnrun.quantities import fields
 from snnrun.results import refuse_existing
