@@ -6,6 +6,7 @@ no data: what is asked for is read.
 
 import html
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cached_property, partial
@@ -362,7 +363,7 @@ def _escaped(text: str) -> str:
 
 def _side(text: str) -> str:
     """Numbers stand at the right."""
-    return "right" if text[:1].isdigit() or text in ("-", "nan") else "left"
+    return "right" if re.fullmatch(r"[0-9.,e+-]+|nan|-", text) else "left"
 
 
 def _time(ms: float) -> str:
