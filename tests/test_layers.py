@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "snnrun"
 
 # From the bottom up; a module imports only from rows above its own in this list, or from its own package.
 ROWS = [
-    {"lazy", "units", "terminal", "plan", "signals", "statistics", "colours"},
+    {"files", "lazy", "optional", "units", "terminal", "plan", "signals", "statistics", "examples", "colours"},
     {"document", "apart", "language"},
     {"quantities", "constants"},
     {"random", "tables"},
@@ -27,8 +27,8 @@ ROWS = [
     {"checkpoint", "view"},
     {"snapshot"},
     {"request"},
-    {"machine", "plot", "page", "export"},
-    {"connectivity", "convert"},
+    {"machine", "plot", "page", "export", "archives"},
+    {"connectivity", "notebook", "convert"},
     {"resume"},
     {"run"},
     {"progress", "watch"},
@@ -44,6 +44,7 @@ LIBRARIES = {
     "pydantic": {"quantities", "spec", "schema", "models"},
     "pydantic_core": {"quantities"},
     "scipy": {"models", "statistics"},
+    **dict.fromkeys(("pynwb", "hdmf", "neo", "nixio", "pyarrow", "pandas"), {"archives", "results"}),
 }
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")
@@ -92,7 +93,7 @@ def test_libraries_are_known_where_they_belong(path):
 
 
 MODELS = {*neurons.MODELS, *synapses.MODELS, *outputs.MODELS, *inputs.MODELS, *monitors.MODELS}
-WORDS = {"state", "input", "rate", "spikes", "steps", "gamma", "weights"}  # that mean other things as well
+WORDS = {"state", "input", "rate", "spikes", "steps", "gamma", "weights", "spike_times"}  # that mean other things as well
 
 
 NAMING = ("models", "convert")  # the latter says what models of other tools are

@@ -6,11 +6,29 @@ from typing import Annotated
 import typer
 
 from snnrun import apart
-from snnrun.cli.common import AsJson, NetworkFile, Overwrite, Quiet, ResultsFile, Seed, Set, load, print_json, reporting
+from snnrun.cli import complete
+from snnrun.cli.common import (
+    AsJson,
+    NetworkFile,
+    Overwrite,
+    Quiet,
+    ResultsFile,
+    Seed,
+    Set,
+    expect_results,
+    load,
+    print_json,
+    read_time,
+    refuse,
+    reporting,
+)
+from snnrun.cli.help import Verb, Verbs
 from snnrun.terminal import say, warn
 
 export = typer.Typer(
-    help="Write what was drawn or learnt into files: edges or all of a network, weights of a run.", no_args_is_help=True,
+    cls=Verbs,
+    help="Write edges, weights, results and circuits for other tools.",
+    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 Edges = Annotated[
@@ -19,12 +37,13 @@ Edges = Annotated[
 ]
 
 
-@export.command("edges")
+@export.command("edges", cls=Verb)
 def export_edges(
     file: NetworkFile,
     output: Edges = None,
     projection: Annotated[
-        list[str] | None, typer.Option("--projection", metavar="NAME", help="Only this one; may be repeated.")
+        list[str] | None,
+        typer.Option("--projection", metavar="NAME", help="Only this one; may be repeated.", autocompletion=complete.projections),
     ] = None,
     set_: Set = None,
     seed: Seed = None,
@@ -32,7 +51,10 @@ def export_edges(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw the synapses of a network and write them into a file, which a network file can read."""
+    """Draw the synapses of a network and write them into a file.
+
+    Another network file can read it: connect: {rule: file, path: FILE}.
+    """
     with reporting(as_json):
         from snnrun import export as writing
 
@@ -46,17 +68,24 @@ def export_edges(
                 say(f"{name}: {count:,} synapses -> {target}")
 
 
-@export.command("weights")
+@export.command("weights", cls=Verb)
 def export_weights(
     results: ResultsFile,
     output: Edges = None,
-    monitor: Annotated[str | None, typer.Option("--monitor", metavar="NAME", help="Of this monitor.", show_default=False)] = None,
+    monitor: Annotated[
+        str | None,
+        typer.Option("--monitor", metavar="NAME", help="Of this monitor.", show_default=False, autocompletion=complete.monitors),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the weights at the end of a run into a file, with which another network can begin."""
+    """Write the weights at the end of a run into a file.
+
+    Another network can begin with them: connect: {rule: file, path: FILE}.
+    """
     with reporting(as_json), apart.child(results):
+        expect_results(results)
         from snnrun import export as writing
         from snnrun.results import Results
 
@@ -70,7 +99,55 @@ def export_weights(
             say(f"{weights.projection}: {written[weights.projection]:,} weights -> {target}")
 
 
-@export.command("sonata")
+@export.command("results", cls=Verb)
+def export_results(
+    results: ResultsFile,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="nwb, neo, csv, npz or parquet.",
+            autocompletion=complete.one_of("nwb", "neo", "csv", "npz", "parquet"),
+        ),
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="For csv and parquet a folder.", show_default=False),
+    ] = None,
+    monitor: Annotated[
+        list[str] | None,
+        typer.Option("--monitor", metavar="NAME", help="Only this one; may be repeated.", autocompletion=complete.monitors),
+    ] = None,
+    pop: Annotated[
+        list[str] | None,
+        typer.Option("--pop", metavar="NAME", help="Only this population; may be repeated.", autocompletion=complete.populations),
+    ] = None,
+    t0: Annotated[str | None, typer.Option("--t0", metavar="TIME", help="From this time on, like '100 ms'.")] = None,
+    t1: Annotated[str | None, typer.Option("--t1", metavar="TIME", help="Up to this time.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write results in a format of other tools: NWB, Neo (NIX), CSV, NPZ or Parquet."""
+    with reporting(as_json), apart.child(results, limited=False):
+        expect_results(results)
+        from snnrun import archives
+        from snnrun.results import Results
+
+        if not to:
+            refuse("the format is missing", f"add --to with {', '.join(archives.FORMATS)}", as_json)
+        start, stop = read_time("--t0", t0), read_time("--t1", t1)
+        wanted = archives.Wanted(tuple(monitor or ()), tuple(pop or ()), start or 0.0, float("inf") if stop is None else stop)
+        with Results(results) as found:
+            target = archives.write(found, to, output, wanted, overwrite)
+        if as_json:
+            print_json({"output": str(target), "format": to})
+        elif not quiet:
+            say(str(target))
+
+
+@export.command("sonata", cls=Verb)
 def export_sonata(
     file: NetworkFile,
     output: Annotated[
@@ -82,7 +159,10 @@ def export_sonata(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw a network and write it as a SONATA circuit with its simulation, for bmtk, libsonata and other tools."""
+    """Draw a network and write it as a SONATA circuit with its simulation.
+
+    bmtk, libsonata and other tools read it.
+    """
     with reporting(as_json):
         from snnrun.convert import sonata_export
 
