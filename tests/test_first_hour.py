@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from snnrun import check, connectivity, estimate, examples, explain, plot, results
+from snnrun import archives, check, connectivity, estimate, examples, explain, plot, results
 from snnrun.cli import app
 from snnrun.cli import help as help_
 from snnrun.document import Override
@@ -275,6 +275,8 @@ def test_names_are_completed(some):
         == bash("export", "edges", "net.yaml", "--projection", "")
         == ["exc", "inh"]
     )
+    assert bash("export", "results", "results.h5", "--pop", "") == ["E", "I"]
+    assert set(bash("export", "results", "results.h5", "--to", "")) == set(archives.FORMATS)
     assert bash("simulate", "net.yaml", "--device", "") == ["auto", "cpu", "gpu"] and bash("plan", "--kernel", "n") == ["native"]
 
 

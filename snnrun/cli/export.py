@@ -27,7 +27,7 @@ from snnrun.terminal import say, warn
 
 export = typer.Typer(
     cls=Verbs,
-    help="Write edges, weights, results and circuits for other tools.",
+    help="Write networks, edges, weights and results for other tools.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
@@ -161,7 +161,7 @@ def export_sonata(
 ) -> None:
     """Draw a network and write it as a SONATA circuit with its simulation.
 
-    bmtk, libsonata and other tools read it.
+    For bmtk, libsonata and other tools.
     """
     with reporting(as_json):
         from snnrun.convert import sonata_export

@@ -15,15 +15,15 @@ from snnrun import units
 _VERBS = {
     "Run": ("new", "validate", "plan", "simulate"),
     "Look": ("watch", "plot", "report", "info"),
-    "Exchange": ("export", "import"),
+    "Exchange": ("import", "export"),
     "Learn": ("models", "explain", "schema"),
 }
 _OPTIONS = {  # by the names of their parameters
-    "Contents": ("source", "list_", "yaml", "digest", "kind", "pop", "neurons", "t0", "t1", "bin_", "variable", "projection",
-                 "monitor", "page", "port", "open_", "window"),
+    "Contents": ("source", "list_", "yaml", "digest", "to", "kind", "pop", "neurons", "t0", "t1", "bin_", "variable",
+                 "projection", "monitor", "page", "port", "open_", "window"),
     "Style": ("width", "height", "font", "font_size", "dark", "dpi"),
     "Changes of the network": ("set_", "seed", "duration", "precision"),
-    "Output": ("to", "output", "overwrite", "no_plot", "compress"),
+    "Output": ("output", "overwrite", "no_plot", "compress"),
     "Device and speed": ("device", "kernel", "threads", "no_merge"),
     "Long runs": ("resume", "checkpoint_every", "max_walltime"),
     "Options": (),  # what is not named here

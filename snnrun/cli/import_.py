@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from snnrun.cli import complete
 from snnrun.cli.common import AsJson, Overwrite, Quiet, print_json, reporting
 from snnrun.cli.help import Verb, Verbs
 from snnrun.terminal import say, warn
@@ -18,7 +19,13 @@ import_ = typer.Typer(
 @import_.command("sonata", cls=Verb)
 def import_sonata(
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="Configuration of a simulation, or of a circuit (JSON).", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            help="Configuration of a simulation, or of a circuit (JSON).",
+            show_default=False,
+            autocompletion=complete.files(".json"),
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The network file.", show_default=False)
@@ -27,7 +34,10 @@ def import_sonata(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a network file of a SONATA circuit of point neurons. It refers to the circuit's files of edges."""
+    """Make a network file of a SONATA circuit of point neurons.
+
+    It refers to the circuit's files of edges.
+    """
     with reporting(as_json):
         from snnrun.convert import sonata_import
 
