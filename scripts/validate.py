@@ -7,7 +7,7 @@
 Run it with the Python that snnrun is installed for, tests included, on Linux. The other simulators are installed into
 environments of their own, in the versions that are compared, when they are first needed. What is found is stored in
 tests/validation/stored, from where the page and the tests have it. Parts: spikes, ensembles, theory, convergence, precision,
-slowness.
+slowness, scripts (those of snnrun export: docs/other-simulators.md).
 """
 
 import argparse
@@ -23,6 +23,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "validation")]
 try:
     import convergence
     import ensembles
+    import exported
     import jax
     import measures
     import page
@@ -146,6 +147,23 @@ def measure_slowness(a: argparse.Namespace) -> dict[str, Any]:
     return {"steps": steps, "ratios": {f"{ratio:g}": found._asdict() for ratio, found in ratios.items()}}
 
 
+def run_scripts(a: argparse.Namespace) -> dict[str, Any]:
+    """Scripts for other simulators: case -> what the comparison with our run found."""
+    found = {}
+    for name, case in exported.CASES.items():
+        outcome = exported.compare(case, processes.environment(case.simulator, a.environments), a.scratch)
+        found[name] = {
+            **outcome._asdict(),
+            "compared": case.compared,
+            "tolerance": case.tolerance,
+            "agrees": outcome.agrees(case),
+        }
+        rates = ", ".join(f"{population} {ours:.2f} and {theirs:.2f}" for population, (ours, theirs) in outcome.rates.items())
+        verdict = "agrees" if outcome.agrees(case) else "DIFFERS"
+        say(f"  {name}: {verdict}; {outcome.ours} and {outcome.theirs} spikes, first that differs {outcome.first}; Hz: {rates}")
+    return found
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "spikes": compare_spikes,
     "ensembles": run_ensembles,
@@ -153,6 +171,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "convergence": measure_convergence,
     "precision": measure_precision,
     "slowness": measure_slowness,
+    "scripts": run_scripts,
 }
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def test_a_reset_sees_the_values_at_the_crossing(tmp_path):
 
 
 def helpers(*sources: str, steps: int = 10_000, dt: float = 0.1) -> dict:
-    space = {"np": np, "rng": np.random.default_rng(4), "steps": steps, "dt": dt}
+    space = {"np": np, "rng": np.random.default_rng(4), "steps": steps, "dt": dt, "dt_ms": dt}
     for source in sources:
         exec(source, space)
     return space

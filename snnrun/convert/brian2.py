@@ -144,7 +144,7 @@ def script(loaded: Loaded, target: Path, edges: bool) -> Script:
            "periods are one step longer, and delta synapses act before the threshold is tested.")  # fmt: skip
     parts = [
         common.head(w, target, how, imports),
-        f"defaultclock.dt = dt * ms\nseed({spec.seed % 2**32})\n",
+        f"defaultclock.dt = dt_ms * ms\nseed({spec.seed % 2**32})\n",
         *(_section("neurons", body)),
         *(_section("Poisson trains", drives)),
         *(_section("synapses", synapses)),
@@ -305,7 +305,7 @@ def _threshold(w: Writing, path: Key, model: Model, entry: Any, values: dict[str
     elif value is not None and value.number is None:
         found.append(f'refractory="{_named(str(ref))} + dt"')
     elif value is not None and value.number:
-        found.append(f"refractory=({value.text} + dt) * ms")
+        found.append(f"refractory=({value.text} + dt_ms) * ms")
     return found
 
 
@@ -435,7 +435,7 @@ def _channel(w: Writing, receptor: Receptor, taken: set[str], values: dict[str, 
     def symbol(name: str, value: Value) -> str:
         """A time constant, which goes by the name of an equal one: what is solved exactly may divide by their difference."""
         same = [p for p, v in values.items() if v.number is not None and v.number == value.number and p in _rates(model)]
-        if value.number is not None and same:
+        if solver == "exact" and value.number is not None and same:
             return _named(same[0])
         values[name] = value
         parameter(name, value, "time")
@@ -598,7 +598,7 @@ def _drive(w: Writing, key: str, drive: Any, name: str, python: str, taken: set[
     declared.append(declare)
     table = f"{w.name('inputs', key)}_course"
     if course is not None:
-        line = f"{table} = TimedArray(({course}) * {unit}, dt=dt * ms)"
+        line = f"{table} = TimedArray(({course}) * {unit}, dt=dt_ms * ms)"
         before.append(f"# {key}: {drive.model}, held over each step\n{line}")
     held.extend(f'{python}{place}.run_regularly("{x} = {table}(t)", when="start")' for place in places)
 
@@ -695,8 +695,8 @@ def _rate_course(w: Writing, path: Key, course: Any, table: str, delay: float) -
         return None
     rates = ", ".join(number(x) for x in (0.0, *course.rates))
     times = ", ".join(number(x + delay) for x in course.times)
-    values = f"np.array([{rates}])[np.searchsorted([{times}], np.arange(steps) * dt + dt / 2)]"
-    return f"{table} = TimedArray({values} * kHz, dt=dt * ms)", f"{table}(t)"
+    values = f"np.array([{rates}])[np.searchsorted([{times}], np.arange(steps) * dt_ms + dt_ms / 2)]"
+    return f"{table} = TimedArray({values} * kHz, dt=dt_ms * ms)", f"{table}(t)"
 
 
 def _source(w: Writing, name: str, entry: Any) -> str:
@@ -706,7 +706,7 @@ def _source(w: Writing, name: str, entry: Any) -> str:
     about = f"# {name}: {entry.size:,} {entry.model} sources"
     found = common.trains(w, name, entry)
     if found is not None:
-        made = f"{python} = SpikeGeneratorGroup({entry.size}, neurons, (stamps - 1) * dt * ms, sorted=False)"
+        made = f"{python} = SpikeGeneratorGroup({entry.size}, neurons, (stamps - 1) * dt_ms * ms, sorted=False)"
         return f"{about}\nneurons, stamps = {found}\n{made}\n"
     if entry.model != "poisson":
         w.faults or w.refuse((*path, "model"), f"sources of model {entry.model} are not written for Brian2")
@@ -842,7 +842,7 @@ def _synapses(w: Writing, name: str, entry: Any, path: Key, pair: Pair, count: i
         """A delta synapse acts in the slot before the threshold, a step later than it would."""
         return max(value - dt, 0.0) if jumps else value
 
-    late = "np.maximum(np.floor({d} / dt + 0.5){shift}, 0) * dt * ms"
+    late = "np.maximum(np.floor({d} / dt_ms + 0.5){shift}, 0) * dt_ms * ms"
     lines = []
     if entry.stdp is not None:
         made = _plastic(w, path, entry, of, model, namespace, acts, delay)
@@ -996,7 +996,7 @@ def _monitors(w: Writing, kept: list[str], groups: dict[str, Group]) -> tuple[st
     for name in kept:
         monitor, python = w.name("spikes", f"{name}_spikes"), w.name("populations", name)
         lines.append(f"{monitor} = SpikeMonitor({python})")
-        saved.append(f'    "{name}.times": np.round(np.asarray({monitor}.t / ms) / dt + 1) * dt,')
+        saved.append(f'    "{name}.times": np.round(np.asarray({monitor}.t / ms) / dt_ms + 1) * dt_ms,')
         saved.append(f'    "{name}.neurons": np.asarray({monitor}.i),')
     for name, entry in w.spec.monitors.items():
         if entry.model not in ("state",):
@@ -1020,5 +1020,5 @@ def _monitors(w: Writing, kept: list[str], groups: dict[str, Group]) -> tuple[st
             dims = {v.name: v.dimension for v in common.model_of(w.spec.populations[part.population]).variables}
             for x in wanted:
                 saved.append(f'    "{name}.{part.population}.{x}": np.asarray({monitor}.{_named(x)} / {unit_of(dims[x])}).T,')
-    lines.append("run(steps * dt * ms)\n")
+    lines.append("run(steps * dt_ms * ms)\n")
     return "\n".join(lines), "\n".join([*saved, "}"])

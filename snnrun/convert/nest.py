@@ -134,7 +134,7 @@ def script(loaded: Loaded, target: Path, edges: bool) -> Script:
     recorders, saved = _recorders(w, kept, groups, shortest)
     how = "Times are those of snnrun. NEST has no delay of 0: the shortest is one step."
     imports = "import nest\nimport numpy as np\n"
-    setup = f"nest.set(resolution=dt, rng_seed={spec.seed % (2**32 - 2) + 1}, print_time=False)\n"
+    setup = f"nest.set(resolution=dt_ms, rng_seed={spec.seed % (2**32 - 2) + 1}, print_time=False)\n"
     parts = [common.head(w, target, how, imports), setup + "".join(dict.fromkeys(w.setup))]
     for title, texts in (("neurons", body), ("inputs", drives), ("synapses", synapses), ("the run", [recorders])):
         if any(texts):
@@ -417,9 +417,9 @@ def inject(targets, course):
     last = np.append(at[1:] != at[:-1], True)[: len(at)]
     targets.set(I_e=(np.broadcast_to(targets.get("I_e"), len(targets)) + course[0]).tolist())
     if len(at):
-        times = np.round((at[last] - 1) * dt, 9)
+        times = np.round((at[last] - 1) * dt_ms, 9)
         generator = nest.Create("step_current_generator", params={"amplitude_times": times, "amplitude_values": value[last]})
-        nest.Connect(generator, targets, syn_spec={"delay": dt})
+        nest.Connect(generator, targets, syn_spec={"delay": dt_ms})
 '''
 
 
@@ -478,7 +478,7 @@ def _white(w: Writing, path: Key, entry: Any, targets: list[Part]) -> str:
     values = ", ".join([f'"mean": {number(mean)}, "std": {number(plain(entry.std))}, "dt": {number(every)}', *window])
     name = w.name("inputs", path[1])  # type: ignore[arg-type]
     lines = [f"# {path[1]}: white_noise", f'{name} = nest.Create("noise_generator", params={{{values}}})']
-    return "\n".join([*lines, *(f'nest.Connect({name}, {_place(w, part)}, syn_spec={{"delay": dt}})' for part in targets), ""])
+    return "\n".join([*lines, *(f'nest.Connect({name}, {_place(w, part)}, syn_spec={{"delay": dt_ms}})' for part in targets), ""])
 
 
 def _poisson(w: Writing, name: str, entry: Any, groups: dict[str, Group], shortest: float) -> str:
@@ -557,7 +557,7 @@ def _source(w: Writing, name: str, entry: Any) -> str:
     about = f"# {name}: {entry.size:,} {entry.model} sources"
     found = common.trains(w, name, entry)
     if found is not None:
-        params = f'[{{"spike_times": np.sort(stamps[neurons == i]) * dt}} for i in range({entry.size})]'
+        params = f'[{{"spike_times": np.sort(stamps[neurons == i]) * dt_ms}} for i in range({entry.size})]'
         kept = f"{python}_spikes = neurons, stamps"
         made = f'{python} = nest.Create("spike_generator", {entry.size}, params={params})'
         return f"{about}\nneurons, stamps = {found}\n{kept}\n{made}\n"
@@ -567,7 +567,7 @@ def _source(w: Writing, name: str, entry: Any) -> str:
     if created is None:
         return ""
     parrots = f'{python} = nest.Create("parrot_neuron", {entry.size})\n'
-    parrots += f'nest.Connect({python}_trains, {python}, syn_spec={{"delay": dt}})'
+    parrots += f'nest.Connect({python}_trains, {python}, syn_spec={{"delay": dt_ms}})'
     return f"{about}\n{created}\n{parrots}\n"
 
 
@@ -718,7 +718,9 @@ def _listed(
     lines = [f"pre, post = {listed}"]
     sides = [f"nodes({', '.join(_place(w, part) for part in w.parts(side))})" for side in (entry.pre, entry.post)]
     late = (
-        number(max(delay.number, w.spec.dt)) if delay.number is not None else f"np.maximum(np.round({delay.text} / dt), 1) * dt"
+        number(max(delay.number, w.spec.dt))
+        if delay.number is not None
+        else f"np.maximum(np.round({delay.text} / dt_ms), 1) * dt"
     )
     lines += [f"delays = np.full(len(pre), {late})" if delay.number is not None else f"delays = {late}"]
     scales = {channel.scale for channel in channels}
@@ -829,13 +831,13 @@ def _recorders(w: Writing, kept: list[str], groups: dict[str, Group], shortest: 
     for name in kept:
         python, entry = w.name("populations", name), w.spec.populations[name]
         if not hasattr(entry, "init") and entry.model != "poisson":
-            saved += [f'    "{name}.times": {python}_spikes[1] * dt,', f'    "{name}.neurons": {python}_spikes[0],']
+            saved += [f'    "{name}.times": {python}_spikes[1] * dt_ms,', f'    "{name}.neurons": {python}_spikes[0],']
             continue
         recorder = w.name("spikes", f"{name}_recorder")
         lines.append(f'{recorder} = nest.Create("spike_recorder")')
         lines.append(f'nest.Connect({python}, {recorder}, syn_spec={{"delay": {number(shortest)}}})')
         after.append(f'{name}_events = {recorder}.get("events")'.replace(f"{name}_events", f"{python}_events"))
-        saved += [f'    "{name}.times": np.round({python}_events["times"] / dt) * dt,',
+        saved += [f'    "{name}.times": np.round({python}_events["times"] / dt_ms) * dt_ms,',
                   f'    "{name}.neurons": {python}_events["senders"] - {python}[0].global_id,']  # fmt: skip
     for name, entry in w.spec.monitors.items():
         if entry.model not in ("spikes", "rate", "state"):
@@ -868,7 +870,7 @@ def _recorders(w: Writing, kept: list[str], groups: dict[str, Group], shortest: 
             for x in wanted:
                 after.append(f'{meter}_{x} = {meter}_events["{known[x]}"][order].reshape(-1, {part.size})')
                 saved.append(f'    "{name}.{part.population}.{x}": {meter}_{x},')
-    lines += ["nest.Simulate(steps * dt)", "", *after]
+    lines += ["nest.Simulate(steps * dt_ms)", "", *after]
     return "\n".join(lines) + "\n", "\n".join([*saved, "}"])
 
 

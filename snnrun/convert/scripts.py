@@ -94,7 +94,7 @@ class Writing:
             self.refuse(path, f"a column of a file is not read by a script for {self.simulator}", EDGES)
             return Value("0.0")
         text = self.law(law, n)
-        return Value(f"np.floor({text} / dt + 0.5) * dt" if whole else text)
+        return Value(f"np.floor({text} / dt_ms + 0.5) * dt_ms" if whole else text)
 
     def law(self, law: Law, n: str) -> str:
         """n numbers of a distribution."""
@@ -117,11 +117,11 @@ class Writing:
                 self.refuse((*path, name), f"values of targets that differ and go in time are not written for {self.simulator}",
                             "give all targets one value")  # fmt: skip
                 return None
-        self.helpers["moments"] = "\nmoments = np.arange(steps) * dt      # beginnings of steps\n"
+        self.helpers["moments"] = "\nmoments = np.arange(steps) * dt_ms      # beginnings of steps\n"
         text = COURSES[entry.model](entry, one)
         start, stop = entry.start, values.get("stop")
-        window = [f"moments >= {number(start)} - dt / 2"] if start else []
-        window += [f"moments < {number(stop)} - dt / 2"] if stop is not None else []
+        window = [f"moments >= {number(start)} - dt_ms / 2"] if start else []
+        window += [f"moments < {number(stop)} - dt_ms / 2"] if stop is not None else []
         return f"({text}) * ({' & '.join(f'({w})' for w in window)})" if window else text
 
     def finish(self, text: str) -> Script:
@@ -131,7 +131,7 @@ class Writing:
 
 
 _COMMON = (
-    "np", "rng", "dt", "steps", "drawn", "spikes", "sys", "out", "Path", "moments", "times", "neurons", "nest", "pre",
+    "np", "rng", "dt_ms", "steps", "drawn", "spikes", "sys", "out", "Path", "moments", "times", "neurons", "nest", "pre",
     "post", "i", "j", "redraw", "plt", "name", "states", "duration", "picture", "figure", "axes", "x", "self", "here",
 )  # fmt: skip
 
@@ -193,17 +193,17 @@ def redraw(draw, n, low, high):
 def _steps_course(entry: Any, one: Any) -> str:
     values = [0.0, *(plain(value) for value in entry.values)]
     times = ", ".join(number(time) for time in entry.times)
-    return f"np.array([{', '.join(map(number, values))}])[np.searchsorted([{times}], moments + dt / 2)]"
+    return f"np.array([{', '.join(map(number, values))}])[np.searchsorted([{times}], moments + dt_ms / 2)]"
 
 
 def _pulses_course(entry: Any, one: Any) -> str:
     amplitude, width = number(plain(entry.amplitude)), number(entry.width)
     if entry.times is not None:
         begun = " | ".join(
-            f"((moments > {number(s)} - dt / 2) & (moments < {number(s + entry.width)} - dt / 2))" for s in entry.times
+            f"((moments > {number(s)} - dt_ms / 2) & (moments < {number(s + entry.width)} - dt_ms / 2))" for s in entry.times
         )
         return f"{amplitude} * ({begun})"
-    since = f"(moments - {number(entry.start)} + dt / 2)"
+    since = f"(moments - {number(entry.start)} + dt_ms / 2)"
     count = "" if entry.number is None else f" & ({since} // {number(entry.period)} < {entry.number})"
     return f"{amplitude} * (({since} >= 0) & ({since} % {number(entry.period)} < {width}){count})"
 
@@ -280,8 +280,8 @@ _REGULAR = '''
 def regular(size, period, phase, first, stop):
     """Spikes at phase + n period, each in the nearest step."""
     period, phase = np.broadcast_to(period, size), np.broadcast_to(phase, size)
-    n = np.arange(int(steps * dt / period.min()) + 2)
-    stamps = np.floor((phase[:, None] + n * period[:, None]) / dt + 0.5).astype(int).ravel()
+    n = np.arange(int(steps * dt_ms / period.min()) + 2)
+    stamps = np.floor((phase[:, None] + n * period[:, None]) / dt_ms + 0.5).astype(int).ravel()
     neurons = np.repeat(np.arange(size), len(n))
     kept = (stamps >= 1) & (stamps > first) & (stamps <= min(stop, steps))
     return neurons[kept], stamps[kept]
@@ -292,11 +292,11 @@ def renewal(size, rate, shape, stationary, first, stop):
     """Spikes with gamma distributed intervals; a stationary process begins within an interval."""
     rate, trains = np.broadcast_to(rate, size), []
     for neuron in range(size):
-        scale, end = 1 / (shape * rate[neuron]), (min(stop, steps) - first) * dt
+        scale, end = 1 / (shape * rate[neuron]), (min(stop, steps) - first) * dt_ms
         n = int(end * rate[neuron] + 10 * np.sqrt(end * rate[neuron] + 1) + 50)
         begin = rng.uniform() * rng.gamma(shape + 1, scale) if stationary else rng.gamma(shape, scale)
         times = begin + np.concatenate([[0], np.cumsum(rng.gamma(shape, scale, n))])
-        stamps = np.unique(np.floor(times[times < end] / dt).astype(int) + 1 + first)
+        stamps = np.unique(np.floor(times[times < end] / dt_ms).astype(int) + 1 + first)
         trains.append((np.full(len(stamps), neuron), stamps))
     return np.concatenate([a for a, _ in trains]), np.concatenate([b for _, b in trains])
 '''
@@ -613,7 +613,7 @@ def head(w: Writing, target: Path, how: str, imports: str) -> str:
     steps = round(spec.duration / spec.dt)
     return (
         f'"""{about}\n"""\n\nimport sys\nfrom pathlib import Path\n\n{imports}\n'
-        f"dt = {number(spec.dt)}      # ms\nsteps = {steps}      # of the run\n"
+        f"dt_ms = {number(spec.dt)}      # the step\nsteps = {steps}      # of the run\n"
         f'out = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_suffix(".npz"))\n'
         f"rng = np.random.default_rng({spec.seed})\n{read}{helpers}"
     )
@@ -625,7 +625,7 @@ TAIL = """
 sizes = {sizes}
 for name, size in sizes.items():
     times = spikes[f"{{name}}.times"]
-    print(f"{{name}}: {{len(times):,}} spikes, {{len(times) / size / (steps * dt) * 1e3:.3f}} Hz")
+    print(f"{{name}}: {{len(times):,}} spikes, {{len(times) / size / (steps * dt_ms) * 1e3:.3f}} Hz")
 np.savez_compressed(out, **spikes)
 try:
     import matplotlib
@@ -640,7 +640,7 @@ else:
     for name, size in sizes.items():
         axes.plot(spikes[f"{{name}}.times"], spikes[f"{{name}}.neurons"] + first, ".", markersize=2, label=name)
         first += size
-    axes.set(xlabel="time (ms)", ylabel="neuron", xlim=(0, steps * dt), title={title!r})
+    axes.set(xlabel="time (ms)", ylabel="neuron", xlim=(0, steps * dt_ms), title={title!r})
     axes.legend(loc="upper right")
     figure.savefig(out.with_suffix(".png"), dpi=150, bbox_inches="tight")
 """

@@ -82,7 +82,6 @@ class Outcome(NamedTuple):
     theirs: int
     first: int | None
     rates: dict[str, tuple[float, float]]  # Hz, of each population: ours and theirs
-    seconds: float = 0.0
 
     @property
     def difference(self) -> float:
