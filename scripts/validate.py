@@ -147,18 +147,18 @@ def measure_slowness(a: argparse.Namespace) -> dict[str, Any]:
     return {"steps": steps, "ratios": {f"{ratio:g}": found._asdict() for ratio, found in ratios.items()}}
 
 
-def run_scripts(a: argparse.Namespace) -> dict[str, Any]:
+def run_scripts(options: argparse.Namespace) -> dict[str, Any]:
     """Scripts for other simulators: case -> what the comparison with our run found."""
     found = {}
     for name, case in exported.CASES.items():
-        outcome = exported.compare(case, processes.environment(case.simulator, a.environments), a.scratch)
+        outcome = exported.compare(case, processes.environment(case.simulator, options.environments), options.scratch)
         found[name] = {
             **outcome._asdict(),
             "compared": case.compared,
             "tolerance": case.tolerance,
             "agrees": outcome.agrees(case),
         }
-        rates = ", ".join(f"{population} {ours:.2f} and {theirs:.2f}" for population, (ours, theirs) in outcome.rates.items())
+        rates = ", ".join(f"{group} {a:.2f} and {b:.2f}" for group, (a, b) in outcome.rates.items())
         verdict = "agrees" if outcome.agrees(case) else "DIFFERS"
         say(f"  {name}: {verdict}; {outcome.ours} and {outcome.theirs} spikes, first that differs {outcome.first}; Hz: {rates}")
     return found

@@ -4,6 +4,7 @@ That the scripts run, and that their spikes are those of snnrun, is in validatio
 """
 
 import ast
+import builtins
 import json
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,7 @@ from snnrun.language.walk import evaluate
 from snnrun.models import connect, described, neurons
 
 CONFIGS, GOLDEN = Path(__file__).parents[1] / "configs", Path(__file__).parent / "scripts"
+OWN = Path(__file__).parent / "validation" / "exported"
 SIMULATORS = ("nest", "brian2")
 
 # config -> a part of what is said where it is refused, by simulator and whether snnrun draws; all else is written
@@ -34,13 +36,28 @@ REFUSED = {
     "wang_buzsaki": {"nest": "wang_buzsaki has no counterpart", "brian2": "gabaa synapses are not written"},
     "spatial_ei": {"nest": "the rule spatial", "brian2": "the rule spatial"},
 }
-WITH_EDGES = {name: by for name, by in REFUSED.items() if name != "spatial_ei"}
-LARGE = {"pd14", "pd14_dc"}  # whose edges fill gigabytes
 
 
 def script(simulator: str, file: Path, edges: bool = False, **values: str) -> scripts.Script:
     overrides = [document.Override(tuple(key.split(".")), value, key) for key, value in values.items()]
     return import_module(f"snnrun.convert.{simulator}").script(check.load(file, overrides), Path("script.py"), edges)
+
+
+def unknown(text: str) -> set[str]:
+    """Names that a script uses and nothing in it makes."""
+    tree = ast.parse(text)
+    made = {*dir(builtins), "__file__"}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=found) | ast.ImportFrom(names=found):
+                made |= {(alias.asname or alias.name).split(".")[0] for alias in found}
+            case ast.FunctionDef(name=name):
+                made.add(name)
+            case ast.arg(arg=name):
+                made.add(name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                made.add(name)
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - made
 
 
 def written(tmp_path: Path, simulator: str, text: str, edges: bool = False) -> scripts.Script:
@@ -53,7 +70,7 @@ def written(tmp_path: Path, simulator: str, text: str, edges: bool = False) -> s
 def test_every_config_is_written_or_refused_with_a_reason(name, simulator):
     reason = REFUSED.get(name, {}).get(simulator)
     if reason is None:
-        ast.parse(script(simulator, CONFIGS / f"{name}.yaml").text)
+        assert unknown(script(simulator, CONFIGS / f"{name}.yaml").text) == set()
         return
     with pytest.raises(SpecError, match=reason) as error:
         script(simulator, CONFIGS / f"{name}.yaml")
@@ -63,9 +80,10 @@ def test_every_config_is_written_or_refused_with_a_reason(name, simulator):
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("name", ["einet", "cuba", "spatial_ei", "synfire", "alpha_pair"])
+@pytest.mark.parametrize("name", ["einet", "cuba", "spatial_ei", "synfire", "alpha_pair", "cuba_stdp"])
 def test_what_snnrun_draws_stands_beside_the_script(name, simulator):
     found = script(simulator, CONFIGS / f"{name}.yaml", edges=True)
+    assert unknown(found.text) == set()
     loaded = check.load(CONFIGS / f"{name}.yaml")
     built = network.build(loaded.spec, CONFIGS)
     for key, projection in built.projections.items():
@@ -80,6 +98,15 @@ def test_what_snnrun_draws_stands_beside_the_script(name, simulator):
         if np.ndim(V):
             np.testing.assert_array_equal(found.drawn[f"{key}.init.V"], V)
     assert {part.split('"')[1] for part in found.text.split("drawn[")[1:]} == set(found.drawn)  # all is read, and all is there
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("name", ["plastic", "alphas", "conductances", "noisy"])
+def test_networks_of_the_comparison_with_the_simulators(name, simulator):
+    """What runs in validation/test_exported.py has no name that nothing makes."""
+    for edges in (False, True):
+        if (name, simulator) != ("conductances", "nest"):
+            assert unknown(script(simulator, OWN / f"{name}.yaml", edges).text) == set()
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)

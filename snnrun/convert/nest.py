@@ -720,7 +720,7 @@ def _listed(
     late = (
         number(max(delay.number, w.spec.dt))
         if delay.number is not None
-        else f"np.maximum(np.round({delay.text} / dt_ms), 1) * dt"
+        else f"np.maximum(np.round({delay.text} / dt_ms), 1) * dt_ms"
     )
     lines += [f"delays = np.full(len(pre), {late})" if delay.number is not None else f"delays = {late}"]
     scales = {channel.scale for channel in channels}
