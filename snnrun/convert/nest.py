@@ -839,7 +839,8 @@ def _recorders(w: Writing, kept: list[str], groups: dict[str, Group], shortest: 
         after.append(f'{name}_events = {recorder}.get("events")'.replace(f"{name}_events", f"{python}_events"))
         saved += [f'    "{name}.times": np.round({python}_events["times"] / dt_ms) * dt_ms,',
                   f'    "{name}.neurons": {python}_events["senders"] - {python}[0].global_id,']  # fmt: skip
-    for name, entry in w.spec.monitors.items():
+    every_monitor: dict[str, Any] = dict(w.spec.monitors)
+    for name, entry in every_monitor.items():
         if entry.model not in ("spikes", "rate", "state"):
             w.warn(("monitors", name), f"a monitor of model {entry.model} is left out", "")
         if entry.model != "state":

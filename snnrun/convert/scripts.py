@@ -234,6 +234,11 @@ COURSES: dict[str, Callable[[Any, Any], str]] = {
 def trains(w: Writing, name: str, entry: Any) -> str | None:
     """Neurons and stamps in steps of a source with given or renewal spikes, as an assignment to `neurons, stamps`."""
     path: Key = ("populations", name)
+
+    def built(field: str) -> Any:
+        assert w.network is not None
+        return w.network.populations[name].parameters[field]
+
     stop = "steps" if entry.stop is None else number(round(entry.stop / w.spec.dt))
     first = round(entry.start / w.spec.dt)
     if entry.model == "spike_times":
@@ -251,7 +256,6 @@ def trains(w: Writing, name: str, entry: Any) -> str | None:
         period = "None" if entry.period is None else str(round(entry.period / w.spec.dt))
         return f"given({given}, {period}, {first}, {stop})"
     if entry.model == "regular":
-        built = (lambda f: w.network.populations[name].parameters[f]) if w.network is not None else (lambda f: None)
         period, phase = (
             w.value(f"{name}.{f}", (*path, f), getattr(entry, f), lambda f=f: built(f), str(entry.size)).text
             for f in ("period", "phase")
@@ -259,7 +263,6 @@ def trains(w: Writing, name: str, entry: Any) -> str | None:
         w.helpers["regular"] = _REGULAR
         return f"regular({entry.size}, {period}, {phase}, {first}, {stop})"
     if entry.model == "gamma":
-        built = (lambda f: w.network.populations[name].parameters[f]) if w.network is not None else (lambda f: None)
         rate = w.value(f"{name}.rate", (*path, "rate"), entry.rate, lambda: built("rate"), str(entry.size)).text
         w.helpers["renewal"] = _RENEWAL
         return f"renewal({entry.size}, {rate}, {number(entry.shape)}, {entry.begin == 'stationary'}, {first}, {stop})"
@@ -437,7 +440,7 @@ def rows(texts: list[str], longest: int = 90) -> list[list[str]]:
 
 def model_of(entry: Any) -> Model:
     """The equations of a population: those of lif stand beside its own code."""
-    part = neurons.of(entry)
+    part: Any = neurons.of(entry)
     return part.model if part.described else neurons.description(entry.model)
 
 
@@ -652,8 +655,9 @@ def tail(spec: Spec, recorded: list[str]) -> str:
 
 def recorded(w: Writing) -> list[str]:
     """The populations whose spikes are kept: those that monitors of spikes and rates name, or all neurons."""
+    monitors: list[Any] = list(w.spec.monitors.values())
     found = dict.fromkeys(
-        part.population for entry in w.spec.monitors.values() if entry.model in ("spikes", "rate") for part in w.parts(entry.of)
+        part.population for entry in monitors if entry.model in ("spikes", "rate") for part in w.parts(entry.of)
     )
     neurons = [name for name, entry in w.spec.populations.items() if hasattr(entry, "init")]
     return [name for name in w.spec.populations if name in found] or neurons or list(w.spec.populations)
