@@ -9,6 +9,7 @@ from snnrun import apart
 from snnrun.cli import complete
 from snnrun.cli.common import (
     AsJson,
+    Duration,
     NetworkFile,
     Overwrite,
     Quiet,
@@ -21,6 +22,7 @@ from snnrun.cli.common import (
     read_time,
     refuse,
     reporting,
+    warn_of,
 )
 from snnrun.cli.help import Verb, Verbs
 from snnrun.terminal import say, warn
@@ -177,3 +179,82 @@ def export_sonata(
             for name, template in made.templates.items():
                 say(f"{name}: {template}")
             say(f"{made.neurons:,} neurons and {made.synapses:,} synapses -> {made.folder}")
+
+
+Beside = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="The script.", show_default=False)]
+Given = Annotated[bool, typer.Option("--edges", help="Let the script read the neurons and synapses that snnrun draws.")]
+
+
+@export.command("nest", cls=Verb)
+def export_nest(
+    file: NetworkFile,
+    output: Beside = None,
+    edges: Given = False,
+    set_: Set = None,
+    seed: Seed = None,
+    duration: Duration = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the network as a Python script for NEST."""
+    _script("nest", file, output, edges, set_, seed, duration, overwrite, as_json, quiet)
+
+
+@export.command("brian2", cls=Verb)
+def export_brian2(
+    file: NetworkFile,
+    output: Beside = None,
+    edges: Given = False,
+    set_: Set = None,
+    seed: Seed = None,
+    duration: Duration = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the network as a Python script for Brian2."""
+    _script("brian2", file, output, edges, set_, seed, duration, overwrite, as_json, quiet)
+
+
+def _script(simulator: str, file: Path, output: Path | None, edges: bool, set_: list[str] | None, seed: str | None,
+            duration: str | None, overwrite: bool, as_json: bool, quiet: bool) -> None:  # fmt: skip
+    with reporting(as_json):
+        from importlib import import_module
+
+        from snnrun.convert import script_files as files
+
+        target = output or Path(f"{file.stem}_{simulator}.py")
+        files.named(target, ".py")
+        loaded, _ = load(file, set_, seed, duration, None, quiet)
+        found = import_module(f"snnrun.convert.{simulator}").script(loaded, target, edges)
+        written = files.write(found, target, overwrite)
+        if as_json:
+            said = [{"message": fault.message, "path": list(fault.path)} for fault in found.warnings]
+            print_json({"output": [str(path) for path in written], "warnings": said})
+        elif not quiet:
+            warn_of(loaded.document, found.warnings)
+            say(f"written: {', '.join(map(str, written))}")
+
+
+@export.command("nestml", cls=Verb)
+def export_nestml(
+    models: Annotated[str, typer.Argument(metavar="MODEL|FILE", help="A model, or a file of models.", show_default=False)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="The models.", show_default=False)] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write neuron models that are described by equations in NESTML."""
+    with reporting(as_json):
+        from snnrun.convert import nestml
+        from snnrun.convert import script_files as files
+
+        target = output or Path(f"{Path(models).stem}.nestml")
+        files.named(target, ".nestml")
+        found, text = nestml.export(models)
+        files.write_text(text, target, overwrite)
+        if as_json:
+            print_json({"output": str(target), "models": [f"{name}_neuron" for name in found]})
+        elif not quiet:
+            say(f"written: {target}, with {', '.join(f'{name}_neuron' for name in found)}")

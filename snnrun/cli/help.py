@@ -23,7 +23,7 @@ _OPTIONS = {  # by the names of their parameters
                  "projection", "monitor", "page", "port", "open_", "window"),
     "Style": ("width", "height", "font", "font_size", "dark", "dpi"),
     "Changes of the network": ("set_", "seed", "duration", "precision"),
-    "Output": ("output", "overwrite", "no_plot", "compress"),
+    "Output": ("output", "edges", "overwrite", "no_plot", "compress"),
     "Device and speed": ("device", "kernel", "threads", "no_merge"),
     "Long runs": ("resume", "checkpoint_every", "max_walltime"),
     "Options": (),  # what is not named here
