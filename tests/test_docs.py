@@ -1,0 +1,274 @@
+"""What the documentation says is so: its commands run, its network files are valid, its messages are those of the program.
+
+Every page is gone through from top to bottom in a folder of its own. What is done with a block is told by its language, and by an
+invisible comment before it where there is one:
+
+    ```sh           run, line by line; as one script where it is one
+    ```yaml         a network file, or a part of one, which then becomes a part of BASE: validated
+    ```python       run, if it reads results or writes files
+    ``` and $ ...   run, and what it prints is compared; a line of ... stands for any lines, … for any text
+
+    <!-- file: NAME -->         the block is written to this file; a network file is validated
+    <!-- merge: NAME -->        its sections are added to those of this file
+    <!-- edit: OLD => NEW -->   in net.yaml, for this block; several are parted by ;;
+    <!-- prepare: COMMAND -->   run before; several are parted by ;;
+    <!-- quick: OPTIONS -->     added to `snnrun simulate`, to keep this test short
+    <!-- validate: REASON -->   `snnrun simulate` is not run but checked
+    <!-- skip: REASON -->       nothing is done
+
+The net.yaml that a page starts from is BASE, or a file of the repository: `<!-- network: configs/NAME.yaml -->`.
+"""
+
+import copy
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from snnrun.cli import app
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+# made by programs that run what they show
+GENERATED = {"models.md", "validation.md", "benchmarks.md"}
+
+LIF = {"size": 20, "model": "lif", "tau": "20 ms", "V_rest": "-65 mV", "V_reset": "-65 mV", "V_th": "-50 mV", "C": "200 pF"}
+LAYOUT = {"model": "random", "extent": ["1 mm", "1 mm"]}
+COBA = {"synapse": {"model": "expon", "tau": "5 ms"}, "output": {"model": "coba", "E": "0 mV"}}
+BASE = {
+    "duration": "5 ms",
+    "populations": {
+        "E": {**LIF, "layout": LAYOUT},
+        "I": {**LIF, "layout": LAYOUT},
+        "S": {"model": "spike_times", "size": 3, "times": ["1 ms"]},
+    },
+    "projections": {
+        "exc": {"pre": "E", "post": ["E", "I"], "connect": {"rule": "fixed_prob", "p": 0.1}, "weight": "1 nS", **COBA},
+        "inh": {"pre": "I", "post": ["E", "I"], "connect": {"rule": "fixed_prob", "p": 0.1}, "weight": "5 nS", **COBA},
+    },
+    "monitors": {"s": {"model": "spikes", "of": ["E", "I"]}},
+}
+DATA = {
+    "neurons.csv": "tau_ms\n" + "20\n" * 20,
+    "rates.csv": "time_ms,rate_Hz\n0,5\n2,40\n",
+}
+
+
+@dataclass
+class Block:
+    line: int
+    language: str
+    text: str
+    told: dict[str, str]  # what the comments before it say
+
+
+def blocks_of(page: Path) -> list[Block]:
+    found, told, begun = [], {}, None
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if begun is None and line.startswith("```"):
+            begun = Block(number, line[3:].strip(), "", told)
+        elif begun is not None and line.startswith("```"):
+            found.append(begun)
+            begun = None
+        elif begun is not None:
+            begun.text += line + "\n"
+        elif comment := re.fullmatch(r"<!-- (\w+): (.*) -->", line):
+            told[comment[1]] = comment[2]
+            continue
+        if line.strip() and begun is None:
+            told = {}
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    for name, text in DATA.items():
+        (tmp_path / name).write_text(text)
+    write_network(tmp_path / "net.yaml", BASE)
+    return tmp_path
+
+
+def write_network(path, tree):
+    path.write_text(yaml.safe_dump(copy.deepcopy(tree), sort_keys=False))
+
+
+def call(arguments: list[str]):
+    result = CliRunner().invoke(app, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def valid(path):
+    result = call(["validate", str(path)])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in GENERATED], ids=lambda page: page.stem)
+def test_what_a_page_shows_is_so(page, folder):
+    blocks = [block for block in blocks_of(page) if "skip" not in block.told]
+    if start := re.search(r"^<!-- network: (.*) -->$", page.read_text(), flags=re.M):
+        shutil.copy(ROOT / start[1], folder / "net.yaml")
+    for block in blocks:  # data come first, because a page shows them after what reads them
+        if "file" in block.told and block.language in ("", "csv"):
+            (folder / block.told["file"]).write_text(block.text)
+        if block.language == "python" and "snnrun" not in block.text:
+            run_python(page, block)
+    for block in blocks:
+        try:
+            go_through(page, block, folder)
+        except Exception as error:
+            error.add_note(f"{page.name}, line {block.line}")
+            raise
+
+
+def go_through(page, block, folder):
+    for command in filter(None, block.told.get("prepare", "").split(" ;; ")):
+        assert call(shlex.split(command)[1:]).exit_code == 0, command
+    if "merge" in block.told:
+        merge(folder / block.told["merge"], block.text)
+        valid(block.told["merge"])
+    elif block.language == "yaml" and "file" in block.told:
+        (folder / block.told["file"]).write_text(block.text)
+        if "populations:" in block.text:
+            valid(block.told["file"])
+    elif block.language == "yaml":
+        validate_yaml(block.text, folder)
+    elif block.language == "sh":
+        run_shell(block)
+    elif block.language == "python" and "snnrun" in block.text:
+        run_python(page, block)
+    elif block.text.startswith("$ "):
+        compare_output(block, folder)
+
+
+def merge(path, text):
+    """Put the lines of each section at the end of that of the file, or the section itself at the end of the file."""
+    sections = dict(re.findall(r"^(\w+):\n((?:[ #].*\n|\n)+)", path.read_text() + "\n", flags=re.M))
+    whole = path.read_text()
+    for name, lines in re.findall(r"^(\w+):\n((?: .*\n)+)", text, flags=re.M):
+        old = sections.get(name)
+        if old is None:
+            whole += f"\n{name}:\n{lines}"
+        else:
+            whole = whole.replace(f"{name}:\n{old.rstrip()}\n", f"{name}:\n{old.rstrip()}\n{lines}")
+    path.write_text(whole)
+
+
+def validate_yaml(text, folder):
+    """A network file as it is; a part of one, each of its entries by itself, as a part of BASE."""
+    text = re.sub(r", \.\.\.(?=\})|^ +\.\.\.\n", "", text, flags=re.M)  # left out on the page
+    whole = yaml.safe_load(text)
+    path = folder / "part.yaml"
+    if {"duration", "populations"} <= set(whole):
+        path.write_text(text)
+        valid(path)
+        return
+    if set(whole) & {"constants", "models", "populations", "inputs", "projections", "monitors"}:
+        parts = [whole]
+    else:
+        parts = [yaml.safe_load(part) for part in re.split(r"^(?=\S)", text, flags=re.M) if part.strip("# \n")]
+    for part in filter(None, parts):
+        write_network(path, within_base(part))
+        valid(path)
+
+
+def within_base(part):
+    tree = copy.deepcopy(BASE)
+    for key, value in part.items():
+        sections = {"pre": "projections", "to": "inputs", "size": "populations", "of": "monitors"}
+        section = next((sections[name] for name in sections if isinstance(value, dict) and name in value), None)
+        if section is None and (key in LIF or key in ("init", "I_e", "layout")):
+            tree["populations"]["E"][key] = value
+        elif key in ("connect", "weight", "delay", "synapse", "output", "stp", "stdp"):
+            projection = tree["projections"]["exc"]
+            projection.update({"pre": "S", "post": "E"} if "file" in str(value) else {}, **{key: value})
+        elif section is None and isinstance(value, dict) and key != "constants":
+            for name, entry in value.items():
+                tree.setdefault(key, {})[name] = completed(entry)
+        elif section is not None:
+            tree.setdefault(section, {})[key] = completed(value)
+        else:
+            tree[key] = value
+    return tree
+
+
+def completed(entry):
+    """With the parameters of a lif population that a page leaves out."""
+    return {**LIF, **entry} if "size" in entry and entry.get("model", "lif") == "lif" and "equations" not in entry else entry
+
+
+def run_shell(block):
+    """Lines that call snnrun within this process, which is quick; anything else by the shell."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    calls = [shlex.split(line, comments=True) for line in lines]
+    if all(not words or words[0] == "snnrun" for words in calls):
+        for words in filter(None, calls):
+            result = call(shortened(words[1:], block))
+            assert result.exit_code == 0, f"{shlex.join(words)}\n{result.output}"
+        return
+    quick = block.told.get("quick", "")
+    snnrun = f"""snnrun() {{ if [ "$1" = simulate ]; then set -- "$@" {quick}; fi; {shlex.quote(sys.executable)} -m snnrun "$@"; }}\n"""
+    found = subprocess.run(["bash", "-e", "-c", snnrun + block.text], capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def shortened(words, block):
+    if words[0] == "simulate" and "quick" in block.told:
+        return words + shlex.split(block.told["quick"])
+    if words[0] == "simulate" and "validate" in block.told:
+        overrides = [words[i : i + 2] for i, word in enumerate(words) if word == "--set"]
+        return ["validate", words[1], *sum(overrides, [])]
+    return words
+
+
+def run_python(page, block):
+    code = "\n" * block.line + block.text  # so that an error names the line of the page
+    exec(compile(code, str(page), "exec"), {"np": np, "h5py": h5py, "__name__": "page"})
+
+
+def compare_output(block, folder):
+    """Each command that stands after a $, and what the page says that it prints."""
+    before = (folder / "net.yaml").read_text()
+    text = before
+    for edit in filter(None, block.told.get("edit", "").split(" ;; ")):
+        old, new = edit.split(" => ")
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in net.yaml"
+        text = text.replace(old, new.replace("\\n", "\n"))
+    (folder / "net.yaml").write_text(text)
+    for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
+        command, _, shown = part.partition("\n")
+        words = shlex.split(command, comments=True)
+        assert words[0] == "snnrun"
+        printed = call(words[1:]).output
+        pattern = r"(?:.*\n)*?".join(re.escape(piece) for piece in re.split(r"^\.\.\.\n", shown, flags=re.M)).replace("…", ".*")
+        assert re.fullmatch(pattern, printed), f"$ {command}\n{printed}\nis not what the page shows:\n{shown}"
+    (folder / "net.yaml").write_text(before)
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """And so every link within it leads somewhere, and every page is found from the first one."""
+    pytest.importorskip("sphinx")
+    pytest.importorskip("myst_parser")
+    pytest.importorskip("furo")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(tmp_path / "site")]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert built.returncode == 0, built.stderr
+    shutil.rmtree(tmp_path / "site")
+
+
+def test_links_of_the_readme_lead_to_files():
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / "README.md").read_text()):
+        assert target.startswith("http") or (ROOT / target).exists(), target
