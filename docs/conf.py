@@ -1,9 +1,10 @@
 """The site: `python -m sphinx -W -b html docs docs/_build` makes it of the Markdown pages of this folder.
 
-The pages are written to be read on GitHub as well, so they use nothing but Markdown; only index.md has Sphinx's tables of contents.
-A page that stands in none of them is an error.
+The pages are written to be read on GitHub as well, so they use nothing but Markdown; only index.md has Sphinx's tables of
+contents. There a page with a ? need not be there, and a * stands for all pages that are named nowhere else.
 """
 
+import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "snnrun" / "__init__.py"
@@ -18,7 +19,6 @@ source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 myst_heading_anchors = 4  # links to headings, by the names that GitHub gives them
 suppress_warnings = [
-    "toc.empty_glob",  # index.md may name a page, with a *, that is still to be written
     "misc.highlighting_failure",  # a YAML block with ... in place of what is left out
 ]
 
@@ -27,3 +27,20 @@ html_title = "snnrun"
 html_copy_source = False
 html_show_sphinx = False
 pygments_style = "friendly"
+
+
+def complete_contents(app, page, source):
+    """Write out what ? and * of the tables of contents stand for."""
+    if page != "index":
+        return
+    there = app.env.found_docs
+    tables = "\n".join(re.findall(r"^```\{toctree\}\n(.*?)^```", source[0], flags=re.M | re.S))
+    named = {line.rstrip("?") for line in tables.splitlines()} | {"index"}
+    text = re.sub(r"^([\w-]+)\?\n", lambda found: f"{found[1]}\n" if found[1] in there else "", source[0], flags=re.M)
+    source[0] = re.sub(r"^\*\n", "".join(f"{name}\n" for name in sorted(there - named)), text, flags=re.M)
+
+
+def setup(app):
+    app.connect("env-get-outdated", lambda *_: ["index"])  # it changes with what other pages there are
+    app.connect("source-read", complete_contents)
+    return {"parallel_read_safe": True}

@@ -42,7 +42,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 # made by programs that run what they show
 GENERATED = {"models.md", "validation.md", "benchmarks.md"}
 
-LIF = {"size": 20, "model": "lif", "tau": "20 ms", "V_rest": "-65 mV", "V_reset": "-65 mV", "V_th": "-50 mV", "C": "200 pF"}
+LIF = {"size": 200, "model": "lif", "tau": "20 ms", "V_rest": "-65 mV", "V_reset": "-65 mV", "V_th": "-50 mV", "C": "200 pF"}
 LAYOUT = {"model": "random", "extent": ["1 mm", "1 mm"]}
 COBA = {"synapse": {"model": "expon", "tau": "5 ms"}, "output": {"model": "coba", "E": "0 mV"}}
 BASE = {
@@ -59,7 +59,7 @@ BASE = {
     "monitors": {"s": {"model": "spikes", "of": ["E", "I"]}},
 }
 DATA = {
-    "neurons.csv": "tau_ms\n" + "20\n" * 20,
+    "neurons.csv": "tau_ms\n" + "20\n" * 200,
     "rates.csv": "time_ms,rate_Hz\n0,5\n2,40\n",
 }
 
@@ -219,8 +219,8 @@ def run_shell(block):
             result = call(shortened(words[1:], block))
             assert result.exit_code == 0, f"{shlex.join(words)}\n{result.output}"
         return
-    quick = block.told.get("quick", "")
-    snnrun = f"""snnrun() {{ if [ "$1" = simulate ]; then set -- "$@" {quick}; fi; {shlex.quote(sys.executable)} -m snnrun "$@"; }}\n"""
+    added = f'if [ "$1" = simulate ]; then set -- "$@" {block.told.get("quick", "")}; fi'
+    snnrun = f'snnrun() {{ {added}; {shlex.quote(sys.executable)} -m snnrun "$@"; }}\n'
     found = subprocess.run(["bash", "-e", "-c", snnrun + block.text], capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stdout + found.stderr
 
@@ -246,7 +246,7 @@ def compare_output(block, folder):
     for edit in filter(None, block.told.get("edit", "").split(" ;; ")):
         old, new = edit.split(" => ")
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in net.yaml"
-        text = text.replace(old, new.replace("\\n", "\n"))
+        text = text.replace(old, new.replace("\\n", "\n").replace("\\t", "\t"))
     (folder / "net.yaml").write_text(text)
     for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
         command, _, shown = part.partition("\n")
