@@ -24,6 +24,8 @@ suppress_warnings = [
 
 html_theme = "furo"
 html_title = "snnrun"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 pygments_style = "friendly"
