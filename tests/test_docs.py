@@ -1,11 +1,12 @@
 """What the documentation says is so: its commands run, its network files are valid, its messages are those of the program.
 
-Every page is gone through from top to bottom in a folder of its own. What is done with a block is told by its language, and by an
+Every page is gone through from top to bottom in a folder of its own. Where a message has changed, `python tests/test_docs.py PAGE.md`
+writes what the program prints now into the page. What is done with a block is told by its language, and by an
 invisible comment before it where there is one:
 
     ```sh           run, line by line; as one script where it is one
     ```yaml         a network file, or a part of one, which then becomes a part of BASE: validated
-    ```python       run, if it reads results or writes files
+    ```python       run; all blocks of a page share their names, as in a notebook
     ``` and $ ...   run, and what it prints is compared; a line of ... stands for any lines, … for any text
 
     <!-- file: NAME -->         the block is written to this file; a network file is validated
@@ -14,17 +15,22 @@ invisible comment before it where there is one:
     <!-- prepare: COMMAND -->   run before; several are parted by ;;
     <!-- quick: OPTIONS -->     added to `snnrun simulate`, to keep this test short
     <!-- validate: REASON -->   `snnrun simulate` is not run but checked
+    <!-- without: REGEX -->     lines of commands that match are left out
+    <!-- needs: MODULE -->      nothing is done where this module is not installed
     <!-- skip: REASON -->       nothing is done
 
 The net.yaml that a page starts from is BASE, or a file of the repository: `<!-- network: configs/NAME.yaml -->`.
 """
 
 import copy
+import importlib.util
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +62,13 @@ BASE = {
         "exc": {"pre": "E", "post": ["E", "I"], "connect": {"rule": "fixed_prob", "p": 0.1}, "weight": "1 nS", **COBA},
         "inh": {"pre": "I", "post": ["E", "I"], "connect": {"rule": "fixed_prob", "p": 0.1}, "weight": "5 nS", **COBA},
     },
-    "monitors": {"s": {"model": "spikes", "of": ["E", "I"]}},
+    "inputs": {"drive": {"model": "constant", "to": ["E", "I"], "current": "200 pA"}},
+    "monitors": {
+        "s": {"model": "spikes", "of": ["E", "I"]},
+        "spikes": {"model": "spikes", "of": ["E", "I", "S"]},
+        "voltage": {"model": "state", "of": "E[:3]", "variables": ["V"]},
+        "rate": {"model": "rate", "of": "E", "bin": "5 ms"},
+    },
 }
 DATA = {
     "neurons.csv": "tau_ms\n" + "20\n" * 200,
@@ -70,6 +82,13 @@ class Block:
     language: str
     text: str
     told: dict[str, str]  # what the comments before it say
+
+    @property
+    def writes(self) -> bool:
+        """Whether it makes data that other blocks read: a page shows them after what reads them."""
+        if self.language == "python":
+            return "savez(" in self.text or '"w")' in self.text
+        return self.language in ("", "csv") and "file" in self.told
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -93,11 +112,15 @@ def blocks_of(page: Path) -> list[Block]:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    for name, text in DATA.items():
-        (tmp_path / name).write_text(text)
-    write_network(tmp_path / "net.yaml", BASE)
+    furnish(tmp_path)
     return tmp_path
+
+
+def furnish(folder):
+    (folder / "configs").symlink_to(ROOT / "configs")
+    for name, text in DATA.items():
+        (folder / name).write_text(text)
+    write_network(folder / "net.yaml", BASE)
 
 
 def write_network(path, tree):
@@ -118,29 +141,34 @@ def valid(path):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name not in GENERATED], ids=lambda page: page.stem)
 def test_what_a_page_shows_is_so(page, folder):
-    blocks = [block for block in blocks_of(page) if "skip" not in block.told]
+    go_through(page, folder, compared)
+
+
+def go_through(page, folder, compare):
+    """Do what the blocks of a page want; `compare` takes a command, what the page shows, and what is printed."""
     if start := re.search(r"^<!-- network: (.*) -->$", page.read_text(), flags=re.M):
         shutil.copy(ROOT / start[1], folder / "net.yaml")
-    for block in blocks:  # data come first, because a page shows them after what reads them
-        if "file" in block.told and block.language in ("", "csv"):
-            (folder / block.told["file"]).write_text(block.text)
-        if block.language == "python" and "snnrun" not in block.text:
-            run_python(page, block)
-    for block in blocks:
+    names = {"np": np, "h5py": h5py, "__name__": "page"}
+    blocks = [block for block in blocks_of(page) if "skip" not in block.told and available(block.told.get("needs"))]
+    for block in sorted(blocks, key=lambda block: not block.writes):
         try:
-            go_through(page, block, folder)
+            do(page, block, folder, names, compare)
         except Exception as error:
             error.add_note(f"{page.name}, line {block.line}")
             raise
 
 
-def go_through(page, block, folder):
+def available(module):
+    return module is None or importlib.util.find_spec(module) is not None
+
+
+def do(page, block, folder, names, compare):
     for command in filter(None, block.told.get("prepare", "").split(" ;; ")):
         assert call(shlex.split(command)[1:]).exit_code == 0, command
     if "merge" in block.told:
         merge(folder / block.told["merge"], block.text)
         valid(block.told["merge"])
-    elif block.language == "yaml" and "file" in block.told:
+    elif "file" in block.told:
         (folder / block.told["file"]).write_text(block.text)
         if "populations:" in block.text:
             valid(block.told["file"])
@@ -148,10 +176,11 @@ def go_through(page, block, folder):
         validate_yaml(block.text, folder)
     elif block.language == "sh":
         run_shell(block)
-    elif block.language == "python" and "snnrun" in block.text:
-        run_python(page, block)
+    elif block.language == "python":
+        code = "\n" * block.line + block.text  # so that an error names the line of the page
+        exec(compile(code, str(page), "exec"), names)
     elif block.text.startswith("$ "):
-        compare_output(block, folder)
+        run_edited(block, folder, compare)
 
 
 def merge(path, text):
@@ -212,7 +241,8 @@ def completed(entry):
 
 def run_shell(block):
     """Lines that call snnrun within this process, which is quick; anything else by the shell."""
-    lines = block.text.replace("\\\n", " ").splitlines()
+    left_out = block.told.get("without", "$^")
+    lines = [line for line in block.text.replace("\\\n", " ").splitlines() if not re.search(left_out, line)]
     calls = [shlex.split(line, comments=True) for line in lines]
     if all(not words or words[0] == "snnrun" for words in calls):
         for words in filter(None, calls):
@@ -234,15 +264,9 @@ def shortened(words, block):
     return words
 
 
-def run_python(page, block):
-    code = "\n" * block.line + block.text  # so that an error names the line of the page
-    exec(compile(code, str(page), "exec"), {"np": np, "h5py": h5py, "__name__": "page"})
-
-
-def compare_output(block, folder):
-    """Each command that stands after a $, and what the page says that it prints."""
-    before = (folder / "net.yaml").read_text()
-    text = before
+def run_edited(block, folder, compare):
+    """The commands that stand after a $, with a net.yaml that is changed as the page says."""
+    before = text = (folder / "net.yaml").read_text()
     for edit in filter(None, block.told.get("edit", "").split(" ;; ")):
         old, new = edit.split(" => ")
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in net.yaml"
@@ -250,12 +274,13 @@ def compare_output(block, folder):
     (folder / "net.yaml").write_text(text)
     for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
         command, _, shown = part.partition("\n")
-        words = shlex.split(command, comments=True)
-        assert words[0] == "snnrun"
-        printed = call(words[1:]).output
-        pattern = r"(?:.*\n)*?".join(re.escape(piece) for piece in re.split(r"^\.\.\.\n", shown, flags=re.M)).replace("…", ".*")
-        assert re.fullmatch(pattern, printed), f"$ {command}\n{printed}\nis not what the page shows:\n{shown}"
+        compare(command, shown, call(shlex.split(command, comments=True)[1:]).output)
     (folder / "net.yaml").write_text(before)
+
+
+def compared(command, shown, printed):
+    pattern = r"(?:.*\n)*?".join(re.escape(piece) for piece in re.split(r"^\.\.\.\n", shown, flags=re.M)).replace("…", ".*")
+    assert re.fullmatch(pattern, printed), f"$ {command}\n{printed}\nis not what the page shows:\n{shown}"
 
 
 def test_the_site_is_built_without_a_warning(tmp_path):
@@ -272,3 +297,25 @@ def test_the_site_is_built_without_a_warning(tmp_path):
 def test_links_of_the_readme_lead_to_files():
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / "README.md").read_text()):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def rewrite(page):
+    """Put what the program prints now into a page, where that is shown in full."""
+    text = page.read_text()
+
+    def replace(command, shown, printed):
+        nonlocal text
+        if "..." not in shown.splitlines() and "…" not in shown:
+            text = text.replace(f"$ {command}\n{shown}", f"$ {command}\n{printed}", 1)
+
+    with tempfile.TemporaryDirectory() as name:
+        os.chdir(name)
+        furnish(Path(name))
+        go_through(page, Path(name), replace)
+        os.chdir(ROOT)
+    page.write_text(text)
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        rewrite(Path(argument).resolve())
