@@ -1,8 +1,8 @@
 """What the documentation says is so: its commands run, its network files are valid, its messages are those of the program.
 
-Every page is gone through from top to bottom in a folder of its own. Where a message has changed, `python tests/test_docs.py PAGE.md`
-writes what the program prints now into the page. What is done with a block is told by its language, and by an
-invisible comment before it where there is one:
+Every page is gone through from top to bottom in a folder of its own. Where a message has changed,
+`python tests/test_docs.py docs/PAGE.md` writes into the page what the program prints now. What is done with a block is told by
+its language, and by invisible comments before it where there are some:
 
     ```sh           run, line by line; as one script where it is one
     ```yaml         a network file, or a part of one, which then becomes a part of BASE: validated
