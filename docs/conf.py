@@ -1,7 +1,7 @@
 """The site: `python -m sphinx -W -b html docs docs/_build` makes it of the Markdown pages of this folder.
 
 The pages are written to be read on GitHub as well, so they use nothing but Markdown; only index.md has Sphinx's tables of
-contents. There a page with a ? need not be there, and a * stands for all pages that are named nowhere else.
+contents. There a * stands for all pages that are named nowhere else.
 """
 
 import re
@@ -32,14 +32,13 @@ pygments_style = "friendly"
 
 
 def complete_contents(app, page, source):
-    """Write out what ? and * of the tables of contents stand for."""
+    """Write out what the * of the tables of contents stands for."""
     if page != "index":
         return
     there = app.env.found_docs
     tables = "\n".join(re.findall(r"^```\{toctree\}\n(.*?)^```", source[0], flags=re.M | re.S))
-    named = {line.rstrip("?") for line in tables.splitlines()} | {"index"}
-    text = re.sub(r"^([\w-]+)\?\n", lambda found: f"{found[1]}\n" if found[1] in there else "", source[0], flags=re.M)
-    source[0] = re.sub(r"^\*\n", "".join(f"{name}\n" for name in sorted(there - named)), text, flags=re.M)
+    others = sorted(there - set(tables.splitlines()) - {"index"})
+    source[0] = re.sub(r"^\*\n", "".join(f"{name}\n" for name in others), source[0], flags=re.M)
 
 
 def setup(app):
