@@ -641,10 +641,10 @@ else:
     figure, axes = plt.subplots(figsize=(8, 4))
     first = 0
     for name, size in sizes.items():
-        axes.plot(spikes[f"{{name}}.times"], spikes[f"{{name}}.neurons"] + first, ".", markersize=2, label=name)
+        axes.plot(spikes[f"{{name}}.times"], spikes[f"{{name}}.neurons"] + first, ".", markersize=1.5, label=name)
         first += size
     axes.set(xlabel="time (ms)", ylabel="neuron", xlim=(0, steps * dt_ms), title={title!r})
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), markerscale=4, frameon=False)
     figure.savefig(out.with_suffix(".png"), dpi=150, bbox_inches="tight")
 """
 
