@@ -6,7 +6,9 @@ That the scripts run, and that their spikes are those of snnrun, is in validatio
 import ast
 import builtins
 import json
+from contextlib import redirect_stdout
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -281,17 +283,17 @@ def test_the_command_line(tmp_path, monkeypatch):
 # ---- NESTML ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in neurons.descriptions() if name not in ("lif", "pinsky_rinzel")])
-def test_models_in_nestml(name, tmp_path):
-    """What pynestml, where it is installed, has nothing against."""
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "pinsky_rinzel"])
+def test_models_in_nestml(name):
     _, text = nestml.export(name)
-    assert f"model {name}_neuron:" in text
+    assert f"model {name}_neuron:" in text and text.count("emit_spike()") == 1
+
+
+@pytest.mark.parametrize("name", ["adex", "izhikevich", "gif_escape", "glif2", "wang_buzsaki"])  # a few seconds each
+def test_pynestml_has_nothing_against_them(name, tmp_path):
     frontend = pytest.importorskip("pynestml.frontend.pynestml_frontend")
     file = tmp_path / f"{name}_neuron.nestml"
-    file.write_text(text)
-    from contextlib import redirect_stdout
-    from io import StringIO
-
+    file.write_text(nestml.export(name)[1])
     with redirect_stdout(StringIO()) as said:
         frontend.generate_target(input_path=[str(file)], target_platform="NONE", target_path=str(tmp_path / "out"))
     assert "ERROR" not in said.getvalue()
