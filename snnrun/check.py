@@ -1,7 +1,7 @@
 """Checks across the parts of a network file, without building anything: references, times, dimensions, sizes, files."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +16,17 @@ from snnrun.quantities import (
     Column,
     Frozen,
     Quantity,
+    Slices,
     TimesFile,
     TrainsFile,
     WaveformFile,
     Windowed,
     fields,
+    is_list,
     is_literal,
     law_of,
     leaves,
+    literals,
     plain,
 )
 from snnrun.receptors import (
@@ -40,7 +43,8 @@ from snnrun.receptors import (
     variables,
     weight_dimension,
 )
-from snnrun.spec import Part, Reading, SelectionError, Spec, parts, read
+from snnrun.selections import Part, SelectionError, parts, shares
+from snnrun.spec import Reading, Spec, read
 
 FLOAT32 = 2.0**128 - 2.0**104  # the largest number
 MANY_PAIRS = 2e9  # that a rule by distance looks at one by one
@@ -174,9 +178,12 @@ class _Checker:
             table = self.table((*path, "file"), lambda: tables.parameters(self.folder / value.file))
             if table is not None:
                 self.table((*path, "column"), lambda: tables.check_column(table, value.column, dimension))
+                if value.id is not None:
+                    self.table((*path, "id"), lambda: table.cost([tables.found(table, value.id)]))
             return
-        if dimension == "voltage" and self.spec.precision == "float32" and is_literal(value) and abs(plain(value)) > FLOAT32:
-            self.fault(path, f"{units.show(plain(value), 'voltage')} is more than float32 can hold")
+        for below, number in literals(value) if dimension == "voltage" and self.spec.precision == "float32" else ():
+            if abs(number) > FLOAT32:
+                self.fault((*path, *below), f"{units.show(number, 'voltage')} is more than float32 can hold")
         for below, leaf in leaves(value):
             if (leaf.dimension or "number") == dimension:
                 continue
@@ -187,6 +194,18 @@ class _Checker:
             else:
                 message = f"{units.article(dimension)} is wanted here, and this is {units.article(leaf.dimension)}"
                 self.fault((*path, *below), message, units.written_in(dimension))
+
+    def covering(self, path: Key, value: Any, holders: Mapping[str, int]) -> None:
+        """That a list, or slices, have a value for each of so many neurons."""
+        for have, size in holders.items():
+            if is_list(value) and len(value) != size:
+                self.fault(path, f"the list has {_counted(len(value), 'value')}, and {have} {_counted(size, 'neuron')}")
+            if isinstance(value, Slices):
+                try:
+                    shares(value.slices, size)
+                except SelectionError as error:
+                    key = () if error.index is None else (list(value.slices)[error.index],)
+                    self.fault((*path, "slices", *key), error.message, error.hint, at_key=True)
 
     def table(self, path: Key, read: Callable[[], Any]) -> Any:
         """What is read of a file; None, with a fault, where that is not what was asked for."""
@@ -208,23 +227,25 @@ class _Checker:
                 self.fault((*path, (given or list(rule.fields))[0]), rule.message)
         model.check(part, self, path)
 
-    def types(self, path: Key, part: Any, bounded: frozenset[str] = frozenset()) -> None:
-        """What the types of the fields of a part say: of which dimension a distribution is, and that a time is a whole number of
-        steps. Of those that are `bounded`, a rule says whether they may be negative."""
+    def types(self, path: Key, part: Any, holders: Mapping[str, int], bounded: frozenset[str] = frozenset()) -> None:
+        """What the types of the fields of a part say: of which dimension a distribution is, that a time is a whole number of
+        steps, and that a list has a value for each of so many neurons as the `holders` have. Of times that are `bounded`, a rule
+        says whether they may be negative."""
         for field in fields(type(part)):
             value, where = getattr(part, field.name), (*path, field.name)
             if field.drawable and field.dimension is not None:
                 self.drawable(where, value, field.dimension)
-            if field.least is None:
-                continue
-            for below, time in enumerate(value) if isinstance(value, tuple) else ((None, value),):
-                if isinstance(time, float) and (time >= 0 or field.name not in bounded):
-                    self.on_grid(where if below is None else (*where, below), time, field.least)
+            if field.drawable:
+                self.covering(where, value, holders)
+            if field.least is not None:
+                for below, time in literals(value):
+                    if time >= 0 or field.name not in bounded:
+                        self.on_grid((*where, *below), time, field.least)
         for name, value in part:
             if isinstance(value, TimesFile):
                 self.table((*path, name, "file"), lambda file=value: times_table(file, self.folder))
             elif isinstance(value, Frozen) and name == "init":
-                self.types((*path, name), value)
+                self.types((*path, name), value, holders)
         if isinstance(part, Windowed):
             self.window(path, part.start, part.stop)
 
@@ -267,9 +288,14 @@ def _check_run(c: _Checker) -> None:
         c.on_grid(("duration",), c.spec.duration, least=1)
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _check_population(c: _Checker, path: Key, population: Any) -> None:
     model = neurons.of(population)
-    c.types(path, population, frozenset(rule.fields[0] for rule in model.rules if len(rule.fields) == 1))
+    holders = {f"{path[-1]} has": population.size} if c.sound((*path, "size")) else {}
+    c.types(path, population, holders, frozenset(rule.fields[0] for rule in model.rules if len(rule.fields) == 1))
     c.rules(path, model, population)
     given = population.layout
     if given is None:
@@ -302,7 +328,7 @@ def layout_columns(given: layout.File, table: tables.Table) -> list[str]:
         found += named
     if not found:
         raise tables.without(table.name, "x_um", table.columns)
-    table.cost(found)
+    table.cost(found if given.id is None else [*found, tables.found(table, given.id)])
     return found
 
 
@@ -321,7 +347,7 @@ def _check_plasticity(c: _Checker, path: Key, entry: Any) -> None:
             given, wanted = units.article(value.dimension), units.article(dimension)
             message = f"{name} is measured as the weight is, as {wanted}, and this is {given}"
             c.fault((*where, name), message, units.written_in(dimension))
-    c.types(where, own)
+    c.types(where, own, {})
     c.rules(where, stdp.MODELS[own.model], own)
     if entry.stp is not None:
         c.fault(where, "a projection has either stp or stdp", "make two projections of it", at_key=True)
@@ -415,13 +441,13 @@ def _receiving(c: _Checker, path: Key, selection: tuple[str, ...], what: str) ->
     return found
 
 
-def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
-    """Synapse, output and the dimension of the weight."""
-    synapse = synapses.MODELS[entry.synapse.model]
-    c.types((*path, "synapse"), entry.synapse)
+def _check_synapse(c: _Checker, path: Key, entry: Any, found: list[Part] | None) -> None:
+    """Synapse, output and the dimension of the weight, of which the targets have been found."""
+    synapse, holders = synapses.MODELS[entry.synapse.model], _populations(c, found)
+    c.types((*path, "synapse"), entry.synapse, holders)
     c.rules((*path, "synapse"), synapse, entry.synapse)
     if entry.output is not None:
-        c.types((*path, "output"), entry.output)
+        c.types((*path, "output"), entry.output, holders)
         c.rules((*path, "output"), outputs.MODELS[entry.output.model], entry.output)
         if (synapse.jumps or synapse.output is not None) and c.sound((*path, "synapse")):
             why = "move V themselves and " if synapse.jumps else ""
@@ -453,23 +479,32 @@ def _check_synapse(c: _Checker, path: Key, entry: Any) -> None:
             c.fault(where, "a conductance must not be negative, and base + amplitude is", "raise base")
 
 
+def _populations(c: _Checker, found: list[Part] | None) -> dict[str, int]:
+    """The populations that some parts are of, with their sizes."""
+    return {f"{part.population} has": c.sizes[part.population] for part in found or ()}
+
+
+def _together(found: list[Part] | None) -> dict[str, int]:
+    return {} if found is None else {"there are": sum(part.size for part in found)}
+
+
 def _check_input(c: _Checker, path: Key, entry: Any) -> None:
-    _receiving(c, (*path, "to"), entry.to, effect(entry))
-    c.types(path, entry)
+    found = _receiving(c, (*path, "to"), entry.to, effect(entry))
+    c.types(path, entry, _together(found))
     c.rules(path, inputs.MODELS[entry.model], entry)
     if hasattr(entry, "synapse"):
-        _check_synapse(c, path, entry)
+        _check_synapse(c, path, entry, found)
         if synapses.MODELS[entry.synapse.model].graded:
             message = f"{entry.synapse.model} synapses need sources, and the trains of an input have none"
             c.fault((*path, "synapse"), message, "project from a population of poisson sources")
     else:
-        _check_driving(c, path, entry)
+        _check_driving(c, path, entry, found)
 
 
-def _check_driving(c: _Checker, path: Key, entry: Any) -> None:
+def _check_driving(c: _Checker, path: Key, entry: Any, found: list[Part] | None) -> None:
     """The output of an input that acts by itself, and that its values are what the output wants."""
     if entry.output is not None:
-        c.types((*path, "output"), entry.output)
+        c.types((*path, "output"), entry.output, _populations(c, found))
         c.rules((*path, "output"), outputs.MODELS[entry.output.model], entry.output)
     if not c.sound((*path, "output")):
         return
@@ -478,7 +513,7 @@ def _check_driving(c: _Checker, path: Key, entry: Any) -> None:
     literal = True
     for field in fields(type(entry)):
         value, where = getattr(entry, field.name), (*path, field.name)
-        literal &= value is None or isinstance(value, tuple) or is_literal(value)
+        literal &= value is None or is_literal(value) or is_list(value) and not field.drawable
         if value is None or not c.sound(where):
             continue
         if field.dimension is None:
@@ -498,15 +533,15 @@ def _check_driving(c: _Checker, path: Key, entry: Any) -> None:
 def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     pre = c.parts((*path, "pre"), entry.pre)
     post = _receiving(c, (*path, "post"), entry.post, effect(entry))
-    _check_synapse(c, path, entry)
+    _check_synapse(c, path, entry, post)
     if entry.stp is not None:
-        c.types((*path, "stp"), entry.stp)
+        c.types((*path, "stp"), entry.stp, _together(pre))
         c.rules((*path, "stp"), stp.MODELS[entry.stp.model], entry.stp)
     if synapses.MODELS[entry.synapse.model].graded:
         _check_graded(c, path, entry, pre)
     elif entry.stdp is not None and c.sound((*path, "stdp")) and c.sound((*path, "synapse")) and c.sound((*path, "output")):
         _check_plasticity(c, path, entry)
-    c.types(path, entry)
+    c.types(path, entry, {})
     if isinstance(entry.delay, float) and c.duration is not None and entry.delay >= c.duration:
         c.warn((*path, "delay"), "nothing arrives before the end of the run")
     if not any(f.path == (*path, "delay") for f, is_warning in c.findings if not is_warning):
@@ -719,6 +754,9 @@ def largest_weight(weight: Any) -> float | None:
     law = law_of(weight)
     if law is not None:
         return max(map(abs, random.bounds(law)))
+    several = weight.slices.values() if isinstance(weight, Slices) else weight if is_list(weight) else ()
+    if several:
+        return max(largest_weight(value) or 0.0 for value in several)
     return abs(plain(weight)) if is_literal(weight) else None
 
 
@@ -792,7 +830,7 @@ def _numbers(path: Key, part: Any) -> Iterator[tuple[Key, float]]:
 
 def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Receptor]) -> None:
     if monitors.MODELS[monitor.model].plastic:
-        c.types(path, monitor)
+        c.types(path, monitor, {})
         known = [name for name, entry in c.spec.projections.items() if entry.stdp is not None]
         if monitor.of not in c.spec.projections:
             c.fault((*path, "of"), f"there is no projection {monitor.of!r}", nearest(monitor.of, c.spec.projections))
@@ -801,7 +839,7 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Re
             c.fault((*path, "of"), f"the weights of {monitor.of} do not change", hint)
         return
     found = c.parts((*path, "of"), monitor.of)
-    c.types(path, monitor)
+    c.types(path, monitor, {})
     kind = monitors.MODELS[monitor.model]
     names = getattr(monitor, kind.names, None) or ()
     for i, name in enumerate(names):

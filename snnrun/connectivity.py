@@ -22,7 +22,8 @@ from snnrun.models.connect import FixedIndegree, FixedOutdegree, FixedProb, Fixe
 from snnrun.plot import COLOURS, PlotError, Style
 from snnrun.plot.style import WIDTHS
 from snnrun.results import Results
-from snnrun.spec import Part, Spec
+from snnrun.selections import Part
+from snnrun.spec import Spec
 
 KINDS = ("degrees", "weights", "delays", "connectivity")
 PANELS = 12  # projections in a picture

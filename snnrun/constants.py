@@ -25,7 +25,7 @@ SECTION = "constants"
 # Keys whose values are texts, or lists or mappings of them: no arithmetic below
 TEXTS = frozenset({
     "models", "name", "precision", "model", "rule", "set", "solver", "pre", "post", "to", "of", "variables", "receptors", "file",
-    "path", "column", "columns", "population", "types", "off_grid", "normalize", "interpolation", "storage", "begin",
+    "path", "column", "columns", "id", "population", "types", "off_grid", "normalize", "interpolation", "storage", "begin",
 })  # fmt: skip
 WORDS = frozenset(
     {"axon", "dendrite", "frozen", "linear", "true", "false", "null"}

@@ -12,7 +12,8 @@ from snnrun.models import synapses as synapses_of
 from snnrun.models.connect import File
 from snnrun.models.space import DelayByDistance
 from snnrun.quantities import TimesFile, is_literal, law_of, plain
-from snnrun.spec import Spec, parts
+from snnrun.selections import parts
+from snnrun.spec import Spec
 
 # Bytes per synapse while a network is built and arranged, measured on networks of 10 to 20 million synapses. The native kernel:
 # with one weight for all, and what a weight of its own adds per byte of a float; edges from a file are held beside. The XLA

@@ -27,7 +27,8 @@ from snnrun.models import connect
 from snnrun.receptors import weight_dimension
 from snnrun.request import Refused
 from snnrun.results import Results, Weights, refuse_existing
-from snnrun.spec import Part, Spec
+from snnrun.selections import Part
+from snnrun.spec import Spec
 
 SUFFIXES = (".csv", ".npz", ".h5")
 _CHUNK = 1 << 16  # edges of a chunk of a dataset

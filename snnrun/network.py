@@ -34,9 +34,24 @@ from snnrun.models.graphs import Blocks, MatrixFile
 from snnrun.models.space import Places, Space
 from snnrun.models.spatial import LEAST, OutOfReach
 from snnrun.plan import END
-from snnrun.quantities import Column, Frozen, RatesFile, TimesFile, TrainsFile, WaveformFile, fields, is_literal, law_of, plain
+from snnrun.quantities import (
+    Column,
+    Frozen,
+    RatesFile,
+    Slices,
+    TimesFile,
+    TrainsFile,
+    WaveformFile,
+    fields,
+    is_list,
+    is_literal,
+    law_of,
+    literals,
+    plain,
+)
 from snnrun.receptors import WEIGHTS, Receptor, output_of, rounding, targets, weight_dimension
-from snnrun.spec import Part, Spec, parts
+from snnrun.selections import Part, parts, shares
+from snnrun.spec import Spec
 
 Values = float | NDArray[np.float64]
 EXAMINED = 256 * 2**20  # bytes of values that are read and drawn to check a network: a second or two
@@ -168,8 +183,9 @@ def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry
         return _Entry(section, key, lambda: list(referenced_files(part)), lambda: drawn + _cost(part, path, folder, size), build)
 
     for name, given in spec.populations.items():
-        listed = sum(len(value) for _, value in given if isinstance(value, tuple))
-        drawn = 8.0 * given.size * (1 + len(fields(type(given))) + 2 * listed)
+        own = fields(type(given))
+        times = sum(len(getattr(given, of.name)) for of in own if not of.drawable and is_list(getattr(given, of.name)))
+        drawn = 8.0 * given.size * (1 + len(own) + 2 * times)
         build = partial(population, spec, name, folder, warnings)
         yield entry("populations", (name,), given, ("populations", name), given.size, drawn, build)
     for name, given in spec.inputs.items():
@@ -207,6 +223,8 @@ def _cost(part: Any, path: Key, folder: Path, size: int) -> int:
         if isinstance(part, Column):
             table = tables.parameters(folder / part.file)
             column = tables.found(table, part.column)
+            if part.id is not None:
+                return table.cost([column, tables.found(table, part.id)])
             return 0 if table.exact and table.length(column) != size else table.cost([column])
         if isinstance(part, connect.File):
             table = edges_table(part, folder)
@@ -235,15 +253,26 @@ def _fail(path: Key, message: str, hint: str = "") -> SpecError:
     return SpecError([Fault(path, message, hint)])
 
 
-def _values(spec: Spec, stream: str, value: Any, entities: NDArray[Any], path: Key, folder: Path, size: int) -> Any:
-    """A literal as it is; a distribution drawn, or a column read, for the neurons `entities` of `size`."""
+def _values(spec: Spec, stream: str, value: Any, neurons: NDArray[Any], path: Key, folder: Path, size: int,
+            rows: NDArray[Any] | None = None) -> Any:  # fmt: skip
+    """A literal as it is; a distribution drawn for some neurons of a population; or what stands in some of the `size` rows of a
+    column or list, those of the neurons' numbers where no others are given."""
     if value is None or isinstance(value, str):
         return value
     if is_literal(value):
         return float(plain(value))
+    rows = neurons if rows is None else rows
     if isinstance(value, Column):
-        return _column(spec, value, path, folder, size)[entities]
-    return _draw(spec, stream, value, entities, 0, path)
+        return _column(spec, value, path, folder, size)[rows]
+    if is_list(value):
+        return np.array([plain(each) for each in value], np.float64)[rows]
+    if isinstance(value, Slices):
+        found, owner = np.empty(len(rows)), shares(value.slices, size)[rows]
+        for i, (text, of_slice) in enumerate(value.slices.items()):
+            mine = owner == i
+            found[mine] = _values(spec, stream, of_slice, neurons[mine], (*path, "slices", text), folder, size)
+        return found
+    return _draw(spec, stream, value, neurons, 0, path)
 
 
 def _column(spec: Spec, value: Column, path: Key, folder: Path, size: int, at: str = "column") -> NDArray[np.float64]:
@@ -252,8 +281,12 @@ def _column(spec: Spec, value: Column, path: Key, folder: Path, size: int, at: s
         table = tables.parameters(folder / value.file)
         column = tables.found(table, value.column)
         count = table.length(column)
-        if not table.exact or count == size:
-            values = table.read([column])[column]
+        if value.id is not None:
+            row_of = _rows(value, path, folder, size)
+            values = table.read([column])[column][row_of]
+            count = size
+        elif not table.exact or count == size:
+            row_of, values = np.arange(size), table.read([column])[column]
             count = len(values)
         if count != size:
             message = f"the column {value.column!r} has {count:,} values, and there are {size:,} neurons"
@@ -262,10 +295,31 @@ def _column(spec: Spec, value: Column, path: Key, folder: Path, size: int, at: s
         with np.errstate(over="ignore"):
             held = np.isfinite(found.astype(spec.precision))
         if not held.all():
-            row = int(np.argmin(held))
-            hint = "write a finite number" if not np.isfinite(values[row]) else f"this is more than {spec.precision} can hold"
-            raise _fail((*path, at), f"{column} is {values[row]:g} {table.place(row)} of {table.name}", hint)
+            first = int(np.argmin(held))
+            hint = "write a finite number" if not np.isfinite(values[first]) else f"this is more than {spec.precision} can hold"
+            raise _fail((*path, at), f"{column} is {values[first]:g} {table.place(int(row_of[first]))} of {table.name}", hint)
     return found
+
+
+def _rows(value: Column, path: Key, folder: Path, size: int) -> NDArray[np.int64]:
+    """The row of each of `size` neurons in a table that says of which one a row is. Raises SpecError."""
+    assert value.id is not None
+    with _located((*path, "id")):
+        table = tables.parameters(folder / value.file)
+        name = tables.found(table, value.id)
+        numbers = _indices(table.read([name])[name], size, name, table)
+        row_of = np.full(size, -1, np.int64)
+        row_of[numbers[::-1]] = np.arange(len(numbers))[::-1]  # the first of several
+        again = row_of[numbers] != np.arange(len(numbers))
+        if again.any():
+            row = int(np.argmax(again))
+            before = table.place(int(row_of[numbers[row]]))
+            raise tables.TableError(f"{name} {numbers[row]} stands {before} and {table.place(row)} of {table.name}", "keep one")
+        missing = np.flatnonzero(row_of < 0)
+        if len(missing):
+            more = f", nor one for {len(missing) - 1:,} other neurons" if len(missing) > 1 else ""
+            raise tables.TableError(f"{table.name} has no row whose {name} is {missing[0]}{more}", f"there are {size:,} neurons")
+    return row_of
 
 
 @contextmanager
@@ -286,8 +340,9 @@ def _draw(spec: Spec, stream: str, value: Any, entity: Any, number: Any, path: K
         raise _fail((*path, law.kind), str(error), "widen the bounds") from None
 
 
-def _hold(model: interface.Part, values: dict[str, Any], path: Key, part: Any, folder: Path, offset: int = 0) -> None:
-    """What a model demands of its parameters, now that they are drawn; `offset` is that of the values in their columns."""
+def _hold(model: interface.Part, values: dict[str, Any], path: Key, part: Any, folder: Path, total: int, offset: int = 0) -> None:
+    """What a model demands of its parameters, now that they are drawn; `offset` is that of the values among those of all neurons
+    that the parameters are for, of which there are `total`."""
     for rule in model.rules:
         concerned = [values.get(name) for name in rule.fields]
         if any(value is None for value in concerned):
@@ -295,18 +350,34 @@ def _hold(model: interface.Part, values: dict[str, Any], path: Key, part: Any, f
         bad = ~np.asarray(rule.holds(*concerned))
         if bad.any():
             which = "" if bad.ndim == 0 else f" ({np.count_nonzero(bad):,} of {bad.size:,} neurons violate this)"
-            given = [name for name in rule.fields if isinstance(getattr(part, name), Column)]
-            hint = "bound the distribution with redraw: {min: ...}"
-            if given:
-                hint = _in_column(getattr(part, given[0]), bad, (*path, given[0]), folder, offset)
-            raise _fail((*path, (given or rule.fields)[0]), rule.message + which, hint)
+            varied = [name for name in rule.fields if not is_literal(getattr(part, name))]
+            name = next((name for name in varied if _written(getattr(part, name))), (varied or rule.fields)[0])
+            below, hint = _first_bad(getattr(part, name), bad, (*path, name), folder, offset, total)
+            raise _fail((*path, name, *below), rule.message + which, hint)
 
 
-def _in_column(column: Column, bad: Any, path: Key, folder: Path, offset: int) -> str:
-    """Where a column has the first of the values that are bad."""
-    with _located((*path, "file")):
-        place = tables.parameters(folder / column.file).place(int(np.argmax(bad)) + offset)
-    return f"the first is {column.column} {place} of {column.file}"
+def _written(value: Any) -> bool:
+    """Whether the values of neurons are written somewhere, one by one."""
+    return isinstance(value, Column) or is_list(value)
+
+
+def _first_bad(value: Any, bad: Any, path: Key, folder: Path, offset: int, size: int) -> tuple[Key, str]:
+    """Below the path of a value that neurons have, where the first of the bad ones comes from, and what to do."""
+    first = int(np.argmax(bad)) + offset
+    if isinstance(value, Column):
+        row = first if value.id is None else int(_rows(value, path, folder, size)[first])
+        with _located((*path, "file")):
+            place = tables.parameters(folder / value.file).place(row)
+        return (), f"the first is {value.column} {place} of {value.file}"
+    if is_list(value):
+        return (first,), ""
+    if isinstance(value, Slices):
+        text = list(value.slices)[shares(value.slices, size)[first]]
+        return ("slices", text), "" if is_literal(value.slices[text]) else _BOUND
+    return (), "" if is_literal(value) else _BOUND
+
+
+_BOUND = "bound the distribution with redraw: {min: ..., max: ...}"
 
 
 def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Population:
@@ -322,17 +393,18 @@ def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Po
     for field, value in entry:
         if field in skipped:
             continue
-        if isinstance(value, TrainsFile | tuple):
+        if isinstance(value, TrainsFile | dict) or is_list(value) and not quantities[field].drawable:
             found[field] = _trains(spec, value, entry.size, (*path, field), folder, warnings)
         elif isinstance(value, rates.StepsSpec | rates.SineSpec | rates.FileSpec):
             read = partial(_rates, spec, path=(*path, field), folder=folder, most=1 / spec.dt, warnings=warnings)
             found[field] = rates.built(value, spec.dt, read)
         else:
             found[field] = values(field, value, field)
-    _hold(model, found, path, entry, folder)
+    _hold(model, found, path, entry, folder, entry.size)
     if (problem := model.sound(entry, found, spec.dt)) is not None:
         field, message, bad = problem
-        raise _fail((*path, field), message, _bound(getattr(entry, field), bad, (*path, field), folder))
+        below, hint = _first_bad(getattr(entry, field), bad, (*path, field), folder, 0, entry.size)
+        raise _fail((*path, field, *below), message, hint)
     given = dict(entry.init) if hasattr(entry, "init") else {}
     drawn = {x: values(f"init/{x}", value, "init", x) for x, value in given.items() if value is not None}
     initial = model.initial(found, drawn)
@@ -352,7 +424,8 @@ def places(spec: Spec, name: str, folder: Path) -> Places:
             raise _fail((*path, error.field), error.message, error.hint) from None
     with _located((*path, "file")):
         columns = layout_columns(entry.layout, tables.parameters(folder / entry.layout.file))
-    found = [_column(spec, Column(file=entry.layout.file, column=c), path, folder, entry.size, "file") for c in columns]
+    named = [Column(file=entry.layout.file, column=column, id=entry.layout.id) for column in columns]
+    found = [_column(spec, column, path, folder, entry.size, "file") for column in named]
     return Places(np.stack(found, axis=1), entry.layout.period)
 
 
@@ -391,17 +464,13 @@ def _steps(time: Any, dt: float) -> Any:
     return END if time is None else round_steps(time, dt)
 
 
-def _bound(given: Any, bad: Any, path: Key, folder: Path, offset: int = 0) -> str:
-    """What to do about values that are too large, or too small."""
-    if is_literal(given):
-        return ""
-    return _in_column(given, bad, path, folder, offset) if isinstance(given, Column) else "bound the distribution"
-
-
 def _trains(spec: Spec, given: Any, size: int, path: Key, folder: Path, warnings: list[Fault]) -> Trains:
-    """Times at which all neurons spike, or those of a file."""
-    if isinstance(given, tuple):
-        stamps = np.array([units.steps(time, spec.dt) for time in given], np.int64)
+    """Times at which all neurons spike, those of some by their numbers, or those of a file."""
+    if not isinstance(given, TrainsFile):
+        times = literals(given)
+        stamps = np.array([units.steps(time, spec.dt) for _, time in times], np.int64)
+        if any(len(below) > 1 for below, _ in times):
+            return Trains(np.array([int(below[0]) for below, _ in times], np.int64), stamps)
         return Trains(np.repeat(np.arange(size), len(stamps)), np.tile(stamps, size))
     with _located((*path, "file")):
         table = times_table(given, folder)
@@ -504,20 +573,18 @@ def _input(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Input:
         read = partial(_rates, spec, path=(*path, "course"), folder=folder, most=most)
         course = rates.built(entry.course, spec.dt, read)
     for part in found:
-        of_part = {}
+        # a draw belongs to the neuron; lists have the targets in their order
+        of_part, own, rows = {}, np.arange(part.start, part.stop), np.arange(offset, offset + part.size)
         for field in drawn:
-            value = getattr(entry, field)
-            # a file lists the targets in their order; a draw belongs to the neuron
-            listed = isinstance(value, Column)
-            entities = np.arange(offset, offset + part.size) if listed else np.arange(part.start, part.stop)
-            stream = f"input/{name}/{field}/{part.population}"
-            of_part[field] = _values(spec, stream, value, entities, (*path, field), folder, total)
-        _hold(model, of_part, path, entry, folder, offset)
+            stream, value = f"input/{name}/{field}/{part.population}", getattr(entry, field)
+            of_part[field] = _values(spec, stream, value, own, (*path, field), folder, total, rows)
+        _hold(model, of_part, path, entry, folder, total, offset)
         if (problem := model.sound(entry, of_part, spec.dt)) is not None:
             field, message, bad = problem
-            raise _fail((*path, field), message, _bound(getattr(entry, field), bad, (*path, field), folder, offset))
+            below, hint = _first_bad(getattr(entry, field), bad, (*path, field), folder, offset, total)
+            raise _fail((*path, field, *below), message, hint)
         if "weight" in of_part:
-            _sound_weight(spec, entry, of_part["weight"], path, folder, offset)
+            _sound_weight(spec, entry, of_part["weight"], path, folder, offset, total)
         of_part |= plainly | {"course": course}
         if isinstance(model, interface.Current):
             of_part["course"] = None if course is None else series.part(course, offset, part.size)
@@ -537,14 +604,11 @@ def _stp(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> list[dic
     found, offset = parts(entry.pre, sizes), 0
     total, values = sum(part.size for part in found), []
     for part in found:
-        of_part = {}
+        of_part, own, rows = {}, np.arange(part.start, part.stop), np.arange(offset, offset + part.size)
         for field in fields(type(entry.stp)):
-            value = getattr(entry.stp, field.name)
-            listed = isinstance(value, Column)
-            entities = np.arange(offset, offset + part.size) if listed else np.arange(part.start, part.stop)
-            stream = f"projection/{name}/stp/{field.name}/{part.population}"
-            of_part[field.name] = _values(spec, stream, value, entities, (*path, field.name), folder, total)
-        _hold(stp.MODELS[entry.stp.model], of_part, path, entry.stp, folder, offset)
+            stream, value = f"projection/{name}/stp/{field.name}/{part.population}", getattr(entry.stp, field.name)
+            of_part[field.name] = _values(spec, stream, value, own, (*path, field.name), folder, total, rows)
+        _hold(stp.MODELS[entry.stp.model], of_part, path, entry.stp, folder, total, offset)
         values.append(of_part)
         offset += part.size
     return values
@@ -600,18 +664,22 @@ def _points(spec: Spec, given: WaveformFile, size: int, path: Key, folder: Path)
     return inputs.waveform.Points(first, times, value)
 
 
-def _sound_weight(spec: Spec, entry: Any, weight: Any, path: Key, folder: Path, offset: int) -> None:
+def _sound_weight(spec: Spec, entry: Any, weight: Any, path: Key, folder: Path, offset: int, total: int) -> None:
     """That weights of an input are such as its receptors can count; bounds of drawn ones have been checked."""
-    path, given = (*path, "weight"), isinstance(entry.weight, Column)
+    path, written = (*path, "weight"), _written(entry.weight)
     negative = np.asarray(weight) < 0
     if weight_dimension(entry) == "conductance" and negative.any():
-        hint = _in_column(entry.weight, negative, path, folder, offset) if given else "add redraw: {min: 0 nS}"
-        raise _fail(path, f"{np.count_nonzero(negative):,} {'' if given else 'drawn '}conductances are negative", hint)
+        below, hint = _first_bad(entry.weight, negative, path, folder, offset, total)
+        hint = hint if written else "add redraw: {min: 0 nS}"
+        raise _fail(
+            (*path, *below), f"{np.count_nonzero(negative):,} {'' if written else 'drawn '}conductances are negative", hint
+        )
     least, most = WEIGHTS[spec.precision]
     bad = (np.abs(weight) > most) | ((np.abs(weight) < least) & (np.asarray(weight) != 0))
-    if given and bad.any():
+    if written and bad.any():
         said = uncountable(float(np.abs(weight)[np.argmax(bad)]), spec.precision)
-        raise _fail(path, f"a weight {said}", _in_column(entry.weight, bad, path, folder, offset))
+        below, hint = _first_bad(entry.weight, bad, path, folder, offset, total)
+        raise _fail((*path, *below), f"a weight {said}", hint)
 
 
 def kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, folder: Path) -> dict[str, Any]:
@@ -627,7 +695,7 @@ def kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, f
             value = getattr(part, field)
             stream = f"{section[:-1]}/{name}/{key}/{field}/{population}"
             of_part[field] = _values(spec, stream, value, everyone, (*path, field), folder, len(everyone))
-        _hold(table[part.model], of_part, path, part, folder)
+        _hold(table[part.model], of_part, path, part, folder, len(everyone))
         values |= of_part
     return values
 

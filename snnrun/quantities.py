@@ -5,7 +5,7 @@ A field's type names its dimension (`tau: Drawable[Time]`); after loading, its v
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args
@@ -328,6 +328,8 @@ class Column(Frozen):
 
     file: str
     column: str
+    id: str | None = None
+    """The column that says of which neuron a row is; where it is not given, the rows follow each other as the neurons do."""
 
 
 class TimesFile(Frozen):
@@ -369,54 +371,84 @@ class WaveformFile(TimesFile):
 LAWS = ("normal", "lognormal", "gamma", "uniform", "exponential")
 
 
-def _kind(raw: Any, also: tuple[str, ...] = ()) -> str | None:
-    """Which of the forms of a drawable value stands here: a plain value, a distribution, a column of a file."""
+def _kind(raw: Any, keys: tuple[str, ...]) -> str | None:
+    """Which of the forms of a value stands here: a plain one, or one that begins with some key."""
     if isinstance(raw, Frozen):
         return f"<{next(iter(type(raw).model_fields))}>"
     if not isinstance(raw, dict):
         return "<value>"
-    for key in (*LAWS, "file", *also):
-        if key in raw:
-            return f"<{key}>"
-    return None
+    return next((f"<{key}>" for key in keys if key in raw), None)
+
+
+def _neuron_kind(raw: Any) -> str | None:
+    """Of a value of each neuron."""
+    return "<list>" if is_list(raw) else _kind(raw, (*LAWS, "slices", "file"))
 
 
 def _edge_kind(raw: Any) -> str | None:
-    return _kind(raw, also=("distance",))
+    """Of a value of each synapse."""
+    return None if is_list(raw) else _kind(raw, (*LAWS, "file", "distance"))
+
+
+def is_list(value: Any) -> bool:
+    """Whether a value of each neuron is written out."""
+    return type(value) in (list, tuple)
+
+
+def _chosen(kind: Callable[[Any], str | None]) -> Discriminator:
+    return Discriminator(kind, custom_error_type="no_distribution", custom_error_message="no distribution")
+
+
+class Slices(Frozen):
+    """A value or a distribution for each of some slices of the neurons, which are all of them."""
+
+    slices: dict[
+        str,
+        Annotated[
+            Annotated[AnyQuantity, Tag("<value>")]
+            | Annotated[NormalOf, Tag("<normal>")]
+            | Annotated[LognormalOf, Tag("<lognormal>")]
+            | Annotated[GammaOf, Tag("<gamma>")]
+            | Annotated[UniformOf, Tag("<uniform>")]
+            | Annotated[ExponentialOf, Tag("<exponential>")],
+            _chosen(lambda raw: _kind(raw, LAWS)),
+        ],
+    ]
+    """By slice, like "[:800]"; `else` are the neurons that no other slice has."""
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.slices.items()))
 
 
 if TYPE_CHECKING:
     Drawn = NormalOf | LognormalOf | GammaOf | UniformOf | ExponentialOf | Column
-    Drawable = T | Drawn
+    Drawable = T | Drawn | Slices | tuple[T, ...]
     ByDistance = TypeVar("ByDistance")
     PerEdge = T | Drawn | ByDistance
 else:
+    _DRAWN = (
+        Annotated[NormalOf, Tag("<normal>")],
+        Annotated[LognormalOf, Tag("<lognormal>")],
+        Annotated[GammaOf, Tag("<gamma>")],
+        Annotated[UniformOf, Tag("<uniform>")],
+        Annotated[ExponentialOf, Tag("<exponential>")],
+        Annotated[Column, Tag("<file>")],
+    )
 
     class Drawable:
-        """`Drawable[Time]`: a value, a distribution of such values, or a column of a file."""
+        """`Drawable[Time]`: a value, a distribution of such values, a list of them, some for slices, or a column of a file."""
 
         def __class_getitem__(cls, item: Any) -> Any:
-            return Annotated[
-                Annotated[item, Tag("<value>")]
-                | Annotated[NormalOf, Tag("<normal>")]
-                | Annotated[LognormalOf, Tag("<lognormal>")]
-                | Annotated[GammaOf, Tag("<gamma>")]
-                | Annotated[UniformOf, Tag("<uniform>")]
-                | Annotated[ExponentialOf, Tag("<exponential>")]
-                | Annotated[Column, Tag("<file>")],
-                Discriminator(_kind, custom_error_type="no_distribution", custom_error_message="no distribution"),
-            ]
+            own = Annotated[Slices, Tag("<slices>")], Annotated[tuple[item, ...], Tag("<list>")]
+            return Annotated[Union[(Annotated[item, Tag("<value>")], *_DRAWN, *own)], _chosen(_neuron_kind)]  # noqa: UP007
 
     class PerEdge:
-        """`PerEdge[Time, DelayByDistance]`: what a Drawable may be, or `{distance: ...}`."""
+        """`PerEdge[Time, DelayByDistance]`: a value, a distribution of such values, or `{distance: ...}`."""
 
         def __class_getitem__(cls, items: Any) -> Any:
             item, by_distance = items
-            forms = get_args(get_args(Drawable[item])[0])
-            return Annotated[
-                Union[(*forms, Annotated[by_distance, Tag("<distance>")])],  # noqa: UP007
-                Discriminator(_edge_kind, custom_error_type="no_distribution", custom_error_message="no distribution"),
-            ]
+            own = (Annotated[by_distance, Tag("<distance>")],)
+            return Annotated[Union[(Annotated[item, Tag("<value>")], *_DRAWN, *own)], _chosen(_edge_kind)]  # noqa: UP007
 
 
 class Windowed(Frozen):
@@ -501,7 +533,7 @@ def is_literal(value: Any) -> bool:
 
 
 def law_of(value: Any) -> Law | None:
-    """The distribution that a drawable value stands for; None for literals and columns of files."""
+    """The distribution that a drawable value stands for; None for all else."""
     if not isinstance(value, NormalOf | LognormalOf | GammaOf | UniformOf | ExponentialOf):
         return None
     inner = getattr(value, next(iter(type(value).model_fields)))
@@ -519,13 +551,26 @@ def law_of(value: Any) -> Law | None:
     return Law(inner.kind, plain(first), plain(second), bounds(inner.redraw), bounds(inner.clip))
 
 
-def leaves(value: Any) -> list[tuple[tuple[str, ...], Quantity]]:
+Key = tuple[str | int, ...]
+
+
+def leaves(value: Any) -> list[tuple[Key, Quantity]]:
     """Every Quantity in a drawable value with its path below the value: all must have the same dimension."""
     if isinstance(value, Quantity):
         return [((), value)]
-    if not isinstance(value, Frozen):
+    return [((name, *path), leaf) for name, inner in _inside(value) for path, leaf in leaves(inner)]
+
+
+def literals(value: Any) -> list[tuple[Key, float]]:
+    """Every number that a value of each neuron is, with its path below the value: none that only describes a distribution."""
+    if is_literal(value):
+        return [((), plain(value))]
+    if isinstance(value, Frozen) and not isinstance(value, Slices):
         return []
-    found = []
-    for name in type(value).model_fields:
-        found += [((name, *path), leaf) for path, leaf in leaves(getattr(value, name))]
-    return found
+    return [((name, *path), number) for name, inner in _inside(value) for path, number in literals(inner)]
+
+
+def _inside(value: Any) -> Iterable[tuple[str | int, Any]]:
+    if isinstance(value, Frozen):
+        return [(name, getattr(value, name)) for name in type(value).model_fields]
+    return value.items() if isinstance(value, dict) else enumerate(value) if is_list(value) else ()

@@ -14,7 +14,8 @@ import numpy as np
 from snnrun import units
 from snnrun.models import interface, neurons, outputs, stp, synapses
 from snnrun.quantities import Frozen, is_literal
-from snnrun.spec import Part, Spec, parts
+from snnrun.selections import Part, parts
+from snnrun.spec import Spec
 
 
 class Source(NamedTuple):

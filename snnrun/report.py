@@ -6,7 +6,7 @@ from typing import Any
 from snnrun import check, estimate, kernels, network, units
 from snnrun.models import connect, monitors, neurons, synapses
 from snnrun.models.space import DelayByDistance, WeightByDistance
-from snnrun.quantities import Column, Frozen, TimesFile, Windowed, fields, is_literal, law_of, plain
+from snnrun.quantities import Column, Frozen, Slices, TimesFile, Windowed, fields, is_list, is_literal, law_of, plain
 from snnrun.receptors import Receptor, conducting, receptors, weight_dimension
 from snnrun.spec import Spec
 from snnrun.terminal import visible
@@ -119,6 +119,10 @@ def value_text(value: Any, dimension: str) -> str:
         return f"{units.show(value.distance.offset, 'time')} + distance / ({speed} m/s)"
     if isinstance(value, Column):
         return f"{value.column} of {value.file}"
+    if is_list(value):
+        return f"{len(value)} value{'' if len(value) == 1 else 's'}"
+    if isinstance(value, Slices):
+        return " and ".join(f"{value_text(each, dimension)} {text}" for text, each in value.slices.items())
     law = law_of(value)
     assert law is not None
     numbers = (law.first,) if law.kind == "exponential" else (law.first, law.second)
@@ -164,7 +168,7 @@ def _input(name: str, entry: Any) -> dict[str, Any]:
     told, usual = [], type(entry).model_fields
     for field in sorted(fields(type(entry)), key=lambda field: field.name in Windowed.model_fields):
         value = getattr(entry, field.name)
-        if isinstance(value, tuple) and not is_literal(value):
+        if is_list(value) and not field.drawable:
             told += [f"{len(value)} {field.name}"]
         elif value is not None and value != usual[field.name].default:
             text = value_text(value, field.dimension or weight_dimension(entry))

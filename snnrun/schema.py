@@ -85,7 +85,30 @@ def schema() -> dict[str, Any]:
     own |= {"additionalProperties": _MODEL}
     own["patternProperties"] = {pattern: _MODEL for pattern in own.get("patternProperties", {})}
     _OF_OWN_MODEL["properties"]["model"]["anyOf"][0]["not"] = {"enum": list(neurons.MODELS)}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "snnrun network", **named}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "snnrun network", **_shared(named)}
+
+
+def _shared(tree: dict[str, Any]) -> dict[str, Any]:
+    """The same schema, in which a kind of value that stands in several places is said once."""
+    known: dict[str, str] = {}  # name by what it stands for
+
+    def walked(part: Any, inside: bool) -> Any:
+        """`inside`: of a choice or a list, and no field, which has a text of its own."""
+        if isinstance(part, list):
+            return [walked(one, inside) for one in part]
+        if not isinstance(part, dict):
+            return part
+        if inside and "description" in part and ("pattern" in part or "pattern" in part.get("anyOf", [{}])[-1]):
+            text = json.dumps(part)
+            if text not in known:
+                name = re.sub("[^a-z]+", "-", part["description"].partition(" (")[0].partition(",")[0].lower()).strip("-")
+                known[text] = name if name not in known.values() else f"{name}-{len(known)}"
+            return {"$ref": f"#/$defs/{known[text]}"}
+        return {key: walked(value, key in ("anyOf", "oneOf", "items")) for key, value in part.items()}
+
+    found = walked(tree, False)
+    found["$defs"] |= {name: json.loads(text) for text, name in known.items()}
+    return found
 
 
 _TEXT = {"type": "string"}

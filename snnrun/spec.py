@@ -23,7 +23,7 @@ from snnrun.models.space import DelayByDistance, WeightByDistance
 from snnrun.models.stdp import Stdp
 from snnrun.models.stp import Stp
 from snnrun.models.synapses import SIMPLEST, Synapse
-from snnrun.quantities import LAWS, Frozen, Name, PerEdge, Precision, Selection, Steps, Time, WeightQuantity, fault
+from snnrun.quantities import LAWS, Frozen, Name, PerEdge, Precision, Selection, Steps, Time, WeightQuantity, fault, is_list
 from snnrun.terminal import hidden, visible
 
 
@@ -143,62 +143,6 @@ def _described(tree: Any, own: Mapping[str, Any]) -> tuple[Any, ...]:
     )
     found = [own.get(name) or neurons.MODELS[name] for name in named if name in own or name in neurons.MODELS]
     return tuple(model for model in found if model.described)
-
-
-class Part(NamedTuple):
-    """A run of neurons of one population."""
-
-    population: str
-    start: int
-    stop: int
-
-    @property
-    def size(self) -> int:
-        return self.stop - self.start
-
-
-_SLICE = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\[(-?[0-9]{1,18}|)(:?)(-?[0-9]{1,18}|)\])?")
-_SLICES = "slices are N[3], N[:5], N[5:], N[5:9] and, counted from the end, N[-1] and N[-5:]"
-
-
-class SelectionError(ValueError):
-    def __init__(self, index: int, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.index, self.message, self.hint = index, message, hint
-
-
-def parts(selection: tuple[str, ...], sizes: Mapping[str, int]) -> list[Part]:
-    """The runs of neurons that a selection names, in its order. Raises SelectionError for what is not there."""
-    found: list[Part] = []
-    for index, text in enumerate(selection):
-        match = _SLICE.fullmatch(text.strip())
-        if match is None or match[4] and not match[3]:
-            raise SelectionError(index, f"{text[:60]!r} is no population and no slice of one", _SLICES)
-        name, start, colon, stop = match.groups()
-        if name not in sizes:
-            raise SelectionError(index, f"there is no population {name!r}", nearest(name, sizes))
-        size = sizes[name]
-
-        def place(number: str, size: int = size) -> int:
-            return int(number) + (size if number.startswith("-") else 0)
-
-        if start is None:
-            part = Part(name, 0, size)
-        elif not colon and start:
-            part = Part(name, place(start), place(start) + 1)
-        elif colon:
-            part = Part(name, place(start) if start else 0, place(stop) if stop else size)
-        else:
-            raise SelectionError(index, f"{text!r} selects nothing", _SLICES)
-        if part.stop > size or part.start >= size or part.start < 0 or part.stop < 0:
-            raise SelectionError(index, f"{text} is out of range", f"{name} has {size:,} neurons, 0 to {size - 1}")
-        if part.size <= 0:
-            raise SelectionError(index, f"{text} is empty", "the end of a slice lies above its start")
-        for other in found:
-            if other.population == name and part.start < other.stop and other.start < part.stop:
-                raise SelectionError(index, f"{text} overlaps another part of this list", "name every neuron once")
-        found.append(part)
-    return found
 
 
 # ---- tree -> Spec ----------------------------------------------------------------------------------------------------
@@ -345,7 +289,8 @@ def _translated(detail: Any, tree: dict[str, Any], root: type[Spec], models: lis
     path, given = _path(loc, tree, root), detail.get("input")
     if kind == "snnrun":  # what a whole mapping lacks is shown at its key
         return Fault((*path, *ctx["at"]), ctx["message"], ctx["hint"], at_key=isinstance(given, dict) and not ctx["at"])
-    if kind == "tuple_type" and isinstance(loc[-1], int) or kind == "too_long" or kind == "missing" and isinstance(loc[-1], int):
+    of_pair = isinstance(loc[-1], int) and "pairs" in loc
+    if kind == "too_long" or kind in ("tuple_type", "missing") and of_pair:
         where = _path(loc[:-1], tree, root) if kind == "missing" else path
         return Fault(where, "a pair is two indices", "write [pre, post], like [0, 1]")
     if kind == "missing":
@@ -360,7 +305,13 @@ def _translated(detail: Any, tree: dict[str, Any], root: type[Spec], models: lis
         return _unchosen(kind, loc, path, ctx, given, root, models)
     if kind == "no_distribution":
         word = str(next(iter(given), "")) if isinstance(given, dict) else ""
-        known = (*LAWS, "file", *(("distance",) if loc[:1] == ("projections",) and loc[2:] in (("weight",), ("delay",)) else ()))
+        of_edges = loc[:1] == ("projections",) and loc[2:] in (("weight",), ("delay",))
+        if of_edges and (is_list(given) or "slices" in given):
+            what = "a list has" if is_list(given) else "slices have"
+            return Fault(
+                path, f"{what} values of neurons, and a {loc[2]} belongs to a synapse", "edges of a file may have their own"
+            )
+        known = LAWS if "<slices>" in loc else (*LAWS, "file", "distance" if of_edges else "slices")
         return Fault((*path, word) if word else path, f"{word or 'this'} is no distribution", nearest(word, known),
                      at_key=bool(word))  # fmt: skip
     if loc[-1:] == ("[key]",):

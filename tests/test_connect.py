@@ -17,7 +17,7 @@ from snnrun import random
 from snnrun.check import connected
 from snnrun.models import connect
 from snnrun.models.connect import Sizes
-from snnrun.spec import parts
+from snnrun.selections import parts
 
 STREAM = random.key(5, "projection/x/connect")
 

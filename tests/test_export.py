@@ -209,7 +209,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, suffix):
             yield from [piece] * reached
             raise OSError(28, "No space left on device")
 
-        from snnrun.spec import Part
+        from snnrun.selections import Part
 
         one = export.Drawn("one", [Part("A", 0, 60)], [Part("A", 0, 60)], "mV", pieces)
         with pytest.raises(OSError):

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1] / "snnrun"
 ROWS = [
     {"files", "lazy", "optional", "units", "terminal", "plan", "signals", "statistics", "examples", "colours"},
     {"document", "apart", "language"},
+    {"selections"},
     {"quantities", "constants"},
     {"random", "tables"},
     {"models"},

@@ -548,7 +548,7 @@ def test_a_drawn_negative_current_is_a_current_like_any_other(tmp_path):
         ("tau: 20 ms", "tau: {normal: {mean: 1 ms, std: 1 ms}}", "tau"),
         ("R: 100 MOhm", "R: {normal: {mean: 1 MOhm, std: 1 MOhm}}", "R"),
         ("V_reset: -65 mV", "V_reset: {normal: {mean: -51 mV, std: 1 mV}}", "V_reset"),
-        ("V_th: -50 mV", "V_th: {normal: {mean: -64 mV, std: 1 mV}}", "V_reset"),
+        ("V_th: -50 mV", "V_th: {normal: {mean: -64 mV, std: 1 mV}}", "V_th"),
     ],
 )
 def test_drawn_parameters_obey_the_rules_of_the_model(tmp_path, old, new, field):

@@ -34,7 +34,7 @@ PATH = ("populations", "E")
 def faults(part, folder):
     """What the check of a network file says of a part of it."""
     checker = check._Checker(read(yaml.safe_load(NETWORK), "net"), folder)
-    checker.types(PATH, part)
+    checker.types(PATH, part, {"E": 3})
     return [(fault.path[2:], fault.message, fault.hint) for fault, _ in checker.findings]
 
 
@@ -104,10 +104,14 @@ def accepts(schema, value, defs):
     for key in ("anyOf", "oneOf"):
         if key in schema:
             return any(accepts(each, value, defs) for each in schema[key])
-    kind = {"string": str, "number": int | float, "object": dict, "null": type(None)}[schema["type"]]
+    kind = {"string": str, "number": int | float, "object": dict, "array": list, "null": type(None)}[schema["type"]]
     if not isinstance(value, kind):
         return False
+    if isinstance(value, list):
+        return all(accepts(schema["items"], each, defs) for each in value)
     if isinstance(value, dict):
+        if "properties" not in schema:
+            return all(accepts(schema["additionalProperties"], each, defs) for each in value.values())
         known = schema["properties"]
         return set(value) <= set(known) and all(accepts(known[name], each, defs) for name, each in value.items())
     return "pattern" not in schema or re.search(schema["pattern"], value) is not None
@@ -118,8 +122,10 @@ def test_the_schema_takes_what_the_program_takes():
     defs, own = schema["$defs"], schema["properties"]
     for name, taken, refused in [
         ("d", ["8 mV/ms", "8 mV / s", "8mV/ms", "-8 mV*ms^-1", {"normal": {"mean": "8 V/s", "std": "1 mV/ms"}},
-               {"file": "a.csv", "column": "d_mV/ms"}, "2 * J / tau", "J", "-g * J", "(1 mV + J) / tau", "20 mV / (2 * x)"],
-               [8, "8", "8 mV/", "8 mv/ms", "8 mV//ms", "mV/ms"]),
+               {"file": "a.csv", "column": "d_mV/ms", "id": "n"}, ["8 mV/ms", "J"],
+               {"slices": {"[:5]": "8 mV/ms", "else": {"normal": {"mean": "8 V/s", "std": "1 mV/ms"}}}},
+               "2 * J / tau", "J", "-g * J", "(1 mV + J) / tau", "20 mV / (2 * x)"],
+               [8, "8", "8 mV/", "8 mv/ms", "8 mV//ms", "mV/ms", ["8 mV/ms", 8], {"slices": {"[:5]": []}}]),
         ("k", [3, 0.5, "1e-3", {"uniform": {"low": 0, "high": 1}}, "x", "1 / 3"], ["3 mV", "3 x", None]),
         ("B", ["2 mV/ms^(1/2)", "2 mV/ms^0.5", "2 mV/s^0.5"], ["2 mV/ms^(1/2", 2]),
     ]:  # fmt: skip

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snnrun import check, document, spec
+from snnrun import check, document, selections
 from snnrun.document import Override, SpecError
 from snnrun.quantities import Law, Quantity, law_of
 from snnrun.terminal import visible
@@ -97,7 +97,7 @@ WRONG = [
     ("tau: 20 ms", "tau: ▶fast", "'fast' is no number with a unit", "write it like 20 ms"),
     ("tau: 20 ms", "tau: ▶.nan", "a time must be finite", "like 5 ms"),
     ("tau: 20 ms", "tau: ▶1e400 ms", "'1e400 ms' is out of range", ""),
-    ("tau: 20 ms", "tau: ▶[20 ms]", "a time is wanted here", "write a number with its unit, like 5 ms"),
+    ("tau: 20 ms", "tau: ▶true", "a time is wanted here", "write a number with its unit, like 5 ms"),
     ("tau: 20 ms", "tau:▶", "a time is wanted here", "like 5 ms"),
     ("V_th: -50 mV", "V_th: ▶-50", "a voltage needs a unit", "write -50 mV"),
     ("C: 200 pF", "R: ▶200 pF", "'200 pF' is a capacitance, and a resistance is wanted", "write it in MOhm (or Ohm, kOhm, GOhm)"),
@@ -609,7 +609,7 @@ def test_what_feeds_receptors_keeps_the_order_of_the_file(folder):
     ],
 )
 def test_a_selection_names_runs_of_neurons_in_its_own_order(selection, runs):
-    assert spec.parts(selection, {"A": 10, "B": 3}) == runs
+    assert selections.parts(selection, {"A": 10, "B": 3}) == runs
 
 
 # ---- options ---------------------------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ from snnrun.models import connect, monitors, neurons, stp
 from snnrun.network import Network
 from snnrun.quantities import fields, is_literal, plain
 from snnrun.request import Refused
-from snnrun.spec import Spec, parts
+from snnrun.selections import parts
+from snnrun.spec import Spec
 
 _FIRST = 100  # of the numbers of types, as bmtk's builder counts
 _SPIKES = "spikes"  # the monitor whose record is what circuits have as their output anyway

@@ -25,7 +25,7 @@ from snnrun.models.interface import cast
 from snnrun.network import Network
 from snnrun.plan import Constants, Noise, PathwayReport, Plan, Program, Stack, Structure
 from snnrun.receptors import output_of
-from snnrun.spec import Part
+from snnrun.selections import Part
 
 
 @uncollected()

@@ -17,7 +17,8 @@ from snnrun.models.interface import Current, State, Targets, cast
 from snnrun.network import Network
 from snnrun.plan import END, Driven, Group, InputPlace, Layer
 from snnrun.receptors import output_of
-from snnrun.spec import Part, Spec
+from snnrun.selections import Part
+from snnrun.spec import Spec
 
 NOBODY = (0, 0)  # the stream of populations beside those that an input reaches
 

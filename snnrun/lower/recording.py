@@ -12,7 +12,8 @@ from snnrun.models import monitors, stdp
 from snnrun.plan import GatePlace, InputPlace, ReleasePlace, Sample, SpikeTap, Take, WeightTap
 from snnrun.receptors import Receptor, variables, weight_dimension
 from snnrun.receptors import released as released_of
-from snnrun.spec import Part, Spec, parts
+from snnrun.selections import Part, parts
+from snnrun.spec import Spec
 
 MOST_RUNS = 8  # pieces that are taken as such; of more, place by place
 

@@ -179,6 +179,8 @@ class File(_Layout):
     """CSV with a header, NPZ or HDF5."""
     columns: Annotated[tuple[str, ...], Field(min_length=1, max_length=DIMENSIONS)] | None = None
     """One for each dimension, like [x_um, y_um]; those named x, y, z with a unit of length where they are not given."""
+    id: str | None = None
+    """The column that says of which neuron a row is; where it is not given, the rows follow each other as the neurons do."""
     extent: Spans | None = None
     """Along each axis, where the space is periodic."""
     periodic: bool = False

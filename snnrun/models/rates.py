@@ -118,7 +118,7 @@ def check(checker: Any, path: Any, rate: float, said: str) -> None:
 
 def check_course(checker: Any, path: Any, course: Any, check_rate: Callable[[Any, float], None]) -> None:
     """The same of a course by its highest rate, and that its times are whole steps."""
-    checker.types(path, course)
+    checker.types(path, course, {})
     if isinstance(course, StepsSpec):
         highest = max(range(len(course.rates)), key=course.rates.__getitem__)
         check_rate((*path, "rates", highest), course.rates[highest])

@@ -405,7 +405,7 @@ class Results:
             raise ResultsError(f"{self.path}: no spikes were recorded of a population {population!r}")
         if counted[population].size == sizes[population]:
             return np.arange(sizes[population])
-        from snnrun.spec import SelectionError, parts
+        from snnrun.selections import SelectionError, parts
 
         for name, entry in (self.resolved.get("monitors") or {}).items():
             if entry.get("model") == "spikes" and monitor in (None, name):
