@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnrun import constants, document, random, tables, units
+from snnrun import constants, document, random, subsets, tables, units
 from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
 from snnrun.models import connect, inputs, interface, layout, monitors, neurons, outputs, precision, stdp, stp, synapses
 from snnrun.models.connect import Sizes
@@ -43,7 +43,7 @@ from snnrun.receptors import (
     variables,
     weight_dimension,
 )
-from snnrun.selections import Part, SelectionError, parts, shares
+from snnrun.selections import Part, SelectionError, common, parts, shares
 from snnrun.spec import Reading, Spec, read
 
 FLOAT32 = 2.0**128 - 2.0**104  # the largest number
@@ -77,11 +77,14 @@ def of_document(found: Document, name: str, overrides: Iterable[Override] = ()) 
     try:
         found = document.override(found, overrides)
         found, faults = constants.resolved(found)
+        found, of_draws = subsets.drawn(found)
+        faults = [*faults, *of_draws]
         own = resolve(found)
         reading = read(own.tree, name, own.models)
     except SpecError as error:
         raise SpecError(error.faults, error.document or found) from None
     told = {fault.path for fault in faults}  # there stands no value, which is told once
+    told |= {fault.path[:3] for fault in of_draws}  # of selections
     faults += [fault for fault in reading.faults if fault.path not in told]
     warnings = list(own.warnings)
     if reading.spec is not None:
@@ -103,9 +106,7 @@ def connected(pre: list[Part], post: list[Part]) -> Sizes:
     for a in pre:
         offset = 0
         for b in post:
-            low, high = max(a.start, b.start), min(a.stop, b.stop)
-            if a.population == b.population and low < high:
-                shared.append((before + low - a.start, offset + low - b.start, high - low))
+            shared += [(before + of_a, offset + of_b, length) for of_a, of_b, length in common(a, b)]
             offset += b.size
         before += a.size
     return Sizes(sum(p.size for p in pre), sum(p.size for p in post), tuple(shared))
@@ -874,11 +875,16 @@ def _check_monitor(c: _Checker, path: Key, monitor: Any, every_receptor: list[Re
 
 
 def _check_sources(c: _Checker, path: Key, projection: str, part: Part) -> None:
-    """That all neurons whose release is recorded are sources of the projection, side by side."""
+    """That all neurons whose release is recorded are sources of the projection, of one part of its list."""
     every = c.parts(("projections", projection, "pre"), c.spec.projections[projection].pre) or []
     mine = [other for other in every if other.population == part.population]
-    if mine and not any(other.start <= part.start and part.stop <= other.stop for other in mine):
-        there = ", ".join(f"{part.population}[{other.start}:{other.stop}]" for other in mine)
+    if mine and not any(set(part.neurons) <= set(other.neurons) for other in mine):
+        said = c.spec.projections[projection].pre
+        there = ", ".join(
+            f"{part.population}[{p.start}:{p.stop}]" if p.dense else text
+            for p, text in zip(every, said, strict=True)
+            if p in mine
+        )
         c.fault(path, f"not all of these are sources of {projection}", f"its sources are {there}")
 
 

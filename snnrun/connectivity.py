@@ -263,7 +263,7 @@ def _beside(spec: Spec, parts: list[Part]) -> tuple[dict[str, int], int]:
 
 
 def _places(parts: list[Part], first: dict[str, int]) -> NDArray[np.int64]:
-    return np.concatenate([np.arange(first[part.population] + part.start, first[part.population] + part.stop) for part in parts])
+    return np.concatenate([first[part.population] + part.numbers for part in parts])
 
 
 __all__ = ["KINDS", "PlotError", "draw", "expected", "load", "summarised"]

@@ -27,6 +27,7 @@ TEXTS = frozenset({
     "models", "name", "precision", "model", "rule", "set", "solver", "pre", "post", "to", "of", "variables", "receptors", "file",
     "path", "column", "columns", "id", "population", "types", "off_grid", "normalize", "interpolation", "storage", "begin",
 })  # fmt: skip
+SELECTIONS = frozenset({"pre", "post", "to", "of"})  # texts, but for what is drawn at random
 WORDS = frozenset(
     {"axon", "dendrite", "frozen", "linear", "true", "false", "null"}
 )  # that mean something where numbers may stand
@@ -132,12 +133,17 @@ def resolved(document: Document) -> tuple[Document, list[Fault]]:
     return replace(document, tree=found), faults
 
 
-def _walked(tree: Any, path: Key, constants: _Constants) -> Any:
+def _walked(tree: Any, path: Key, constants: _Constants, of_texts: bool = False) -> Any:
     if isinstance(tree, dict):
-        return {key: value if key in TEXTS else _walked(value, (*path, key), constants) for key, value in tree.items()}
+        return {
+            key: value
+            if key in TEXTS and not (key in SELECTIONS and isinstance(value, dict | list))
+            else _walked(value, (*path, key), constants, key in SELECTIONS)
+            for key, value in tree.items()
+        }
     if isinstance(tree, list):
-        return [_walked(value, (*path, i), constants) for i, value in enumerate(tree)]
-    return _computed(tree, path, constants) if isinstance(tree, str) else tree
+        return [_walked(value, (*path, i), constants, of_texts) for i, value in enumerate(tree)]
+    return _computed(tree, path, constants) if isinstance(tree, str) and not of_texts else tree
 
 
 def _computed(text: str, path: Key, constants: _Constants) -> Any:

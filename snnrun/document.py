@@ -358,7 +358,7 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
     message, hint = f"this is no YAML: {problem}", ""
     shown = lines[line] if line < len(lines) else ""
     first = max(column - SHOWN, 0)  # what is searched is short: the search takes its square
-    slices = re.finditer(r"[A-Za-z][\w-]*\[[\d:-]*\]", shown[first : column + SHOWN])
+    slices = re.finditer(r"[A-Za-z][\w-]*\[(?:[\d:, -]|random)*\]", shown[first : column + SHOWN])
     slice_ = next((found for found in slices if found.start() < column - first < found.end()), None)
     single = len(lines) == 1
     opened = ("here" if single else f"in line {error.context_mark.line + 1}") if error.context_mark else ""

@@ -317,7 +317,7 @@ def _steps(p: Program, c: Constants, state: State, steps: Any, capacity: int) ->
 def capacity_of(plan: Plan) -> int:
     """Steps per chunk that the frames' memory allows."""
     per_step = 4 * sum(b - a for a, b in plan.program.tapped)
-    per_step += sum(8 * (sample.stop - sample.start) / sample.every for sample in plan.structure.samples)
+    per_step += sum(8 * len(sample.neurons) / sample.every for sample in plan.structure.samples)
     most = MAX_CHUNK * (5 if plan.program.plasticity.weights else 1)  # the state, which each chunk begins by copying, is large
     return int(max(1, min(most, FRAME_BYTES // max(per_step, 1))))
 

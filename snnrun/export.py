@@ -222,7 +222,7 @@ def _populations(parts: list[Part]) -> list[str]:
 def _nodes(parts: list[Part]) -> tuple[NDArray[Any], NDArray[np.uint64]]:
     """Population and index in it of each neuron of a selection."""
     populations = np.repeat(np.array([part.population for part in parts], object), [part.size for part in parts])
-    return populations, np.concatenate([np.arange(part.start, part.stop, dtype=np.uint64) for part in parts])
+    return populations, np.concatenate([part.numbers.astype(np.uint64) for part in parts])
 
 
 def _group(file: Any, name: str, pre: str, post: str, unit: str) -> Any:

@@ -436,7 +436,7 @@ def space(spec: Spec, name: str, folder: Path, places_of: Callable[[str], Places
         return None
     places_of = places_of or (lambda population: places(spec, population, folder))
     sides = [[(places_of(p.population), p) for p in parts(selection, sizes)] for selection in (entry.pre, entry.post)]
-    points = [np.concatenate([found.points[p.start : p.stop] for found, p in side]) for side in sides]
+    points = [np.concatenate([found.points[p.index] for found, p in side]) for side in sides]
     return Space(points[0], points[1], sides[0][0][0].period)
 
 
@@ -574,7 +574,7 @@ def _input(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Input:
         course = rates.built(entry.course, spec.dt, read)
     for part in found:
         # a draw belongs to the neuron; lists have the targets in their order
-        of_part, own, rows = {}, np.arange(part.start, part.stop), np.arange(offset, offset + part.size)
+        of_part, own, rows = {}, part.numbers, np.arange(offset, offset + part.size)
         for field in drawn:
             stream, value = f"input/{name}/{field}/{part.population}", getattr(entry, field)
             of_part[field] = _values(spec, stream, value, own, (*path, field), folder, total, rows)
@@ -604,7 +604,7 @@ def _stp(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> list[dic
     found, offset = parts(entry.pre, sizes), 0
     total, values = sum(part.size for part in found), []
     for part in found:
-        of_part, own, rows = {}, np.arange(part.start, part.stop), np.arange(offset, offset + part.size)
+        of_part, own, rows = {}, part.numbers, np.arange(offset, offset + part.size)
         for field in fields(type(entry.stp)):
             stream, value = f"projection/{name}/stp/{field.name}/{part.population}", getattr(entry.stp, field.name)
             of_part[field.name] = _values(spec, stream, value, own, (*path, field.name), folder, total, rows)

@@ -262,8 +262,7 @@ class Sample(NamedTuple):
     label: str  # name of the variable or receptor, as the user wrote it
     unit: str
     own: bool  # whether it is a variable of the neurons
-    start: int
-    stop: int
+    neurons: range | tuple[int, ...]
     every: int
     first_step: int
     last_step: int
@@ -306,8 +305,7 @@ class SpikeTap(NamedTuple):
 
     monitor: str
     population: str
-    start: int
-    stop: int
+    neurons: range | tuple[int, ...]
     first_step: int
     last_step: int
     bit: int  # of the population's neuron 0 in the row of a frame

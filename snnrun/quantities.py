@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from pydantic_core import PydanticCustomError, core_schema
 
 from snnrun import units
+from snnrun.selections import RANDOM, SLICE
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"  # of populations, projections, inputs and monitors
 
@@ -137,8 +138,13 @@ class _Selecting:
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        one = {"type": "string", "pattern": NAME[:-1] + r"(\[(-?[0-9]+)?:?(-?[0-9]+)?\])?$"}
-        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+        text = {"type": "string", "pattern": f"{NAME[:-1]}({SLICE}|{RANDOM})?$"}
+        number = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": EXPRESSION}]}
+        drawn = {"random": number, "of": {"type": "string", "pattern": NAME}, "name": {"type": "string"}}
+        one = {
+            "anyOf": [text, {"type": "object", "properties": drawn, "required": ["random", "of"], "additionalProperties": False}]
+        }
+        return {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]}
 
     def read(self, raw: object) -> tuple[str, ...]:
         every = raw if isinstance(raw, list | tuple) else [raw]

@@ -8,6 +8,7 @@ from snnrun.models import connect, monitors, neurons, synapses
 from snnrun.models.space import DelayByDistance, WeightByDistance
 from snnrun.quantities import Column, Frozen, Slices, TimesFile, Windowed, fields, is_list, is_literal, law_of, plain
 from snnrun.receptors import Receptor, conducting, receptors, weight_dimension
+from snnrun.selections import brief
 from snnrun.spec import Spec
 from snnrun.terminal import visible
 
@@ -161,7 +162,7 @@ def _receptor_precision(receptor: Receptor, spec: Spec, folder: Path) -> str:
 
 
 def _selection(selection: tuple[str, ...]) -> str:
-    return selection[0] if len(selection) == 1 else f"[{', '.join(selection)}]"
+    return brief(selection[0]) if len(selection) == 1 else f"[{', '.join(map(brief, selection))}]"
 
 
 def _input(name: str, entry: Any) -> dict[str, Any]:

@@ -48,11 +48,11 @@ def run_plan(plan, capacity: int | None = None, lengths: list[int] | None = None
         found = spikes.setdefault(tap.population, [])
         for frame in sink:
             bits = np.unpackbits(frame.rows.copy().view(np.uint8), axis=1, bitorder="little")[:, tap.bit :]
-            for step, neuron in zip(*np.nonzero(bits[:, tap.start : tap.stop]), strict=True):
-                found.append((frame.first_step + int(step) + 1, tap.start + int(neuron)))
+            for step, neuron in zip(*np.nonzero(bits[:, np.asarray(tap.neurons)]), strict=True):
+                found.append((frame.first_step + int(step) + 1, tap.neurons[int(neuron)]))
     samples = {}
     for sample in plan.structure.samples:
-        own = slice(sample.column, sample.column + sample.stop - sample.start)
+        own = slice(sample.column, sample.column + len(sample.neurons))
         samples[sample.monitor, sample.population, sample.label] = np.concatenate([f.samples[sample.take][:, own] for f in sink])
     return Recording(spikes, samples, state, plan)
 

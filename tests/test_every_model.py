@@ -591,7 +591,7 @@ def test_every_variable_is_initialised_recorded_kept_and_restored(combined, fold
     for name_, values in states(recorded).items():
         np.testing.assert_array_equal(states(recorded._replace(state=end))[name_], values, err_msg=name_)
     for sample in plan.structure.samples:
-        own = slice(sample.column, sample.column + sample.stop - sample.start)
+        own = slice(sample.column, sample.column + len(sample.neurons))
         values = np.concatenate([frame.samples[sample.take][:, own] for frame in sink])
         np.testing.assert_array_equal(values, recorded.samples[sample.monitor, sample.population, sample.label], sample.label)
 

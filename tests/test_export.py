@@ -211,7 +211,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, suffix):
 
         from snnrun.selections import Part
 
-        one = export.Drawn("one", [Part("A", 0, 60)], [Part("A", 0, 60)], "mV", pieces)
+        one = export.Drawn("one", [Part("A", range(60))], [Part("A", range(60))], "mV", pieces)
         with pytest.raises(OSError):
             export.write([one], tmp_path / f"edges.{suffix}", overwrite=True)
         assert (tmp_path / f"edges.{suffix}").read_text() == "mine"

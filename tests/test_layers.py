@@ -16,7 +16,7 @@ ROWS = [
     {"selections"},
     {"quantities", "constants"},
     {"random", "tables"},
-    {"models"},
+    {"models", "subsets"},
     {"kernels"},
     {"spec"},
     {"receptors", "schema"},

@@ -253,8 +253,8 @@ WRONG = [
     ("pre: E", "pre: ▶E[-9]", "E[-9] is out of range", "E has 8 neurons, 0 to 7"),
     ("pre: E", "pre: ▶E[-9:]", "E[-9:] is out of range", "E has 8 neurons, 0 to 7"),
     ("pre: E", "pre: ▶E[:-8]", "E[:-8] is empty", "the end of a slice lies above its start"),
-    ("pre: E", "pre: ▶E[3-5]", "'E[3-5]' is no population and no slice of one", "slices are N[3], N[:5], N[5:], N[5:9]"),
-    ("pre: E", "pre: ▶E[::2]", "'E[::2]' is no population and no slice of one", "slices are N[3], N[:5], N[5:], N[5:9]"),
+    ("pre: E", "pre: ▶E[3-5]", "'E[3-5]' is no population and no slice of one", "slices are N[3], N[:5], N[5:9], N[::10]"),
+    ("pre: E", "pre: ▶E[:2:2:2]", "'E[:2:2:2]' is no population and no slice of one", "slices are N[3], N[:5], N[5:9], N[::10]"),
     ("pre: E", "pre: ▶E[]", "'E[]' selects nothing", "slices are"),
     ("pre: E", "pre: ▶E[5:5]", "E[5:5] is empty", "the end of a slice lies above its start"),
     ("pre: E", "pre: ▶E[6:5]", "E[6:5] is empty", "the end of a slice lies above its start"),
@@ -609,7 +609,8 @@ def test_what_feeds_receptors_keeps_the_order_of_the_file(folder):
     ],
 )
 def test_a_selection_names_runs_of_neurons_in_its_own_order(selection, runs):
-    assert selections.parts(selection, {"A": 10, "B": 3}) == runs
+    found = selections.parts(selection, {"A": 10, "B": 3})
+    assert [(part.population, part.start, part.stop) for part in found] == runs and all(part.dense for part in found)
 
 
 # ---- options ---------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import numpy as np
 
 from snnrun import check, document, network, quantities, spec
 from snnrun.models import connect, stdp
+from snnrun.selections import Part, parts
 
 PARAMETERS = ("tau", "tau_ref", "V_rest", "V_reset", "V_th")
 
@@ -109,21 +110,21 @@ def _add_current(name: str, entry: Any, built: network.Network | None, populatio
     for part, values in zip(built.inputs[name].parts, built.inputs[name].values, strict=True):
         population = populations[part.population]
         currents = np.broadcast_to(np.asarray(population["I"], float), population["size"]).copy()
-        currents[part.start : part.stop] += values["current"]
+        currents[part.index] += values["current"]
         population["I"] = currents.tolist()
 
 
 # ---- synapses --------------------------------------------------------------------------------------------------------
 
 
-def _parts(read: spec.Spec, selection: tuple[str, ...]) -> list[spec.Part]:
-    return spec.parts(selection, check.selection_sizes(read))
+def _parts(read: spec.Spec, selection: tuple[str, ...]) -> list[Part]:
+    return parts(selection, check.selection_sizes(read))
 
 
-def _range(parts: list[spec.Part], first: dict[str, int]) -> list[int]:
+def _range(selected: list[Part], first: dict[str, int]) -> list[int]:
     """First and last place of a selection, the last one excluded."""
-    runs = [(first[part.population] + part.start, first[part.population] + part.stop) for part in parts]
-    if any(before[1] != after[0] for before, after in zip(runs, runs[1:], strict=False)):
+    runs = [(first[part.population] + part.start, first[part.population] + part.stop) for part in selected]
+    if not all(part.dense for part in selected) or any(a[1] != b[0] for a, b in zip(runs, runs[1:], strict=False)):
         raise Unsupported("a selection that is not one run of neurons")
     return [runs[0][0], runs[-1][1]]
 
@@ -142,8 +143,8 @@ def _listed(read: spec.Spec, built: network.Network, name: str, first: dict[str,
     drawn = built.projections[name]
     edges = connect.collect(drawn.connectivity)
     pre, post = (
-        np.concatenate([np.arange(part.start, part.stop) + first[part.population] for part in parts])
-        for parts in (drawn.pre, drawn.post)
+        np.concatenate([part.numbers + first[part.population] for part in side])
+        for side in (drawn.pre, drawn.post)
     )
     return {
         "pre": _range(drawn.pre, first), "post": _range(drawn.post, first), "rule": "listed",

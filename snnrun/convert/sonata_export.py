@@ -427,9 +427,9 @@ def _sources(built: Network, folder: Path) -> dict[str, Any]:
             steps, nodes = [], []
             for frame in frames:
                 bits = np.unpackbits(frame.rows.copy().view(np.uint8), axis=1, bitorder="little")[:, tap.bit :]
-                at, neuron = np.nonzero(bits[:, tap.start : tap.stop])
+                at, neuron = np.nonzero(bits[:, np.asarray(tap.neurons)])
                 steps.append(frame.first_step + at + 1)
-                nodes.append(neuron + tap.start)
+                nodes.append(np.asarray(tap.neurons)[neuron])
             group = file.create_group(f"spikes/{tap.population}")
             group["node_ids"] = np.concatenate(nodes).astype(np.uint64)
             group["timestamps"] = np.round(np.concatenate(steps) * spec.dt, 9)
@@ -475,7 +475,7 @@ def _clamp(loaded: Loaded, name: str, entry: Any) -> dict[str, Any] | None:
         or len({p.population for p in found}) > 1
     ):
         return None
-    nodes = [node for part in found for node in range(part.start, part.stop)]
+    nodes = [node for part in found for node in part.neurons]
     node_set: dict[str, Any] = {"population": found[0].population}
     if len(nodes) < spec.populations[found[0].population].size:
         node_set["node_id"] = nodes
@@ -500,7 +500,7 @@ def _reports(spec: Spec, notes: list[str]) -> tuple[dict[str, Any], dict[str, An
         found = parts(entry.of, sizes)
         populations = list(dict.fromkeys(part.population for part in found))
         for population in populations:
-            nodes = [node for part in found if part.population == population for node in range(part.start, part.stop)]
+            nodes = [node for part in found if part.population == population for node in part.neurons]
             label = name if len(populations) == 1 else f"{name}_{population}"
             sets[label] = {"population": population} | ({"node_id": nodes} if len(nodes) < sizes[population] else {})
             reports[label] = {"module": "membrane_report", "cells": label, "variable_name": "V_m", "sections": "soma"}

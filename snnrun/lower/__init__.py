@@ -145,13 +145,13 @@ def _target(placed: Placed, receptor: int) -> int:
 
 def _places(selection: list[Part], firsts: list[int]) -> NDArray[np.int32]:
     """Place on a merged axis of each neuron of a selection."""
-    found = [np.arange(f + p.start, f + p.stop, dtype=np.int32) for p, f in zip(selection, firsts, strict=True)]
+    found = [(f + p.numbers).astype(np.int32) for p, f in zip(selection, firsts, strict=True)]
     return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _noise(network: Network, feeds: receptors.Feeds, placed: Placed) -> tuple[tuple[Noise, ...], list[Any]]:
-    """Poisson inputs part by part; and for each its stack, name, number of the part, and receptor. Those of a stack follow each
-    other as in the file."""
+    """Poisson inputs part by part, each on a run of neurons in which all of the part lie; and for each its stack, name, number of
+    the part, and receptor. Those of a stack follow each other as in the file."""
     plans, of = [], []
     for name in network.noise:
         for i, (receptor, part, _) in enumerate(feeds.of("inputs", name)):

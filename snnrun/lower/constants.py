@@ -13,6 +13,7 @@ from snnrun.models import inputs
 from snnrun.models.interface import Members, Mode, cast
 from snnrun.network import Network
 from snnrun.plan import Group
+from snnrun.selections import Part
 
 
 class Lowered(NamedTuple):
@@ -102,13 +103,27 @@ def _initial(network: Network, group: Group, names: Iterable[str], sizes: tuple[
 # ---- Poisson inputs --------------------------------------------------------------------------------------------------
 
 
+def _on_a_run(part: Part, values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a Poisson input for a run of neurons, of which those between the targets receive what weighs nothing."""
+    if part.dense:
+        return values
+    weight, places = np.zeros(part.stop - part.start), part.numbers - part.start
+    weight[places] = values["weight"]
+    rate = values["rate"]
+    if np.ndim(rate):
+        rate = np.full(len(weight), rate[0])
+        rate[places] = values["rate"]
+    return values | {"weight": weight, "rate": rate}
+
+
 def noise(network: Network, wanted: list[tuple[str, int, float]]) -> tuple[Any, ...]:
     """Constants of the Poisson inputs: name, number of the part, and quantum of the receptor."""
     spec, found = network.spec, []
     steps = partial(units.whole, dt=spec.dt)
     for name, i, quantum in wanted:
         entry: Any = spec.inputs[name]
-        part, values = network.noise[name].parts[i], network.noise[name].values[i]
+        part = network.noise[name].parts[i]
+        values = _on_a_run(part, network.noise[name].values[i])
         found.append(
             inputs.poisson.Const(
                 weight=kernels.quantised(values["weight"], quantum, wide=True),

@@ -63,7 +63,7 @@ def steady(network: Network) -> dict[str, Any]:
                 size, current = network.spec.populations[part.population].size, inputs.MODELS[entry.model].steady(entry, values)
                 if part.size < size or np.ndim(current):
                     current, of_part = np.zeros(size), current
-                    current[part.start : part.stop] = of_part
+                    current[part.index] = of_part
                 total[part.population] = total.get(part.population, 0.0) + current
     return total
 
@@ -191,7 +191,7 @@ def _whole(given: _Given, values: list[Any], size: int) -> Any:
         return values[0]
     whole = np.full(size, np.asarray(values[0]).flat[0])
     for part, value in zip(given.parts, values, strict=True):
-        whole[part.start : part.stop] = value
+        whole[part.index] = value
     return whole
 
 
@@ -199,7 +199,7 @@ def _reached(given: _Given | None, size: int) -> NDArray[np.bool_]:
     """Which neurons of a population are targets."""
     found = np.zeros(size, bool)
     for part in () if given is None else given.parts:
-        found[part.start : part.stop] = True
+        found[part.index] = True
     return found
 
 
@@ -218,7 +218,7 @@ def _courses(names: list[str], here: dict[str, _Given], sizes: tuple[int, ...], 
                     every[id(course)] = course, count
                     count += course.courses
                 begin = every[id(course)][1]
-                own[part.start : part.stop] = begin if course.courses == 1 else np.arange(begin, begin + part.size)
+                own[part.index] = begin if course.courses == 1 else np.arange(begin, begin + part.size)
         which.append(own)
     found = side_by_side(which, sizes, padded) if count > 1 else None
     return [course for course, _ in every.values()], found

@@ -62,7 +62,7 @@ def lowered(network: Network, placed: Placed, feeds: Feeds) -> Lowered:
                 opening.append(model.opening(kinetics, spec.dt))
                 end += place.size
             first = values[of_key[key]].first_value
-            axis.append((first + part.start, part.size))
+            axis += [(first + begin, last - begin) for begin, last in part.runs]
             if model.gate:
                 places.append(GatePlace(name, index[part.population], of_key[key]))
         arranged, longest, found[name], sums = _arranged(projection.connectivity, axis, model.largest)
@@ -71,9 +71,11 @@ def lowered(network: Network, placed: Placed, feeds: Feeds) -> Lowered:
         for receptor, part, offset in feeds.of("projections", name):
             place = placed.receptors[receptor]
             stack = placed.stacks[place.stack]
-            pieces.append((place.stack, place.first + part.start, offset, part.size))
             total = totals.setdefault(place.stack, np.zeros((stack.rows, stack.padded)))
-            total.reshape(-1)[place.first + part.start :][: part.size] = sums[offset : offset + part.size]
+            total.reshape(-1)[place.first :][part.index] = sums[offset : offset + part.size]
+            for begin, last in part.runs:
+                pieces.append((place.stack, place.first + begin, offset, last - begin))
+                offset += last - begin
         couplings.append(Coupling(tuple(axis), tuple(pieces)))
         brought.append(arranged)
         if model.output is not None:
@@ -144,10 +146,10 @@ def _stable(network: Network, name: str, feeds: Feeds, sums: NDArray[np.float64]
         response = None if limit is None else model.response(network.populations[part.population].parameters, spec.dt)
         if response is None:
             continue
-        response = np.broadcast_to(response, entry.size)[part.start : part.stop]
+        response = np.broadcast_to(response, entry.size)[part.index]
         ratio = spec.dt * sums[offset : offset + part.size] * response
         if (ratio > limit).any():
             worst = int(np.argmax(ratio))
-            solved, where = model.method_text(model.methods(entry, True)), f"neuron {part.start + worst} of {part.population}"
+            solved, where = model.method_text(model.methods(entry, True)), f"neuron {part.neurons[worst]} of {part.population}"
             message = f"this coupling is too strong for {solved}: dt G / C is {ratio[worst]:.3g} at {where}, and may be {limit:g}"
             raise SpecError([Fault(("projections", name, "weight"), message, "use a smaller dt, or more substeps")])

@@ -55,9 +55,9 @@ def changing(network: Network, placed: Placed) -> tuple[Plasticity, dict[str, Ch
                 population = placed.populations[index[part.population]]
                 first = placed.groups[population.group].first + population.first + part.start
                 before = first % WORD
-                words = -(-(before + part.size) // WORD)
+                words = -(-(before + part.stop - part.start) // WORD)
                 runs[side].append(PlasticRun(first // WORD, words, lengths[side], len(found)))
-                of_side.append(np.arange(part.size, dtype=np.int32) + lengths[side] + before)
+                of_side.append((part.numbers - part.start).astype(np.int32) + lengths[side] + before)
                 lengths[side] += words * WORD
             places.append(np.concatenate(of_side))
         found[name] = Changing(name, len(found), own, *places)

@@ -14,6 +14,7 @@ from snnrun import receptors
 from snnrun.models import connect, inputs, stdp
 from snnrun.network import Network
 from snnrun.receptors import Receptor
+from snnrun.selections import Part
 
 
 def quanta(network: Network, found: list[Receptor]) -> list[float]:
@@ -22,15 +23,15 @@ def quanta(network: Network, found: list[Receptor]) -> list[float]:
     largest: dict[int, float] = {}
     total: dict[tuple[int, str], Any] = {}
 
-    def add(receptor: Receptor, largest_weight: float, start: int, stop: int, sums: Any) -> None:
+    def add(receptor: Receptor, largest_weight: float, part: Part, sums: Any) -> None:
         largest[receptor.group] = max(largest.get(receptor.group, 0.0), largest_weight)
         key, size = (receptor.group, receptor.population), spec.populations[receptor.population].size
-        if np.ndim(sums) == 0 and stop - start == size and np.ndim(total.get(key, 0.0)) == 0:
+        if np.ndim(sums) == 0 and part.size == size and np.ndim(total.get(key, 0.0)) == 0:
             total[key] = total.get(key, 0.0) + sums
             return
         if np.ndim(total.get(key, 0.0)) == 0:
             total[key] = np.full(size, total.get(key, 0.0))
-        total[key][start:stop] += sums
+        total[key][part.index] += sums
 
     feeds = receptors.Feeds(spec, found)
     for name, projection in network.projections.items():
@@ -40,12 +41,12 @@ def quanta(network: Network, found: list[Receptor]) -> list[float]:
             sums = largest_weight * connect.most_inputs(projection.connectivity)
         for receptor, part, offset in feeds.of("projections", name):
             own = sums[offset : offset + part.size] if np.ndim(sums) else sums
-            add(found[receptor], largest_weight, part.start, part.stop, own)
+            add(found[receptor], largest_weight, part, own)
     for name, values in network.noise.items():
         for (receptor, part, _), of_part in zip(feeds.of("inputs", name), values.values, strict=True):
             most = inputs.poisson.most(of_part, spec.dt)
             weight = np.abs(of_part["weight"])
-            add(found[receptor], float(np.max(weight)), part.start, part.stop, most * weight)
+            add(found[receptor], float(np.max(weight)), part, most * weight)
     if spec.precision == "float32":
         return [receptors.quantum(largest.get(receptor.group, 0.0), receptors.WEIGHT_BITS) for receptor in found]
     bound: dict[int, float] = {}

@@ -50,7 +50,7 @@ def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple
             if model.spiking:
                 width = model.bin(monitor)
                 bin_steps = None if width is None else steps(width)
-                taps.append(SpikeTap(name, part.population, part.start, part.stop, first, last, bits[part.population], bin_steps))
+                taps.append(SpikeTap(name, part.population, part.neurons, first, last, bits[part.population], bin_steps))
                 continue
             every = 1 if monitor.every is None else steps(monitor.every)
             mine = [(i, found[i]) for i in own[part.population]]
@@ -59,7 +59,7 @@ def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple
                 if kind == "neuron":
                     place, begin = by_name[part.population].group, by_name[part.population].first
                 elif kind == "release":
-                    place, begin = 0, _neuron_0(released, i, part)
+                    place, begin = 0, _neuron_0(released, i, part, parts(spec.projections[i].pre, sizes))
                 elif kind == "gate":
                     place, begin = next(g.value for g in gates if (g.projection, g.population) == (i, index[part.population])), 0
                 elif kind == "driving":
@@ -69,14 +69,14 @@ def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple
                 key = kind, place, field, every, first, last
                 take, column = order.setdefault(key, len(order)), columns.get(key, 0)
                 columns[key] = column + part.size
-                low, high = begin + part.start, begin + part.stop
                 pieces = runs.setdefault(key, [])
-                if pieces and pieces[-1][1] == low:
-                    pieces[-1] = pieces[-1][0], high
-                else:
-                    pieces.append((low, high))
-                samples.append(Sample(name, part.population, label, unit, kind == "neuron", part.start, part.stop, every,
-                                      first, last, take, column))  # fmt: skip
+                for low, high in part.runs:
+                    if pieces and pieces[-1][1] == begin + low:
+                        pieces[-1] = pieces[-1][0], begin + high
+                    else:
+                        pieces.append((begin + low, begin + high))
+                samples.append(Sample(name, part.population, label, unit, kind == "neuron", part.neurons, every, first, last,
+                                      take, column))  # fmt: skip
     takes, taken = [], []
     for (kind, place, field, *window), pieces in runs.items():
         few = len(pieces) <= MOST_RUNS
@@ -123,10 +123,10 @@ def _tapped(spec: Spec, sizes: dict[str, int], placed: Placed, by_name: dict[str
     return tuple(runs), bits
 
 
-def _neuron_0(released: tuple[ReleasePlace, ...], projection: str, part: Part) -> int:
+def _neuron_0(released: tuple[ReleasePlace, ...], projection: str, part: Part, pre: list[Part]) -> int:
     """Where neuron 0 of a population would be on the axis of releases, beside the neurons of a part."""
     for r in released:
-        if r.projection == projection and r.name == part.population and r.start <= part.start < part.stop <= r.start + r.size:
+        if r.projection == projection and r.name == part.population and set(part.neurons) <= set(pre[r.part].neurons):
             return r.first - r.start
     raise AssertionError("a neuron that is no source is recorded")
 

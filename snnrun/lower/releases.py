@@ -37,14 +37,16 @@ def released(network: Network, placed: Placed) -> Released:
             population = placed.populations[index[part.population]]
             first = placed.groups[population.group].first + population.first + part.start
             before = first % WORD  # neurons in the first word that are none of these
-            words = -(-(before + part.size) // WORD)
+            within = part.numbers - part.start
+            size = part.stop - part.start
+            words = -(-(before + size) // WORD)
             runs.append((first // WORD, words, end))
-            own = part.population, part.start, part.size
+            own = part.population, part.start, size
             places.append(ReleasePlace(name, len(found), index[part.population], *own, end + before))
-            found.append(np.arange(end + before, end + before + part.size, dtype=np.int32))
-            fill = before, words * WORD - before - part.size
-            consts.append((_columns(model.lower(parameters, network.spec.dt)._asdict(), part.size, fill), words * WORD))
-            initial.append((_columns(model.init(parameters), part.size, fill), words * WORD))
+            found.append((end + before + within).astype(np.int32))
+            fill = before, words * WORD - before - size
+            consts.append((_columns(model.lower(parameters, network.spec.dt)._asdict(), within, size, fill), words * WORD))
+            initial.append((_columns(model.init(parameters), within, size, fill), words * WORD))
             end += words * WORD
         of[name] = np.concatenate(found)
     if not places:
@@ -54,9 +56,14 @@ def released(network: Network, placed: Placed) -> Released:
     return Released(Releases(end, tuple(runs)), const, start, tuple(places), of)
 
 
-def _columns(values: dict[str, Any], size: int, fill: tuple[int, int]) -> dict[str, Any]:
-    """Values per neuron, filled up with those of the first and the last one."""
-    return {
-        field: np.pad(np.broadcast_to(value, size), fill, mode="edge") if np.ndim(value) else value
-        for field, value in values.items()
-    }
+def _columns(values: dict[str, Any], within: NDArray[Any], size: int, fill: tuple[int, int]) -> dict[str, Any]:
+    """Values of the neurons that lie within a run of so many, filled up with those of some of them."""
+    found = {}
+    for field, value in values.items():
+        if np.ndim(value):
+            value = np.asarray(value)
+            of_run = np.full(size, value.flat[0], value.dtype)
+            of_run[within] = value
+            value = np.pad(of_run, fill, mode="edge")
+        found[field] = value
+    return found

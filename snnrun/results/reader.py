@@ -414,7 +414,7 @@ class Results:
                     selected = parts(tuple(map(str, of if isinstance(of, list) else [of])), sizes)
                 except SelectionError as error:
                     raise ValueError(error.message) from None
-                ranges = [np.arange(part.start, part.stop) for part in selected if part.population == population]
+                ranges = [part.numbers for part in selected if part.population == population]
                 found = np.unique(np.concatenate(ranges)) if ranges else np.empty(0, np.int64)
                 if len(found) == counted[population].size:
                     return found

@@ -329,7 +329,7 @@ class Writer:
 
     def _open_samples(self, monitor: str, population: str, label: str, items: list[Any], precision: str) -> _Samples:
         first = items[0]
-        node_ids = np.concatenate([np.arange(sample.start, sample.stop, dtype=np.uint64) for sample in items])
+        node_ids = np.concatenate([np.array(sample.neurons, np.uint64) for sample in items])
         group = self._file.require_group(f"snnrun/monitors/{monitor}/{population}/{label}")
         dtype = np.float64 if precision == "float64" and first.unit != "steps" else np.float32
         data = self._series(group, "data", dtype, len(node_ids))
@@ -355,7 +355,7 @@ class Writer:
                     sonata["mapping"] = mapping
             elif population not in self._file["report"]:
                 self._file["report"][population] = group
-        columns = [(sample.take, sample.column, sample.column + sample.stop - sample.start) for sample in items]
+        columns = [(sample.take, sample.column, sample.column + len(sample.neurons)) for sample in items]
         return _Samples(columns, data, report, time, start, step)
 
     def _open_weights(self, tap: Any) -> _Weights:
@@ -514,7 +514,7 @@ def _grouped(structure: Any, kind: str) -> list[tuple[str, str, list[Any], NDArr
     for (monitor, population), members in found.items():
         wanted = np.zeros(sizes[population], bool)
         for tap in members:
-            wanted[tap.start : tap.stop] = True
+            wanted[np.asarray(tap.neurons)] = True
         groups.append((monitor, population, members, wanted))
     return groups
 
