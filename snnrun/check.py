@@ -252,7 +252,9 @@ class _Checker:
 
     def window(self, path: Key, start: float, stop: float | None) -> None:
         if stop is not None and stop <= start:
-            self.fault((*path, "stop"), "stop must lie after start")
+            hint = f"without a start it begins after the warmup, at {units.show(start, 'time')}"
+            late = path[0] == "monitors" and start == self.spec.warmup > 0
+            self.fault((*path, "stop"), "stop must lie after start", hint if late else "")
         if self.duration is not None and start >= self.duration:
             self.warn((*path, "start"), "this begins after the end of the run")
 
@@ -287,6 +289,9 @@ def _check_run(c: _Checker) -> None:
         c.fault(("duration",), "duration must be positive", "write 1 s")
     else:
         c.on_grid(("duration",), c.spec.duration, least=1)
+    c.on_grid(("warmup",), c.spec.warmup)
+    if c.duration is not None and c.spec.warmup >= c.duration:
+        c.fault(("warmup",), "the warmup takes the whole run, and nothing would be recorded", "duration counts the warmup, too")
 
 
 def _counted(number: int, what: str) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import AfterValidator, Field, PrivateAttr, Tag, ValidationError, create_model, model_validator
 
+from snnrun import units
 from snnrun.document import Fault, Key, nearest
 from snnrun.models import neurons, stdp, stp
 from snnrun.models.connect import Rule
@@ -80,6 +81,8 @@ class Spec(Frozen):
     """Of all random numbers."""
     duration: Time
     """How long is simulated."""
+    warmup: Time = 0.0
+    """How much of it, from its beginning, goes by before monitors record that do not say themselves when they start."""
     dt: Time = 0.1
     """The time step."""
     precision: Precision = "float32"
@@ -182,7 +185,7 @@ def read(tree: dict[str, Any], default_name: str, own: Mapping[str, Any] = types
     def validated(candidate: dict[str, Any]) -> Spec:
         spec = root.model_validate(candidate)
         spec._sections = order
-        return spec
+        return _warmed_up(spec)
 
     try:
         return Reading(validated(tree), [], frozenset(), frozenset())
@@ -200,6 +203,17 @@ def read(tree: dict[str, Any], default_name: str, own: Mapping[str, Any] = types
             broken |= {_entry(tuple(detail["loc"])) for detail in error.errors(include_url=False)}
             candidate = _without(candidate, broken)
     return Reading(None, faults, broken, mended)
+
+
+def _warmed_up(spec: Spec) -> Spec:
+    """The same network, whose monitors start after the warmup where they do not say otherwise."""
+    if not (0 < spec.warmup < spec.duration and spec.dt > 0 and units.steps(spec.warmup, spec.dt) is not None):
+        return spec
+    monitors = {
+        name: monitor if "start" in monitor.model_fields_set else monitor.model_copy(update={"start": spec.warmup})
+        for name, monitor in spec.monitors.items()
+    }
+    return spec.model_copy(update={"monitors": monitors})
 
 
 def _entry(loc: tuple[Any, ...]) -> Key:

@@ -73,8 +73,9 @@ class View:
         self.bin = self._usual_bin() if bin is None else self._checked_bin(bin)
 
     def _window(self, start: float | None, stop: float | None) -> tuple[float, float]:
-        reached = self.results.reached
-        low, high = start or 0.0, reached if stop is None else min(stop, reached)
+        reached, warmup = self.results.reached, self.results.warmup
+        high = reached if stop is None else min(stop, reached)
+        low = start if start is not None else warmup if warmup < high else 0.0
         if low < 0:
             raise PlotError(f"a picture cannot begin at {low:g} ms: times are not negative")
         if not low < high:

@@ -150,8 +150,9 @@ def test_what_is_recorded_is_what_all_neurons_show(tmp_path, native):
     every = native_run(tmp_path, net + "monitors: {s: {model: spikes, of: E}, V: {model: state, of: E, variables: [V]}, "
                 "I: {model: input, of: E, receptors: [plain, a]}, "
                 'u: {model: state, of: "P[1::3]", variables: [facil.stp.u]}}')  # fmt: skip
-    some = native_run(tmp_path, net + 'monitors: {s: {model: spikes, of: "E[3, 15, 2]"}, V: {model: state, of: ["E[8::3]", "E[5, 1]"], '
-               'variables: [V]}, I: {model: input, of: "E[random 7]", receptors: [plain, a]}, '
+    some = native_run(tmp_path, net + 'monitors: {s: {model: spikes, of: "E[3, 15, 2]"}, '
+               'V: {model: state, of: ["E[8::3]", "E[5, 1]"], variables: [V]}, '
+               'I: {model: input, of: "E[random 7]", receptors: [plain, a]}, '
                'u: {model: state, of: "P[10, 4, 13]", variables: [facil.stp.u]}}')  # fmt: skip
     assert sorted(some.spikes["E"]) == sorted((t, n) for t, n in every.spikes["E"] if n in (2, 3, 15))
     V = every.samples["V", "E", "V"]

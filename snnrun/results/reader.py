@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snnrun import statistics
+from snnrun import statistics, units
 from snnrun.optional import library
 from snnrun.results.layout import SCHEMA, partial_path, read_through
 from snnrun.results.store import recover
@@ -375,6 +375,14 @@ class Results:
     @_readable
     def provenance(self) -> dict[str, Any]:
         return {key: _plain(value) for key, value in _group(self._file, "snnrun", "provenance").attrs.items()}
+
+    @property
+    def warmup(self) -> float:
+        """The part of the run in ms, from its beginning, in which monitors that do not say otherwise recorded nothing."""
+        try:
+            return min(units.read(self.resolved.get("warmup", "0 ms"), "time"), self.duration)
+        except units.UnitError:
+            return 0.0
 
     @_readable
     def spikes(self, monitor: str) -> dict[str, Train]:
