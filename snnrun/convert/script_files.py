@@ -1,14 +1,11 @@
 """The files of a script: its text, and beside it what snnrun has drawn."""
 
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from snnrun.convert.scripts import Script, drawn_file
+from snnrun.files import in_place_of
 from snnrun.request import Refused
 from snnrun.results import refuse_existing
 
@@ -27,27 +24,15 @@ def write(found: Script, target: Path, overwrite: bool) -> list[Path]:
     every = [target, beside] if found.drawn else [target]
     refuse_existing(every, overwrite)
     if found.drawn:
-        _replaced(beside, lambda file: np.savez_compressed(file, **found.drawn))
-    _replaced(target, lambda file: file.write(found.text.encode()))
+        with in_place_of(beside) as partial:
+            np.savez_compressed(partial, **found.drawn)
+    with in_place_of(target) as partial:
+        partial.write_text(found.text, "utf-8")
     return every
 
 
 def write_text(text: str, target: Path, overwrite: bool) -> None:
     """Write a text; raises Exists, OSError."""
     refuse_existing([target], overwrite)
-    _replaced(target, lambda file: file.write(text.encode()))
-
-
-def _replaced(target: Path, write: Callable[[Any], object]) -> None:
-    """A file that takes the place of another one when all is written."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem[:100]}-", dir=target.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        umask = os.umask(0)
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with in_place_of(target) as partial:
+        partial.write_text(text, "utf-8")
