@@ -29,7 +29,7 @@ from snnrun.models.described import CURRENT, VOLTAGE, Model
 from snnrun.models.neurons import lif
 from snnrun.quantities import is_literal, law_of, plain
 from snnrun.receptors import Receptor, conducting, effect, receptors, weight_dimension
-from snnrun.spec import Part
+from snnrun.selections import Part
 
 _UNITS = {"number": "1", "time": "ms", "voltage": "mV", "current": "pA", "conductance": "nS", "resistance": "Gohm",
           "capacitance": "pF", "rate": "kHz"}  # fmt: skip

@@ -23,7 +23,7 @@ from snnrun.language.walk import evaluate
 from snnrun.models import connect, stdp
 from snnrun.quantities import Law, is_literal, law_of, plain
 from snnrun.receptors import Receptor, receptors, weight_dimension
-from snnrun.spec import Part
+from snnrun.selections import Part
 
 JUMP, CURRENT, CONDUCTANCE = "jump", "current", "conductance"
 

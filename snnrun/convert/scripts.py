@@ -22,7 +22,8 @@ from snnrun.language.walk import evaluate
 from snnrun.models import connect, described, neurons
 from snnrun.models.described import Model
 from snnrun.quantities import Law, is_literal, law_of, plain
-from snnrun.spec import Part, Spec, parts
+from snnrun.selections import Part, parts
+from snnrun.spec import Spec
 
 EDGES = "use --edges, which writes what snnrun draws beside the script"
 
@@ -80,7 +81,12 @@ class Writing:
         return self.names[key]
 
     def parts(self, selection: tuple[str, ...]) -> list[Part]:
-        return parts(selection, self.sizes)
+        found = parts(selection, self.sizes)
+        for part in found:
+            if not part.dense:
+                said = f"selections of {part.population} that are no run of neurons are not written for {self.simulator}"
+                self.refuse(("populations", part.population), said, "select neurons that follow each other, like N[:50]")
+        return found
 
     def value(self, key: str, path: Key, given: Any, built: Callable[[], Any], n: str, whole: bool = False) -> Value:
         """A parameter: a literal, what is drawn in the script, or what snnrun has drawn. `whole`: drawn times are whole steps."""
