@@ -257,7 +257,7 @@ def _values(spec: Spec, stream: str, value: Any, neurons: NDArray[Any], path: Ke
             rows: NDArray[Any] | None = None) -> Any:  # fmt: skip
     """A literal as it is; a distribution drawn for some neurons of a population; or what stands in some of the `size` rows of a
     column or list, those of the neurons' numbers where no others are given."""
-    if value is None or isinstance(value, str):
+    if value is None or isinstance(value, str | bool):
         return value
     if is_literal(value):
         return float(plain(value))

@@ -116,6 +116,9 @@ def example(info: Any, whole: Any = None) -> Any:
         if one is not None:
             return [written(n * TYPICAL.get(one.dimension, 1.0), one.dimension) for n in (1, 2)]
         return [example(inner, inner)]
+    if get_origin(first) is dict:  # by slice, or by neuron
+        key, inner = get_args(first)
+        return {"else" if key is str else "0": example(members(inner)[0], members(inner)[0])}
     most = next((getattr(part, "le", None) for part in metadata if getattr(part, "le", None) is not None), 2)
     return {int: 2, float: min(2.0, most), bool: True, str: "table.csv"}[first]
 

@@ -11,6 +11,10 @@ Diesmann, Biol. Cybern. 81, 1999). With conductances
 everything is taken at the beginning of the step, which is first order in dt: `linear` keeps the conductances in the linear
 term (exponential Euler), `frozen` makes a current g_r (E_r - V) of them that is held over the step.
 
+With `refractory_input` a jump of V that arrives while V is held is not lost: it decays with tau until the neuron is free, and is
+then added to V in the first step, as in iaf_psc_delta of NEST. A jump in a step from which on V is held for r steps is kept as
+exp(-r dt / tau) of itself.
+
 Noise is added after the step: B sqrt((C / 2 G) (1 - exp(-2 G dt / C))) times a normal number for each neuron and step, with the
 total conductance G of the step, which is C / tau without synaptic ones. This is exact for them, and for G that stands still.
 
@@ -64,6 +68,8 @@ class Spec(Frozen):
     """Capacitance of the membrane; this or R."""
     I_e: Drawable[Current] = 0.0
     """Constant current."""
+    refractory_input: bool = False
+    """Whether jumps of V that arrive while it is held are kept, decay with tau, and act once it is free; else they are lost."""
     noise: Drawable[Diffusion] | None = None
     """Strength B of white noise on V, dV = ... + B dW: alone it makes a standard deviation of B sqrt(tau / 2)."""
     init: Init = Init()
@@ -99,6 +105,7 @@ class Const(NamedTuple):
     leak: Any  # nS, C / tau
     dt_per_C: Any  # ms / pF
     ref_steps: Any  # whole steps held after a spike; None where no neuron is ever refractory
+    fading: Any  # -dt / tau, by whose exponential jumps fade that are kept; None where they are lost
     noise: Any  # mV / sqrt(ms); None where there is none
     spread: Any  # mV, of the noise of a step without conductances
     dt: Any  # ms
@@ -135,7 +142,8 @@ def capacitance(p: Parameters) -> Any:
 
 
 class Lif(Population):
-    """Its state is V, in mV relative to its origin, and the last spike where any neuron is ever refractory."""
+    """Its state is V, in mV relative to its origin; the last spike where any neuron is ever refractory; and what is kept of jumps
+    where these are not lost then."""
 
     Spec = Spec
     rules = (
@@ -145,7 +153,7 @@ class Lif(Population):
         Rule(("C",), lambda C: C > 0, "C must be positive"),
         Rule(("V_reset", "V_th"), lambda V_reset, V_th: V_reset < V_th, "V_reset must lie below V_th"),
     )
-    variables = {"V": "mV", "ref": "steps"}
+    variables = {"V": "mV", "ref": "steps", "kept": "mV"}
 
     def methods(self, spec: Any, conductances: bool) -> str:
         return spec.conductance if conductances or spec.solver == "exp_euler" else "exact"
@@ -191,6 +199,7 @@ class Lif(Population):
                 leak=C / tau,
                 dt_per_C=dt / C,
                 ref_steps=refractory.steps(p["tau_ref"]),
+                fading=-dt / tau if p["refractory_input"] and np.any(p["tau_ref"]) else None,
                 noise=p["noise"],
                 spread=None if p["noise"] is None else p["noise"] * np.sqrt(tau / 2 * -np.expm1(-2 * dt / tau)),
                 dt=dt,
@@ -209,7 +218,11 @@ class Lif(Population):
 
     def init(self, const: Const, initial: State, padded: int) -> State:
         state = {"V": np.broadcast_to(initial["V"], padded)}
-        return state if const.ref_steps is None else state | {"last": refractory.init(const.ref_steps, padded)}
+        if const.ref_steps is not None:
+            state["last"] = refractory.init(const.ref_steps, padded)
+        if const.fading is not None:
+            state["kept"] = np.zeros(padded, state["V"].dtype)
+        return state
 
     def settled(self, const: Const, state: State, step: Any) -> State:
         if const.ref_steps is None:
@@ -219,6 +232,8 @@ class Lif(Population):
     def observed(self, const: Const, state: State, name: str, step: Any) -> Any:
         if name == "V":
             return state["V"] + const.zero
+        if name == "kept":
+            return state["kept"] if const.fading is not None else jnp.zeros_like(state["V"])
         if const.ref_steps is None:
             return jnp.zeros(state["V"].shape, jnp.int32)
         return refractory.left(const.ref_steps, state["last"], step)
@@ -236,10 +251,16 @@ class Lif(Population):
             V = V + drive.jump
         if const.ref_steps is None:
             return {"V": V}, Crossing("V", const.V_th, {"V": const.V_reset})
-        held = refractory.blocks(const.ref_steps, state["last"], step)
-        V = jnp.where(held, const.V_reset, V)  # V_reset lies below the threshold
-        then = {"V": const.V_reset, "last": refractory.low(step)}
-        return {"V": V, "last": state["last"]}, Crossing("V", const.V_th, then)
+        held, then = refractory.blocks(const.ref_steps, state["last"], step), {"V": const.V_reset, "last": refractory.low(step)}
+        if const.fading is None:
+            V = jnp.where(held, const.V_reset, V)  # V_reset lies below the threshold
+            return {"V": V, "last": state["last"]}, Crossing("V", const.V_th, then)
+        kept = state["kept"]
+        V = jnp.where(held, const.V_reset, V + kept)
+        if drive.jump is not None:
+            left = refractory.left(const.ref_steps, state["last"], step).astype(V.dtype)
+            kept = kept + decayed(jnp.exp(const.fading * left), drive.jump, const.none)
+        return {"V": V, "last": state["last"], "kept": jnp.where(held, kept, 0.0)}, Crossing("V", const.V_th, then)
 
 
 def _span(p: Parameters) -> Any:
