@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from snnrun.notebook import open_results
     from snnrun.results import ResultsError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["ResultsError", "__version__", "open_results"]
 
 _FROM = {"open_results": "snnrun.notebook", "ResultsError": "snnrun.results"}  # imported when they are first asked for
