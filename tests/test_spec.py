@@ -138,7 +138,7 @@ WRONG = [
     ("tau: 20 ms", 'tau: {file: ▶"a\\0b.csv", column: tau_ms}', "", ""),
     # keys, names and types
     ("seed: 3", "▶sed: 3", "sed: unknown key", "did you mean seed?"),
-    ("seed: 3", "▶zzz: 3", "zzz: unknown key", "known: name, seed, duration, dt"),
+    ("seed: 3", "▶zzz: 3", "zzz: unknown key", "known: name, seed, duration, warmup, dt"),
     ("V_th: -50 mV", "▶V_treshold: -50 mV", "V_treshold: unknown key", "did you mean V_th?"),
     ("populations:", "▶population:", "population: unknown key", "did you mean populations?"),
     ("  E: &lif", "  ▶1E: &lif", "'1E' is no name", "begins with a letter"),
