@@ -58,7 +58,7 @@ NEEDS: dict[str, dict[str, Any]] = {
 }
 
 TABLE = "neuron,time_ms,rate_Hz,pre,post,current_pA\n0,1,50,0,1,90\n1,5,70,1,0,50\n2,7,60,2,2,70\n0,9,60,1,2,30\n"
-PLACES = "x_um,y_um\n0,0\n5,10\n10,0\n15,8\n20,1\n25,30\n"
+PLACES = "x_um,y_um,ref\n0,0,5\n5,10,0\n10,0,1\n15,8,2\n20,1,3\n25,30,4\n"
 TYPICAL = {"time": 5.0, "voltage": -60.0, "current": 100.0, "conductance": 5.0, "resistance": 0.05, "capacitance": 200.0,
            "rate": 0.1, "length": 10.0}  # fmt: skip
 WEIGHTS = {"voltage": "2 mV", "current": "150 pA", "conductance": "3 nS"}
