@@ -63,9 +63,27 @@ def lines(name: str) -> list[str]:
     found = []
     if name in neurons.MODELS:
         described_ = name in neurons.descriptions()
-        found.append(of_model(neurons.description(name)) if described_ else _of_spec(name, neurons.MODELS[name]))
+        model = neurons.MODELS[name]
+        found.append([*of_model(neurons.description(name)), *_options(model)] if described_ else _of_spec(name, model))
     found += [_of_part(name, kind, parts[name]) for kind, parts in KINDS.items() if name in parts]
     return [line for i, text in enumerate(found) for line in (["", *text] if i else text)]
+
+
+def _options(model: interface.Population) -> list[str]:
+    """What a model that is written by hand takes beside the parameters of its description."""
+    if model.described:
+        return []
+    choices = [field for field, info in model.Spec.model_fields.items() if field != "model" and _choice(info)]
+    texts = field_texts(model.Spec)
+    rows = [[field, _choice(model.Spec.model_fields[field]), " ".join(texts[field].split())] for field in choices]
+    return ["", "options", *_columns(rows)] if rows else []
+
+
+def _choice(info: Any) -> str:
+    """The values of a field that has few of them."""
+    every = [info.annotation, *get_args(info.annotation)]
+    words = [word for one in every if get_origin(one) is Literal for word in get_args(one)]
+    return "true, false" if bool in every else ", ".join(map(str, words))
 
 
 def _of_part(name: str, kind: str, part: interface.Part) -> list[str]:

@@ -190,7 +190,7 @@ def _pathway(
 ) -> dict[str, Any]:
     own = [i for i, receptor in enumerate(found) if name in [s.name for s in receptor.sources if s.section == "projections"]]
     table = check.edges_table(entry.connect, folder) if isinstance(entry.connect, connect.File) else None
-    columns = () if table is None else check.edges_columns(table)
+    columns = () if table is None else check.edges_columns(table, entry.connect)
     from_file = {"delay" if column == "delay_ms" else "weight" for column in columns if column not in ("pre", "post", "nsyns")}
     uniform = entry.weight is not None and is_literal(entry.weight) and not {"weight", "nsyns"} & {*from_file, *columns}
     wide = 8 if spec.precision == "float64" else 4

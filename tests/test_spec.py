@@ -349,7 +349,7 @@ WRONG = [
     ("[V]", "▶[]", "the list is empty", "name at least one"),
     ("[V]", "▶V", "a list is wanted, and this is 'V'", "write [V]"),
     ("[V]", "[▶3]", "a text is wanted, and this is 3", 'write "3"'),
-    ("[V]", "[▶U]", "E has no state variable 'U'", "known: V, ref, exc.x"),
+    ("[V]", "[▶U]", "E has no state variable 'U'", "known: V, ref, kept, exc.x"),
     ("[V]", "[V, ▶exc.y]", "E has no state variable 'exc.y'", "did you mean exc.x?"),
     ("[V]", "[V, ▶V]", "'V' is named twice", "remove one of the two"),
     ('"E[:3]"', "▶noise", "noise is a source (poisson) and has no state to record", "monitor its spikes"),
