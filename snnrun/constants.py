@@ -29,7 +29,7 @@ TEXTS = frozenset({
 })  # fmt: skip
 SELECTIONS = frozenset({"pre", "post", "to", "of"})  # texts, but for what is drawn at random
 WORDS = frozenset(
-    {"axon", "dendrite", "frozen", "linear", "true", "false", "null"}
+    {"axon", "dendrite", "frozen", "linear", "positive", "negative", "true", "false", "null"}
 )  # that mean something where numbers may stand
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATORS = re.compile(r"[*/+^(]|\S\s*-")

@@ -176,7 +176,7 @@ def test_the_command(files, tmp_path):
     assert done.exit_code == 0 and (tmp_path / "x" / "a.html").stat().st_size > 50_000
     for arguments, said in (
         ((files / "one.h5", "-o", tmp_path / "a.png"), "is no name of a page: let it end in .html"),
-        ((files / "one" / "net.yaml",), "is no readable HDF5 file"),
+        ((files / "one" / "net.yaml",), "is a network file, and no results of a run"),
         ((files / "none.h5",), "there is no file"),
     ):
         done = call(*arguments)

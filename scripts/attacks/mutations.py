@@ -371,7 +371,8 @@ def matching(rng: Random, parsed: Any) -> str:
         if op is sre.LITERAL:
             found += chr(argument)
         elif op is sre.IN:
-            kind, value = rng.choice([part for part in argument if part[0] in (sre.LITERAL, sre.RANGE)])
+            kinds = [part for part in argument if part[0] in (sre.LITERAL, sre.RANGE)] or [(sre.LITERAL, ord(" "))]  # or \\s
+            kind, value = rng.choice(kinds)
             found += chr(value if kind is sre.LITERAL else rng.randint(*value))
         elif op in (sre.MAX_REPEAT, sre.MIN_REPEAT):
             low, high, below = argument

@@ -142,10 +142,7 @@ def _listed(read: spec.Spec, built: network.Network, name: str, first: dict[str,
     """The synapses of a projection: indices of neurons over all populations, weights, delays."""
     drawn = built.projections[name]
     edges = connect.collect(drawn.connectivity)
-    pre, post = (
-        np.concatenate([part.numbers + first[part.population] for part in side])
-        for side in (drawn.pre, drawn.post)
-    )
+    pre, post = (np.concatenate([part.numbers + first[part.population] for part in side]) for side in (drawn.pre, drawn.post))
     return {
         "pre": _range(drawn.pre, first), "post": _range(drawn.post, first), "rule": "listed",
         "edges": [pre[edges.pre].tolist(), post[edges.post].tolist()],
