@@ -1,6 +1,7 @@
 """How large a network gets, from its file alone: nothing is built."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ _XLA_UNIFORM, _XLA_DRAWN = 36.0, 95.0
 _GRADED = 64.0  # where sources act at every instant, for any kernel; nothing between all pairs with one weight and delay
 _PEAK_NEURON = 400
 _SPIKE = 120  # of a given train, or a rate of a given course
+AGAIN = "edges are drawn again whenever their source has fired"  # what is said where they are not stored
 _BASE = 350 * 2**20  # the libraries and the compiler
 
 
@@ -146,6 +148,16 @@ def size_text(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     raise AssertionError
+
+
+def fitting(estimated: Callable[[bool], Estimate]) -> tuple[Estimate, bool]:
+    """What a run takes, and whether edges must be drawn again when they are needed for it to fit into memory; what is
+    `estimated` with them stored, and if need be without."""
+    stored = estimated(False)
+    if too_large(stored) is None:
+        return stored, False
+    drawn_again = estimated(True)
+    return (drawn_again, True) if too_large(drawn_again) is None else (stored, False)
 
 
 def too_large(expected: Estimate) -> Fault | None:

@@ -13,7 +13,10 @@ from pathlib import Path
 def in_place_of(target: Path) -> Iterator[Path]:
     """A file beside the target that takes its place when all is written."""
     _known(target.parent)
-    handle, name = tempfile.mkstemp(suffix=target.suffix, prefix=f".{target.stem[:100]}-", dir=target.parent)
+    try:
+        handle, name = tempfile.mkstemp(suffix=target.suffix, prefix=f".{target.stem[:100]}-", dir=target.parent)
+    except OSError as error:  # of the file that was asked for, and not of one that nobody knows
+        raise OSError(error.errno, error.strerror, str(target)) from None
     os.close(handle)
     partial = Path(name)
     try:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from snnrun import statistics
 from snnrun.results import Rate, Results, ResultsError, Samples, Series, Train, Weights
 from snnrun.terminal import visible
+from snnrun.units import show_time
 
 _Value = TypeVar("_Value")
 
@@ -304,7 +305,9 @@ class OpenResults:
         return f'<div style="color:inherit">{"".join(parts)}</div>'
 
     def _title(self) -> str:
-        whole = _time(self.duration) if self.complete else f"{_time(self.reached)} of {_time(self.duration)}, incomplete"
+        whole = (
+            show_time(self.duration) if self.complete else f"{show_time(self.reached)} of {show_time(self.duration)}, incomplete"
+        )
         return f"{self.name}: {whole}, in steps of {self.dt:g} ms"
 
     def _tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -364,10 +367,6 @@ def _escaped(text: str) -> str:
 def _side(text: str) -> str:
     """Numbers stand at the right."""
     return "right" if re.fullmatch(r"[0-9.,e+-]+|nan|-", text) else "left"
-
-
-def _time(ms: float) -> str:
-    return f"{ms * 1e-3:g} s" if ms >= 1e3 else f"{ms:g} ms"
 
 
 def _names(given: Any) -> tuple[str, ...]:

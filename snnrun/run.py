@@ -151,13 +151,12 @@ def _estimated(request: Request, kernel: str, threads: int = 1, procedural_if_ne
 
 def _expected(request: Request, kernel: str, threads: int, watcher: Watcher) -> tuple[estimate.Estimate, bool]:
     """The expected size of a run that fits into memory, and whether edges must be drawn again for it to fit."""
-    for procedural_if_needed in (False, True):
-        expected = _estimated(request, kernel, threads, procedural_if_needed)
-        if (problem := estimate.too_large(expected)) is None:
-            if procedural_if_needed:
-                watcher.note("edges are drawn again whenever their source has fired, because they do not fit into memory")
-            return expected, procedural_if_needed
-    raise Refused(problem.message, problem.hint)
+    expected, procedural_if_needed = estimate.fitting(lambda procedural: _estimated(request, kernel, threads, procedural))
+    if (problem := estimate.too_large(expected)) is not None:
+        raise Refused(problem.message, problem.hint)
+    if procedural_if_needed:
+        watcher.note(f"{estimate.AGAIN}, because they do not fit into memory")
+    return expected, procedural_if_needed
 
 
 def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: int, procedural_if_needed: bool, watcher: Watcher,

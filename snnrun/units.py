@@ -271,6 +271,11 @@ def number_text(value: float) -> str:
     return f"{value:.12g}"
 
 
+def show_time(ms: float, digits: int = 4) -> str:
+    """A time in ms, or in s from one on, for people who read and do not compute."""
+    return f"{ms * 1e-3:.{digits}g} s" if ms >= 1e3 else f"{ms:.{digits}g} ms"
+
+
 def show(value: float, dimension: str) -> str:
     """A quantity as a person would write it: the unit in which the number is neither long nor small."""
     if dimension not in USUAL:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnrun import statistics
+from snnrun.colours import COLOURS
 from snnrun.results import Rate, Results, Samples, Train, measured
 
 MAX_TRACES = 5
@@ -99,6 +100,10 @@ class View:
             raise PlotError(f"bins of {width:g} ms are too many: at most {MAX_BINS:,} can be drawn")
         return width
 
+    def colour(self, population: str) -> str:
+        """The same in every picture of the run."""
+        return COLOURS[list(self.sizes).index(population) % len(COLOURS)]
+
     @cached_property
     def spikes(self) -> dict[str, Train]:
         """What was recorded of the chosen populations, from the view's beginning on."""
@@ -148,10 +153,13 @@ class View:
 
     @cached_property
     def curves(self) -> dict[str, Rate]:
-        """Rates to be drawn: as recorded, unless there are spikes and a bin is asked for."""
+        """Rates to be drawn: as recorded, unless there are spikes and a bin is asked for, or they are of other neurons."""
         found = {}
         for name in self.names:
-            if name in self.rates and not (self.own_bin and name in self.trains):
+            counted_anew = name in self.trains and (
+                self.own_bin or name in self.rates and self.rates[name].size not in (None, self.trains[name].train.size)
+            )
+            if name in self.rates and not counted_anew:
                 found[name] = self.rates[name]
             elif name in self.trains:
                 found[name] = counted(self.trains[name].train, self.bin, self.results.dt)

@@ -17,10 +17,10 @@ from rich.live import Live
 from rich.text import Text
 
 from snnrun import terminal
-from snnrun.colours import COLOURS
 from snnrun.results import Results, ResultsError, partial_path
 from snnrun.results.store import busy
 from snnrun.terminal import visible
+from snnrun.units import show_time
 from snnrun.view import View
 
 EVERY = 1.0  # s between looks
@@ -66,7 +66,7 @@ def of(results: Results, window: float, size: tuple[int, int], first: tuple[floa
     if first is not None and time.monotonic() - first[1] > 2 * EVERY:
         speed = f"  {(reached - first[0]) * 1e-3 / (time.monotonic() - first[1]):.3g} x real time"
     text.append(visible(results.name), "bold")
-    text.append(f"  {_time(reached)} of {_time(duration)}, {reached / duration if duration else 1:.0%}{speed}\n")
+    text.append(f"  {show_time(reached)} of {show_time(duration)}, {reached / duration if duration else 1:.0%}{speed}\n")
     if not reached > 0:
         return Look(text, results.complete)
     view = View(results, start=max(reached - window, 0.0))
@@ -76,12 +76,12 @@ def of(results: Results, window: float, size: tuple[int, int], first: tuple[floa
         for row in raster(view, width, min(lines, 24)):
             text.append_text(row)
             text.append("\n")
-        text.append(f"{_time(view.start):<{width - 10}}{_time(view.stop):>10}\n", "dim")
+        text.append(f"{show_time(view.start):<{width - 10}}{show_time(view.stop):>10}\n", "dim")
     longest = max((len(visible(name)) for name in names), default=0)
     for name in names:
         curve = view.curves[name]
         mean = float(np.average(curve.values, weights=np.diff(curve.edges)))
-        text.append(f"{visible(name):<{longest}}", _colour(view, name))
+        text.append(f"{visible(name):<{longest}}", view.colour(name))
         text.append(f" {mean:7.4g} Hz  {bars(curve.values, max(width - longest - 14, 5))}\n")
     return Look(text, results.complete)
 
@@ -100,7 +100,7 @@ def raster(view: View, width: int, height: int) -> list[Text]:
     letters = dots.any(axis=0).reshape(height, 4, width, 2)
     codes = (letters * _DOTS[None, :, None, :]).sum(axis=(1, 3))
     most = dots.reshape(len(trains), height, 4, width, 2).sum(axis=(2, 4)).argmax(axis=0)
-    colours = [_colour(view, name) for name in trains]
+    colours = [view.colour(name) for name in trains]
     found = []
     for line, owners in zip(codes.tolist(), most.tolist(), strict=True):
         text = Text(no_wrap=True)
@@ -115,11 +115,3 @@ def bars(values: NDArray[np.float64], width: int) -> str:
     parts = [part.mean() for part in np.array_split(values, min(width, len(values)))] if len(values) else []
     most = max(parts, default=0.0)
     return "".join(_BARS[int(np.ceil(part / most * 8)) if most > 0 else 0] for part in parts)
-
-
-def _colour(view: View, population: str) -> str:
-    return COLOURS[list(view.sizes).index(population) % len(COLOURS)]
-
-
-def _time(ms: float) -> str:
-    return f"{ms * 1e-3:.4g} s" if ms >= 1000 else f"{ms:.4g} ms"

@@ -338,3 +338,20 @@ def _loaded(arguments: list[str]) -> set[str]:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return set(done.stderr.rpartition("MODULES ")[2].split())
+
+
+def test_a_network_that_fits_when_edges_are_drawn_again_is_not_said_to_be_too_large(tmp_path, monkeypatch):
+    file = tmp_path / "net.yaml"
+    file.write_text("""
+duration: 1 ms
+populations:
+  A: {model: poisson, size: 100000, rate: 1 Hz}
+  B: {model: lif, size: 100000, tau: 10 ms, V_rest: 0 mV, V_reset: 0 mV, V_th: 10 mV, R: 40 MOhm}
+projections:
+  x: {pre: A, post: B, connect: {rule: fixed_prob, p: 0.5}, weight: 1 uV, synapse: {model: delta}}
+""")
+    monkeypatch.setattr(estimate, "available_bytes", lambda: 2 * 10**9)
+    result = CliRunner().invoke(app, ["validate", str(file)])
+    assert result.exit_code == 0 and "drawn again" in result.stdout and "warning" not in result.output
+    monkeypatch.setattr(estimate, "available_bytes", lambda: 10**6)
+    assert "this network needs about" in CliRunner().invoke(app, ["validate", str(file)]).output

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from networks import Frames, assert_same_bits, run_plan, states
 
-from snnrun import check, engine, lower, network, report, snapshot, units
+from snnrun import check, engine, lower, network, outline, snapshot, units
 from snnrun.document import SpecError
 from snnrun.models import connect, inputs, monitors, neurons, outputs, stdp, stp, synapses
 from snnrun.models.layout import Layout
@@ -721,12 +721,12 @@ def test_merging_changes_no_spike_and_no_more_than_the_rounding(whole, folder):
 
 def test_plans_tell_of_every_model(folder):
     spec = load(folder, everything())
-    plan = report.describe(spec, folder)
+    plan = outline.describe(spec, folder)
     assert {row["model"] for row in plan["populations"]} == set(neurons.MODELS)
     assert {row["model"] for row in plan["inputs"]} == set(inputs.MODELS)
     assert {row["model"] for row in plan["monitors"]} == set(monitors.MODELS)
     shown = {row["synapse"].partition("(")[0] for row in plan["receptors"]}
-    assert shown == set(synapses.MODELS) and all(report.lines(plan))
+    assert shown == set(synapses.MODELS) and all(outline.lines(plan))
 
 
 # ---- side by side ----------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ ROWS = [
     {"check", "explain"},
     {"network"},
     {"estimate"},
-    {"report", "lower"},
+    {"outline", "lower"},
     {"engine", "results"},
     {"checkpoint", "view"},
     {"snapshot"},

@@ -206,3 +206,23 @@ def test_options_of_style_that_cannot_be(files, tmp_path):
         app, ["plot", str(files["one"]), str(files["two"]), "--width", "85 mm", "--dark", "-o", str(tmp_path / "a.pdf")]
     )
     assert done.exit_code == 0, done.output
+
+
+RATES = """
+    duration: 100 ms
+    populations:
+      A: {{model: poisson, size: 40, rate: 100 Hz}}
+    monitors:
+      few: {{model: rate, of: "A[:10]", bin: 5 ms}}
+      {spikes}
+"""
+
+
+def test_a_rate_of_some_neurons_is_not_shown_as_that_of_all(tmp_path):
+    (alone,) = views([simulated(tmp_path, "alone", RATES.format(spikes=""))])
+    labels = plot.draw("rate", alone).axes[0].get_legend_handles_labels()[1]
+    assert labels == ["A (10 of 40)"]
+    (both,) = views([simulated(tmp_path, "both", RATES.format(spikes="all: {model: spikes, of: A}"))])
+    curve = both.curves["A"]
+    assert curve.size == 40 and plot.draw("rate", both).axes[0].get_legend_handles_labels()[1] == ["A"]
+    assert np.sum(curve.values * np.diff(curve.edges)) * 40 * 1e-3 == pytest.approx(len(both.spikes["A"].times))

@@ -9,7 +9,7 @@ import pydantic
 import pytest
 import yaml
 
-from snnrun import check, network, report, tables
+from snnrun import check, network, outline, tables
 from snnrun.quantities import Drawable, Frozen, Number, Unit, fields, law_of
 from snnrun.spec import read
 
@@ -52,7 +52,7 @@ def test_literals_are_plain_floats_and_are_written_as_they_are_read(tmp_path):
     assert (found.d, found.k, found.B) == (8.0, 3.0, 2.0) and faults(found, tmp_path) == []
     assert found.model_dump() == {"d": "8 mV/ms", "k": 3.0, "B": "2 mV/ms^(1/2)"}
     assert Part.model_validate(found.model_dump()) == found
-    assert [report.value_text(getattr(found, f.name), f.dimension) for f in fields(Part)] == ["8 mV/ms", "3", "2 mV/ms^(1/2)"]
+    assert [outline.value_text(getattr(found, f.name), f.dimension) for f in fields(Part)] == ["8 mV/ms", "3", "2 mV/ms^(1/2)"]
     for wrong, message in [
         ({"d": 8}, "needs a unit"),
         ({"d": "8 mV"}, "is a voltage, and"),
@@ -68,7 +68,7 @@ def test_they_are_drawn_from_distributions(tmp_path):
     assert law_of(found.d)[1:3] == (8.0, 0.5) and law_of(found.k)[1:3] == (1.0, 10.0)
     drawn = values(found, "k", tmp_path)
     assert drawn.shape == (3,) and ((drawn >= 1) & (drawn < 10)).all()
-    assert report.value_text(found.d, "mV/ms") == "normal(8 mV/ms, 0.5 mV/ms)"
+    assert outline.value_text(found.d, "mV/ms") == "normal(8 mV/ms, 0.5 mV/ms)"
 
 
 def test_a_distribution_of_another_dimension_is_a_fault_at_its_number(tmp_path):

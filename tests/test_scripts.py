@@ -313,3 +313,21 @@ if __name__ == "__main__":
         for edges in (False, True):
             text = script(simulator, CONFIGS / "ring.yaml", edges).text.replace(str(CONFIGS), "configs")
             (GOLDEN / f"ring_{simulator}{'_edges' if edges else ''}.txt").write_text(text)
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_windows_of_monitors_are_not_kept_and_that_is_said(tmp_path, simulator):
+    net, target = tmp_path / "net.yaml", tmp_path / "x.py"
+    net.write_text((CONFIGS / "ring.yaml").read_text())
+
+    def export(*options):
+        return CliRunner().invoke(app, ["export", simulator, str(net), "-o", str(target), "--overwrite", *options])
+
+    plain = export()
+    assert plain.exit_code == 0 and "warning" not in plain.output
+    late = export("--set", "warmup=10 ms")
+    assert (
+        late.exit_code == 0
+        and "a script records the whole run" in late.output
+        and "leave out what came before 10 ms" in late.output
+    )

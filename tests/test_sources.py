@@ -10,7 +10,7 @@ import pytest
 from networks import assert_same_bits, load, plan_of, run_plan
 from scipy import special
 
-from snnrun import engine, estimate, network, random, report, snapshot
+from snnrun import engine, estimate, network, outline, random, snapshot
 from snnrun.document import SpecError
 from snnrun.models import rates
 from snnrun.models.neurons import gamma, regular
@@ -581,7 +581,7 @@ def test_plans_and_estimates_know_the_sources(tmp_path):
     (tmp_path / "c.csv").write_text("time_ms,rate_Hz\n" + "\n".join(f"{t},1" for t in range(1000)) + "\n")
     text = ALL.replace("  P: {model: poisson, size: 40, rate: 100 Hz}", "  P: {model: poisson, size: 40, course: FILE}")
     spec = load(tmp_path, text.replace("FILE", "{model: file, file: c.csv}")).spec
-    shown = "\n".join(report.lines(report.describe(spec, tmp_path)))
+    shown = "\n".join(outline.lines(outline.describe(spec, tmp_path)))
     assert all(f" {model} " in shown for model in ("regular", "gamma", "poisson", "spike_times"))
     without = load(tmp_path, ALL).spec
     assert estimate.estimate(spec, tmp_path).peak_bytes > estimate.estimate(without, tmp_path).peak_bytes

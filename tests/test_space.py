@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from test_connect import STREAM, chi_square, in_degrees, limit, out_degrees, rule, same
 from typer.testing import CliRunner
 
-from snnrun import cli, estimate, lower, network, random, report, results, run
+from snnrun import cli, estimate, lower, network, outline, random, results, run
 from snnrun.document import SpecError
 from snnrun.models import connect, layout, space
 from snnrun.models.connect import Sizes
@@ -460,7 +460,7 @@ def test_space_is_that_of_the_selections(tmp_path, pre):
     found = edges_of(spec, tmp_path)
     assert sorted(zip(found.pre, found.post, strict=True)) == sorted(zip(*near.nonzero(), strict=True))
     assert estimate.estimate(spec, tmp_path).synapses["x"] == near.sum()
-    assert report.describe(spec, tmp_path)["pathways"][0]["synapses"] == near.sum()
+    assert outline.describe(spec, tmp_path)["pathways"][0]["synapses"] == near.sum()
 
 
 def test_places_of_a_population_do_not_depend_on_others(tmp_path):

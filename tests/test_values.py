@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from networks import assert_same_bits, load, plan_of, run, run_plan
 
-from snnrun import network, report
+from snnrun import network, outline
 from snnrun.document import SpecError
 
 HEAD = "seed: 3\nduration: 30 ms\n"
@@ -125,8 +125,8 @@ projections:
 def test_a_plan_says_them_in_words(tmp_path):
     spec = load(tmp_path, HEAD + populations("[1 ms, 2 ms]", 2, ', tau_ref: {slices: {"[0]": 1 ms, else: 2 ms}}')).spec
     entry = spec.populations["E"]
-    assert report.value_text(entry.tau, "time") == "2 values"
-    assert report.value_text(entry.tau_ref, "time") == "1 ms [0] and 2 ms else"
+    assert outline.value_text(entry.tau, "time") == "2 values"
+    assert outline.value_text(entry.tau_ref, "time") == "1 ms [0] and 2 ms else"
 
 
 def sliced(inside):

@@ -80,7 +80,7 @@ def _written(job: Job) -> Path:
 
 def checked(job: Job) -> dict[str, Any]:
     """What `validate` and `plan` find in the file of a job."""
-    from snnrun import check, document, estimate, network, report
+    from snnrun import check, document, estimate, network, outline
 
     path = _written(job)
     try:
@@ -95,10 +95,10 @@ def checked(job: Job) -> dict[str, Any]:
             return {"ending": "located error", "wrong": wrong, "small": False}
         expected = estimate.estimate(loaded.spec, path.parent, longest=found.delays)
         problem = estimate.too_large(expected)
-        described = report.describe(loaded.spec, path.parent)
+        described = outline.describe(loaded.spec, path.parent)
         said = [*loaded.warnings, *found.warnings, *([problem] if problem else [])]
         warnings = document.render(loaded.document, said, "warning")
-        wrong = _unprintable(warnings) or _unprintable("\n".join(report.lines(described)))
+        wrong = _unprintable(warnings) or _unprintable("\n".join(outline.lines(described)))
         json.dumps(described)
         if "jax" in sys.modules:
             wrong = "JAX was loaded"
@@ -168,7 +168,7 @@ class _Nowhere:
 
 
 def _prepare_checking() -> None:
-    from snnrun import check, document, estimate, report  # noqa: F401
+    from snnrun import check, document, estimate, outline  # noqa: F401
 
     _schema()
     from attacks import corpus

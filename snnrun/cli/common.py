@@ -286,7 +286,3 @@ def print_json(found: Any) -> None:
         return str(value) if isinstance(value, Path) else value
 
     print(json.dumps(clean(found), indent=2, allow_nan=False))
-
-
-def shown_time(ms: float) -> str:
-    return f"{ms * 1e-3:g} s" if ms >= 1e3 else f"{ms:g} ms"

@@ -233,7 +233,8 @@ def _script(simulator: str, file: Path, output: Path | None, edges: bool, set_: 
             said = [{"message": fault.message, "path": list(fault.path)} for fault in found.warnings]
             print_json({"output": [str(path) for path in written], "warnings": said})
         elif not quiet:
-            warn_of(loaded.document, found.warnings)
+            if found.warnings:
+                warn_of(loaded.document, found.warnings)
             say(f"written: {', '.join(map(str, written))}")
 
 

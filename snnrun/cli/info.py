@@ -5,8 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from snnrun import apart, terminal
-from snnrun.cli.common import AsJson, Quiet, ResultsFile, Verbose, expect_results, print_json, reporting, shown_time
+from snnrun.cli.common import AsJson, Quiet, ResultsFile, Verbose, expect_results, print_json, reporting
 from snnrun.terminal import say
+from snnrun.units import show_time
 
 
 def info(
@@ -64,9 +65,9 @@ def print_info(found: Any, as_json: bool) -> None:
         print_json(facts)
         return
     if found.complete:
-        length, state = shown_time(found.duration), "complete"
+        length, state = show_time(found.duration, 6), "complete"
     else:
-        length = f"{shown_time(found.reached)} of {shown_time(found.duration)}"
+        length = f"{show_time(found.reached, 6)} of {show_time(found.duration, 6)}"
         state = "incomplete: the run is going on, or was stopped"
     say(f"{found.path}: {facts['name']}, {length} in steps of {found.dt:g} ms, {state}")
     for name, (size, model) in found.populations.items():
@@ -75,7 +76,7 @@ def print_info(found: Any, as_json: bool) -> None:
         if count is not None and count.stop > count.start:
             of = "" if count.size == size else f" of {count.size:,} neurons"
             whole = count.start == 0 and count.stop == found.reached
-            window = "" if whole else f" from {shown_time(count.start)} to {shown_time(count.stop)}"
+            window = "" if whole else f" from {show_time(count.start, 6)} to {show_time(count.stop, 6)}"
             heard += f"{of}{window}  {count.rate:.4g} Hz"
         where = f"  {_extent(found.positions(name))}" if name in found.placed else ""
         say(f"  population  {name}  {model}  {size:,} neuron{'s' if size != 1 else ''}{where}{heard}")

@@ -36,10 +36,10 @@ def plan(
     with reporting(as_json):
         known("kernel", kernel, as_json)
         loaded, _ = load(file, set_, seed, duration, precision, quiet)
-        from snnrun import document, kernels, report
+        from snnrun import document, kernels, outline
 
         try:
-            described = report.describe(loaded.spec, loaded.document.folder, not no_merge, kernel)
+            described = outline.describe(loaded.spec, loaded.document.folder, not no_merge, kernel)
         except document.SpecError as error:
             raise document.SpecError(error.faults, loaded.document) from None
         except kernels.Unavailable as reason:
@@ -47,5 +47,5 @@ def plan(
         if as_json:
             print_json(described)
         else:
-            for line in report.lines(described):
+            for line in outline.lines(described):
                 say(line)

@@ -43,7 +43,11 @@ def _validated(file: Path, loaded: Any, reports: list[dict[str, Any]], as_json: 
     if found.faults:
         raise document.SpecError(found.faults, loaded.document)
     try:
-        expected = estimate.estimate(loaded.spec, loaded.document.folder, longest=found.delays)
+        expected, again = estimate.fitting(
+            lambda procedural: estimate.estimate(
+                loaded.spec, loaded.document.folder, procedural=procedural, longest=found.delays
+            )
+        )  # fmt: skip
     except document.SpecError as error:  # of a file that was too large to be read before
         raise document.SpecError(error.faults, loaded.document) from None
     problem = estimate.too_large(expected)
@@ -73,4 +77,5 @@ def _validated(file: Path, loaded: Any, reports: list[dict[str, Any]], as_json: 
             f"{file}: valid. {expected.neurons:,} neuron{'s' if expected.neurons != 1 else ''}, "
             f"about {expected.total_synapses:,.0f} synapses, "
             f"{expected.steps:,} steps, at most {estimate.size_text(expected.peak_bytes)} of memory"
+            f"{f'; {estimate.AGAIN}' if again else ''}"
         )

@@ -38,7 +38,7 @@ def watch(
         from snnrun.results import Results
 
         if parent is None:
-            Results(results).__exit__()  # that there is such a file
+            Results(results).close()  # that there is such a file
         if page:
             _serve(results, port, open_)
             return

@@ -662,6 +662,10 @@ def tail(spec: Spec, recorded: list[str]) -> str:
 def recorded(w: Writing) -> list[str]:
     """The populations whose spikes are kept: those that monitors of spikes and rates name, or all neurons."""
     monitors: list[Any] = list(w.spec.monitors.values())
+    for name, entry in w.spec.monitors.items():
+        if entry.model in ("spikes", "rate", "state") and (entry.start or entry.stop is not None):
+            hint = f"leave out what came before {usual(entry.start, 'time')}" if entry.start else ""
+            w.warn(("monitors", name), "a script records the whole run, whatever the start and stop of a monitor", hint)
     found = dict.fromkeys(
         part.population for entry in monitors if entry.model in ("spikes", "rate") for part in w.parts(entry.of)
     )

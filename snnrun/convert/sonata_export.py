@@ -19,6 +19,7 @@ from snnrun.convert import netfile, templates
 from snnrun.convert.problems import Inconvertible, Problem
 from snnrun.convert.sonata_import import OWN, moved
 from snnrun.document import SpecError
+from snnrun.files import in_place_of
 from snnrun.lower import driving
 from snnrun.machine import start_jax
 from snnrun.models import connect, monitors, neurons, stp
@@ -93,7 +94,7 @@ def write(loaded: Loaded, folder: Path, overwrite: bool = False) -> Made:
             kinds[population], row = _synapse(loaded, one.name, post, population, chosen[post], _FIRST + i, folder, notes)
             rows.append(row)
         file = folder / "network" / f"{one.name}_edges.h5"
-        with export.in_place_of(file) as partial:
+        with in_place_of(file) as partial:
             synapses += export.write_sonata([one], partial, kinds)[one.name]
             _index(partial, selection_sizes(spec))
         _table(folder / "network" / f"{one.name}_edge_types.csv", rows)
@@ -344,7 +345,7 @@ def _write_nodes(built: Network, name: str, chosen: _Chosen | None, folder: Path
               {"parameters": single, "entry": chosen.entry} if own else single)  # fmt: skip
     if places is not None:
         columns |= dict(zip("xyz", places.points.T, strict=False))
-    with export.in_place_of(folder / "network" / f"{name}_nodes.h5") as partial, h5py.File(partial, "w") as file:
+    with in_place_of(folder / "network" / f"{name}_nodes.h5") as partial, h5py.File(partial, "w") as file:
         file.attrs["magic"], file.attrs["version"] = np.uint32(0x0A7A), np.array([0, 1], np.uint32)
         group = file.create_group(f"nodes/{name}")
         group["node_id"] = np.arange(size, dtype=np.uint64)
@@ -421,7 +422,7 @@ def _sources(built: Network, folder: Path) -> dict[str, Any]:
         write = staticmethod(frames.append)
 
     engine.simulate(plan, engine.init(plan), plan.structure.steps, Sink())
-    with export.in_place_of(folder / "inputs" / "spikes.h5") as partial, h5py.File(partial, "w") as file:
+    with in_place_of(folder / "inputs" / "spikes.h5") as partial, h5py.File(partial, "w") as file:
         file.attrs["magic"], file.attrs["version"] = np.uint32(0x0A7A), np.array([0, 1], np.uint32)
         for tap in plan.structure.taps:
             steps, nodes = [], []
@@ -511,11 +512,11 @@ def _reports(spec: Spec, notes: list[str]) -> tuple[dict[str, Any], dict[str, An
 
 def _table(path: Path, rows: list[dict[str, Any]]) -> None:
     """A table of types: cells separated by blanks, as bmtk writes them."""
-    with export.in_place_of(path) as partial:
+    with in_place_of(path) as partial:
         lines = [" ".join(rows[0]), *(" ".join(map(str, row.values())) for row in rows)]
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _json(path: Path, tree: Any) -> None:
-    with export.in_place_of(path) as partial:
+    with in_place_of(path) as partial:
         partial.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -17,9 +16,11 @@ from typing import Any
 
 import snnrun
 from snnrun import statistics
+from snnrun.files import in_place_of
 from snnrun.page import charts, network
 from snnrun.results import Results
 from snnrun.terminal import visible
+from snnrun.units import show_time
 from snnrun.view import View
 
 COLUMNS = 24  # populations in the table of statistics
@@ -29,11 +30,8 @@ def written(results: Results, path: Path) -> None:
     """Write the page of a run. What was there stays until the new one is complete. Raises ResultsError, OSError."""
     text = page(results)
     path.parent.mkdir(parents=True, exist_ok=True)
-    target = Path(os.path.realpath(path))
-    with tempfile.TemporaryDirectory(prefix=".snnrun-", dir=target.parent) as folder:
-        made = Path(folder) / target.name
-        made.write_text(text, "utf-8")
-        made.replace(target)
+    with in_place_of(Path(os.path.realpath(path))) as partial:
+        partial.write_text(text, "utf-8")
 
 
 def page(results: Results, live: bool = False) -> str:
@@ -86,10 +84,6 @@ def _static(name: str) -> str:
     return resources.files("snnrun.page").joinpath("static", name).read_text("utf-8")
 
 
-def _time(ms: float) -> str:
-    return f"{ms * 1e-3:.4g} s" if ms >= 1000 else f"{ms:.4g} ms"
-
-
 def _size(count: float) -> str:
     return f"{count:,.0f}"
 
@@ -101,19 +95,19 @@ def _shown(value: float) -> str:
 def _head(results: Results, view: View | None) -> str:
     known = results.provenance
     reached, duration = results.reached, results.duration
-    state = "" if results.complete else f' <span class="state">{_time(reached)} of {_time(duration)}</span>'
+    state = "" if results.complete else f' <span class="state">{show_time(reached)} of {show_time(duration)}</span>'
     neurons = sum(size for size, _ in results.populations.values())
     cards = [("neurons", _size(neurons))]
     if isinstance(known.get("synapses"), int):
         cards.append(("synapses", _size(known["synapses"])))
-    cards.append(("simulated", _time(reached)))
+    cards.append(("simulated", show_time(reached)))
     if view is not None and view.trains:
         spikes = sum(len(shown.train.times) for shown in view.trains.values())
         heard = sum(shown.train.size * (shown.train.stop - shown.train.start) for shown in view.trains.values())
         cards += [("spikes", _size(spikes)), ("mean rate", f"{spikes / heard * 1e3:.3g} Hz" if heard else "–")]
     seconds = known.get("seconds_run")
     if isinstance(seconds, float) and seconds > 0:
-        cards.append(("computed in", _time(seconds * 1e3)))
+        cards.append(("computed in", show_time(seconds * 1e3)))
     shown = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cards)
     return f'<header><h1>{escape(visible(results.name))}{state}</h1><dl class="cards">{shown}</dl></header>'
 

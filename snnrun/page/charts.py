@@ -39,10 +39,6 @@ def charts(view: View) -> dict[str, Any]:
     }
 
 
-def colour(view: View, population: str) -> str:
-    return COLOURS[list(view.sizes).index(population) % len(COLOURS)]
-
-
 def _spikes(view: View) -> dict[str, Any] | None:
     """All spikes of the view, sorted by time; neurons as rows of the stacked populations."""
     trains = view.trains
@@ -56,7 +52,7 @@ def _spikes(view: View) -> dict[str, Any] | None:
         times.append(np.rint(shown.train.times[kept] / view.results.dt).astype(np.int64))
         rows.append(shown.train.neurons[kept] - shown.low + first)
         size = shown.high - shown.low
-        populations.append({"name": visible(name), "colour": colour(view, name), "first": first, "size": size, "low": shown.low})
+        populations.append({"name": visible(name), "colour": view.colour(name), "first": first, "size": size, "low": shown.low})
         first += size
     steps, row = np.concatenate(times), np.concatenate(rows)
     order = np.argsort(steps, kind="stable")
@@ -84,7 +80,7 @@ def _numbers(values: Any) -> list[float | None]:
 def _rates(view: View) -> list[dict[str, Any]]:
     found = []
     for name, rate in list(view.curves.items())[:SERIES]:
-        found.append({"name": visible(name), "colour": colour(view, name), "bin": rate.bin,
+        found.append({"name": visible(name), "colour": view.colour(name), "bin": rate.bin,
                       "edges": [round(edge, 6) for edge in rate.edges.tolist()], "values": _numbers(rate.values)})  # fmt: skip
     return found
 
@@ -118,7 +114,7 @@ def _distributions(view: View) -> list[dict[str, Any]]:
             edges = statistics.edges(np.concatenate([values for _, values in samples]), law.logarithmic)
             found.append({
                 "name": law.what, "each": f"share of {law.each}", "logarithmic": law.logarithmic, "edges": _numbers(edges),
-                "lines": [{"name": visible(name), "colour": colour(view, name),
+                "lines": [{"name": visible(name), "colour": view.colour(name),
                            "values": _numbers(np.histogram(values, edges)[0] / len(values))} for name, values in samples],
             })  # fmt: skip
     return found
@@ -131,6 +127,6 @@ def _spectrum(view: View) -> dict[str, Any] | None:
     longest = max((frequency for _, frequency, _ in found), key=len)
     return {
         "frequencies": _numbers(longest),
-        "lines": [{"name": visible(name), "colour": colour(view, name), "values": _numbers(power)}
+        "lines": [{"name": visible(name), "colour": view.colour(name), "values": _numbers(power)}
                   for name, frequency, power in found if len(frequency) == len(longest)],
     }  # fmt: skip

@@ -36,7 +36,14 @@ class _Shot(NamedTuple):
         return any(view.trains for view in self.views)
 
     def curves(self) -> list[tuple[Look, Rate]]:
-        return [(self.look(i, name), rate) for i, view in enumerate(self.views) for name, rate in view.curves.items()]
+        found = []
+        for i, view in enumerate(self.views):
+            for name, rate in view.curves.items():
+                look = self.look(i, name)
+                if name not in view.trains and rate.size not in (None, view.sizes[name]):  # of a slice
+                    look = look._replace(label=f"{look.label} ({rate.size:,} of {view.sizes[name]:,})")
+                found.append((look, rate))
+        return found
 
 
 def draw(kind: str, views: View | Sequence[View], style: Style | None = None) -> Figure:
