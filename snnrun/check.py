@@ -35,6 +35,8 @@ from snnrun.receptors import (
     Receptor,
     Source,
     effect,
+    given_at_first,
+    held_dimension,
     output_of,
     receptors,
     released,
@@ -42,6 +44,7 @@ from snnrun.receptors import (
     targets,
     variables,
     weight_dimension,
+    wrong_at_first,
 )
 from snnrun.selections import Part, SelectionError, common, parts, shares
 from snnrun.spec import Reading, Spec, read
@@ -447,8 +450,30 @@ def _receiving(c: _Checker, path: Key, selection: tuple[str, ...], what: str) ->
     return found
 
 
-def _check_synapse(c: _Checker, path: Key, entry: Any, found: list[Part] | None) -> None:
-    """Synapse, output and the dimension of the weight, of which the targets have been found."""
+def _check_first(c: _Checker, path: Key, entry: Any, post: list[Part] | None, pre: list[Part] | None) -> None:
+    """What synapses hold at t = 0: variables that they have, of the right dimension and size."""
+    kind, synapse = entry.synapse.model, synapses.MODELS[entry.synapse.model]
+    for name, value in given_at_first(entry).items():
+        where = (*path, "init", name)
+        if name not in synapse.settable:
+            if not synapse.settable:
+                why = "they move V at once" if synapse.jumps else "they have no state"
+                hint = "to begin elsewhere, give the population init: {V: ...}" if synapse.jumps else "remove init"
+                c.fault(where, f"{kind} synapses hold nothing: {why}", hint, at_key=True)
+            else:
+                c.fault(where, f"{kind} has no variable {name!r}", f"it has {', '.join(synapse.settable)}", at_key=True)
+            continue
+        before = len(c.findings)
+        c.drawable(where, value, held_dimension(entry, name))
+        c.covering(where, value, _together(pre if synapse.graded else post))
+        for below, number in literals(value) if len(c.findings) == before else ():
+            bad, message = wrong_at_first(entry, name, number)
+            if bad:
+                c.fault((*where, *below), message)
+
+
+def _check_synapse(c: _Checker, path: Key, entry: Any, found: list[Part] | None, pre: list[Part] | None = None) -> None:
+    """Synapse, output, what they begin with and the dimension of the weight, of which the targets have been found."""
     synapse, holders = synapses.MODELS[entry.synapse.model], _populations(c, found)
     c.types((*path, "synapse"), entry.synapse, holders)
     c.rules((*path, "synapse"), synapse, entry.synapse)
@@ -460,7 +485,10 @@ def _check_synapse(c: _Checker, path: Key, entry: Any, found: list[Part] | None)
             message = f"{entry.synapse.model} synapses {why}have no output"
             c.fault((*path, "output"), message, "remove the output", at_key=True)
             return
-    if entry.weight is None or not (c.sound((*path, "synapse")) and c.sound((*path, "output"))):
+    if not (c.sound((*path, "synapse")) and c.sound((*path, "output"))):
+        return
+    _check_first(c, path, entry, found, pre)
+    if entry.weight is None:
         return
     dimension = weight_dimension(entry)
     output = output_of(entry)
@@ -539,7 +567,7 @@ def _check_driving(c: _Checker, path: Key, entry: Any, found: list[Part] | None)
 def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
     pre = c.parts((*path, "pre"), entry.pre)
     post = _receiving(c, (*path, "post"), entry.post, effect(entry))
-    _check_synapse(c, path, entry, post)
+    _check_synapse(c, path, entry, post, pre)
     if entry.stp is not None:
         c.types((*path, "stp"), entry.stp, _together(pre))
         c.rules((*path, "stp"), stp.MODELS[entry.stp.model], entry.stp)

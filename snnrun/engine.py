@@ -82,15 +82,15 @@ def init(plan: Plan) -> State:
         for group, const, initial in zip(p.groups, c.neurons, plan.initial, strict=True)
     ]
     receptors = [
-        {name: np.zeros((stack.rows, stack.padded), stack.precision) for name in stack.synapse.variables} for stack in p.stacks
+        {name: np.zeros((stack.rows, stack.padded), stack.precision) for name in stack.synapse.variables} | held
+        for stack, held in zip(p.stacks, plan.held, strict=True)
     ]
     transit = kernels.module(p.kernel).transit(p, plan.arranged, c.delivery, kernels.nobody(p), kernels.unscaled(p), 0)
     weights = kernels.module(p.kernel).plastic(p, plan.arranged, {}, 0)
     state = State(np.int64(0), tuple(neurons), tuple(receptors), plan.begun, transit, dict(plan.released), weights)
     if not p.graded.values:
         return state
-    gates = tuple({name: np.zeros(v.size) for name in (v.model.gate if v.model else ())} for v in p.graded.values)
-    return _acted(p, c, state._replace(gates=gates, values=np.zeros((p.graded.depth, p.graded.places))))
+    return _acted(p, c, state._replace(gates=plan.gates, values=np.zeros((p.graded.depth, p.graded.places))))
 
 
 def _acted(p: Program, c: Constants, state: State) -> State:

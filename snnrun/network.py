@@ -49,7 +49,7 @@ from snnrun.quantities import (
     literals,
     plain,
 )
-from snnrun.receptors import WEIGHTS, Receptor, output_of, rounding, targets, weight_dimension
+from snnrun.receptors import WEIGHTS, Receptor, given_at_first, output_of, rounding, targets, weight_dimension, wrong_at_first
 from snnrun.selections import Part, parts, shares
 from snnrun.spec import Spec
 
@@ -93,6 +93,8 @@ class Network(NamedTuple):
     # drawn parameters of synapses and outputs: (section, name, population) -> field -> values
     kinetics: dict[tuple[str, str, str], dict[str, Any]]
     stp: dict[str, list[dict[str, Any]]]  # of projections with short-term plasticity: for each part of pre, drawn parameters
+    # what synapses hold at t = 0: (section, name) -> population -> variable -> one value per neuron
+    first: dict[tuple[str, str], dict[str, dict[str, NDArray[np.float64]]]]
     warnings: list[Fault]
 
     @property
@@ -133,7 +135,8 @@ def build(spec: Spec, folder: Path) -> Network:
         return {key[0] if len(key) == 1 else key: value for (kind, *key), value in found.items() if kind == section}
 
     kinetics = {tuple(key): value for (kind, *key), value in found.items() if kind == "kinetics"}
-    return Network(spec, of("populations"), of("projections"), of("inputs"), kinetics, of("stp"), warnings)
+    first = {(key[0], key[1]): value for (kind, *key), value in found.items() if kind == "first"}
+    return Network(spec, of("populations"), of("projections"), of("inputs"), kinetics, of("stp"), first, warnings)
 
 
 class Examined(NamedTuple):
@@ -197,6 +200,11 @@ def _entries(spec: Spec, folder: Path, warnings: list[Fault]) -> Iterator[_Entry
             build = partial(kinetics, spec, section, name, given, target, folder)
             both, path = {"synapse": getattr(given, "synapse", None), "output": given.output}, (section, name)
             yield entry("kinetics", (section, name, target), both, path, sizes[target], 16.0 * sizes[target], build)
+    for section, name, given in spec.feeding:
+        if given_at_first(given):
+            size = sum(part.size for part in _holding(given, sizes))
+            build = partial(_first_values, spec, section, name, given, folder, sizes)
+            yield entry("first", (section, name), given.init, (section, name, "init"), size, 16.0 * size, build)
     places_of = cache(partial(places, spec, folder=folder))  # those of a population serve all of its projections
     for name, projection in spec.projections.items():
         if projection.stp is not None:
@@ -698,6 +706,33 @@ def kinetics(spec: Spec, section: str, name: str, entry: Any, population: str, f
         _hold(table[part.model], of_part, path, part, folder, len(everyone))
         values |= of_part
     return values
+
+
+def _holding(entry: Any, sizes: dict[str, int]) -> list[Part]:
+    """The neurons that the variables of a projection's or input's synapses belong to: its targets, or those who hold gates."""
+    return parts(entry.pre if synapses.MODELS[entry.synapse.model].graded else targets(entry), sizes)
+
+
+def _first_values(spec: Spec, section: str, name: str, entry: Any, folder: Path, sizes: dict[str, int]
+                  ) -> dict[str, dict[str, NDArray[np.float64]]]:  # fmt: skip
+    """What synapses hold at t = 0: for each population and variable one value per neuron, 0 where there is none. Raises
+    SpecError."""
+    found: dict[str, dict[str, NDArray[np.float64]]] = {}
+    every, offset = _holding(entry, sizes), 0
+    total = sum(part.size for part in every)
+    for part in every:
+        own = found.setdefault(part.population, {})
+        for variable, value in given_at_first(entry).items():
+            stream, path = f"{section[:-1]}/{name}/init/{variable}/{part.population}", (section, name, "init", variable)
+            rows = np.arange(offset, offset + part.size)
+            values = np.broadcast_to(_values(spec, stream, value, part.numbers, path, folder, total, rows), part.size)
+            bad, message = wrong_at_first(entry, variable, values)
+            if bad.any():
+                below, hint = _first_bad(value, bad, path, folder, offset, total)
+                raise _fail((*path, *below), f"{message} ({np.count_nonzero(bad):,} of {bad.size:,} neurons violate this)", hint)
+            own.setdefault(variable, np.zeros(sizes[part.population]))[part.index] = values
+        offset += part.size
+    return found
 
 
 # ---- edges -----------------------------------------------------------------------------------------------------------

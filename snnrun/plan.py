@@ -342,6 +342,8 @@ class Plan(NamedTuple):
     program: Program
     constants: Constants
     initial: tuple[dict[str, Any], ...]  # per group
+    held: tuple[dict[str, Any], ...]  # per stack: variables at t = 0, where there is anything to hold
+    gates: tuple[dict[str, Any], ...]  # per Value: those of its gate
     begun: tuple[dict[str, Any], ...]  # per layer: its state at t = 0
     released: dict[str, Any]  # at t = 0, of the sources on the axis of releases
     pathways: tuple[PathwayReport, ...]

@@ -98,6 +98,32 @@ def weight_dimension(entry: Any) -> str:
     return _weight(entry.synapse, output_of(entry))
 
 
+def given_at_first(entry: Any) -> dict[str, Any]:
+    """What a projection or input says that its synapses hold at t = 0, by variable."""
+    return {name: value for name, value in entry.init if value is not None}
+
+
+def held_dimension(entry: Any, variable: str) -> str:
+    """What one of the variables is that may be set at t = 0."""
+    synapse = synapses.MODELS[entry.synapse.model]
+    if synapse.graded:
+        return "number"
+    more = synapse.variables[variable]
+    dimension = weight_dimension(entry)
+    return units.dimension_of(units.exponents(units.usual(dimension) + more)) if more else dimension
+
+
+def wrong_at_first(entry: Any, variable: str, values: Any) -> tuple[Any, str]:
+    """Which of the values of a variable at t = 0 cannot be, and why not."""
+    synapse, values = synapses.MODELS[entry.synapse.model], np.asarray(values)
+    if isinstance(synapse, interface.Graded):
+        if variable != next(iter(synapse.gate)):
+            return values < 0, f"{variable} is not negative"
+        return (values < 0) | (values > synapse.largest), f"{variable} lies between 0 and {synapse.largest:g}"
+    conductance = weight_dimension(entry) == "conductance"
+    return conductance & (values < 0), "a conductance must not be negative"
+
+
 def conducting(spec: Spec) -> set[str]:
     """The populations that conductances act on."""
     sizes = {name: population.size for name, population in spec.populations.items()}

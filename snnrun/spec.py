@@ -23,7 +23,7 @@ from snnrun.models.outputs import Output
 from snnrun.models.space import DelayByDistance, WeightByDistance
 from snnrun.models.stdp import Stdp
 from snnrun.models.stp import Stp
-from snnrun.models.synapses import SIMPLEST, Synapse
+from snnrun.models.synapses import SIMPLEST, Init, Synapse
 from snnrun.quantities import LAWS, Frozen, Name, PerEdge, Precision, Selection, Steps, Time, WeightQuantity, fault, is_list
 from snnrun.terminal import hidden, visible
 
@@ -45,6 +45,8 @@ class Projection(Frozen):
     """How the effect of a spike unfolds in time."""
     output: Output | None = None
     """How it acts on the membrane: cuba where it is not given."""
+    init: Init = Init()
+    """What the synapses hold at t = 0, instead of nothing."""
     stp: Stp | None = None
     """Short-term plasticity: what part of the weight a spike carries."""
 

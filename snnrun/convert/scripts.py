@@ -22,6 +22,7 @@ from snnrun.language.walk import evaluate
 from snnrun.models import connect, described, neurons
 from snnrun.models.described import Model
 from snnrun.quantities import Law, is_literal, law_of, plain
+from snnrun.receptors import given_at_first
 from snnrun.selections import Part, parts
 from snnrun.spec import Spec
 
@@ -57,6 +58,10 @@ class Writing:
         self._taken = {*reserved, *keyword.kwlist, *_COMMON}
         self.network = _built(loaded) if edges else None
         self.sizes = selection_sizes(self.spec)
+        for section, name, entry in self.spec.feeding:
+            if given_at_first(entry):
+                message = f"what synapses hold at t = 0 is not written for {simulator}"
+                self.refuse((section, name, "init"), message, "remove init")
 
     def refuse(self, path: Key, message: str, hint: str = "") -> None:
         fault = Fault(path, message, hint)

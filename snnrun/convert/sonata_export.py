@@ -25,6 +25,7 @@ from snnrun.machine import start_jax
 from snnrun.models import connect, monitors, neurons, stp
 from snnrun.network import Network
 from snnrun.quantities import fields, is_literal, plain
+from snnrun.receptors import given_at_first
 from snnrun.request import Refused
 from snnrun.selections import parts
 from snnrun.spec import Spec
@@ -71,6 +72,13 @@ def write(loaded: Loaded, folder: Path, overwrite: bool = False) -> Made:
         raise Inconvertible(
             [Problem(f"{document.name}: models", f"SONATA has no place for equations ({names})", "use models of the zoo")]
         )
+    held = [
+        Problem(f"{document.name}: {section}.{name}.init", "SONATA has no place for what synapses hold at t = 0", "remove init")
+        for section, name, entry in spec.feeding
+        if given_at_first(entry)
+    ]
+    if held:
+        raise Inconvertible(held)
     try:
         built = network.build(spec, document.folder)
     except SpecError as error:

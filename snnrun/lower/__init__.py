@@ -101,7 +101,19 @@ def lower(
         lowered.neurons, driving.constants, lowered.synapses, lowered.instants, outputs, lowered.gains,
         np.float64(0.0), recorded.taken, delivery, released.const, acting.opening, acting.brought,
     )  # fmt: skip
-    return Plan(structure, program, known, lowered.initial, driving.initial, released.initial, reports, arranged, acting.nbytes)
+    return Plan(
+        structure,
+        program,
+        known,
+        lowered.initial,
+        lowered.held,
+        acting.gates,
+        driving.initial,
+        released.initial,
+        reports,
+        arranged,
+        acting.nbytes,
+    )
 
 
 def _axis(placed: Placed) -> tuple[Axis, list[int]]:

@@ -1,6 +1,6 @@
 """Coefficients of every model for one time step, and initial values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +12,8 @@ from snnrun.lower.groups import Placed, of_group, of_stack, side_by_side, stops
 from snnrun.models import inputs
 from snnrun.models.interface import Members, Mode, cast
 from snnrun.network import Network
-from snnrun.plan import Group
+from snnrun.plan import Group, Stack
+from snnrun.receptors import Receptor
 from snnrun.selections import Part
 
 
@@ -23,6 +24,7 @@ class Lowered(NamedTuple):
     outputs: tuple[Any, ...]
     gains: tuple[Any, ...]
     initial: tuple[dict[str, Any], ...]  # per group: values of variables
+    held: tuple[dict[str, Any], ...]  # per stack: variables at t = 0, where there is anything to hold
     driving: driving.Lowered
 
 
@@ -65,7 +67,8 @@ def lowered(network: Network, placed: Placed) -> Lowered:
         modes = None if stack.output.conductance else stack.synapse.modes(kinetics)
         found = None if modes is None else _gains(group, members[stack.group], modes)
         gains.append(None if found is None else tuple({x: cast(gain, group.precision) for x, gain in of.items()} for of in found))
-    every = map(tuple, (neurons, synapses, instants, outputs, gains, initial))
+    held = [_held(network, stack, rows) for stack, rows in zip(placed.stacks, placed.rows, strict=True)]
+    every = map(tuple, (neurons, synapses, instants, outputs, gains, initial, held))
     return Lowered(*every, driving.lowered(network, placed, origins))
 
 
@@ -97,6 +100,26 @@ def _initial(network: Network, group: Group, names: Iterable[str], sizes: tuple[
     for variable in every[0]:
         values = side_by_side([of_one[variable] for of_one in every], sizes, group.padded)
         found[variable] = cast(np.asarray(values, np.float64) - (origin if variable == "V" else 0.0), group.precision)
+    return found
+
+
+def _held(network: Network, stack: Stack, rows: Sequence[Sequence[Receptor]]) -> dict[str, Any]:
+    """What a stack holds at t = 0: in each receptor the sum over its sources, in their order."""
+    sizes = [network.spec.populations[receptor.population].size for receptor in rows[0]]
+    every: list[list[dict[str, Any]]] = []
+    for row in rows:
+        every.append([])
+        for receptor in row:
+            total: dict[str, Any] = {}
+            for source in receptor.sources:
+                for variable, values in network.first.get(tuple(source), {}).get(receptor.population, {}).items():
+                    total[variable] = total.get(variable, 0.0) + values
+            every[-1].append(total)
+    found = {}
+    for variable in dict.fromkeys(variable for row in every for total in row for variable in total):
+        of_rows = [side_by_side([total.get(variable, 0.0) for total in row], sizes, stack.padded) for row in every]
+        values = np.stack([np.broadcast_to(row, stack.padded) for row in of_rows])
+        found[variable] = cast(np.asarray(values, np.float64), stack.precision)
     return found
 
 

@@ -32,6 +32,7 @@ class Lowered(NamedTuple):
     totals: dict[int, NDArray[np.float64]]  # stack -> sum of the weights onto each of its places, [rows, padded]
     found: dict[str, Found]
     places: tuple[GatePlace, ...]
+    gates: tuple[dict[str, Any], ...]  # per value: at t = 0
     nbytes: int
 
 
@@ -45,7 +46,7 @@ def lowered(network: Network, placed: Placed, feeds: Feeds) -> Lowered:
     spec, index = network.spec, {name: i for i, name in enumerate(network.spec.populations)}
     values: list[Value] = []
     of_key: dict[Any, int] = {}
-    opening, brought, couplings, places = [], [], [], []
+    opening, gates, brought, couplings, places = [], [], [], [], []
     found: dict[str, Found] = {}
     totals: dict[int, NDArray[np.float64]] = {}
     end, depth = 0, 1
@@ -53,13 +54,16 @@ def lowered(network: Network, placed: Placed, feeds: Feeds) -> Lowered:
         entry, projection = spec.projections[name], network.projections[name]
         model, axis = synapses.MODELS[entry.synapse.model], []
         for part in projection.pre:
-            key = entry.synapse if model.gate else None, part.population
+            held = network.first.get(("projections", name), {}).get(part.population, {})
+            begun = tuple((variable, values.tobytes()) for variable, values in held.items())  # gates that begin alike are shared
+            key = (entry.synapse, begun) if model.gate else None, part.population
             if key not in of_key:
                 place = placed.populations[index[part.population]]
                 of_key[key] = len(values)
                 values.append(Value(model if model.gate else None, place.group, place.first, place.size, end, model.largest))
                 kinetics = network.kinetics["projections", name, feeds.of("projections", name)[0].part.population]
                 opening.append(model.opening(kinetics, spec.dt))
+                gates.append({x: held.get(x, np.zeros(place.size)) for x in model.gate})
                 end += place.size
             first = values[of_key[key]].first_value
             axis += [(first + begin, last - begin) for begin, last in part.runs]
@@ -82,7 +86,7 @@ def lowered(network: Network, placed: Placed, feeds: Feeds) -> Lowered:
             _stable(network, name, feeds, sums)
     nbytes = sum(part.nbytes for one in brought for part in _leaves(one))
     program = Graded(tuple(values), tuple(couplings), depth, end)
-    return Lowered(program, tuple(opening), tuple(brought), totals, found, tuple(dict.fromkeys(places)), nbytes)
+    return Lowered(program, tuple(opening), tuple(brought), totals, found, tuple(dict.fromkeys(places)), tuple(gates), nbytes)
 
 
 def _leaves(brought: Brought) -> list[NDArray[Any]]:

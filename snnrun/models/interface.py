@@ -202,6 +202,11 @@ class Synapse(Part):
         """Whether what arrives moves V itself. Its variable x is then what has arrived at this instant."""
         return self.enters is None and not self.graded
 
+    @property
+    def settable(self) -> Mapping[str, str]:
+        """The variables that a user may set at t = 0, with what comes after the unit of the weight."""
+        return {} if self.jumps else self.variables
+
     @abstractmethod
     def lower(self, parameters: Parameters, dt: float) -> Any:
         """What a step needs."""
@@ -229,8 +234,12 @@ class Graded(Synapse):
 
     graded = True
     variables = {"x": ""}
-    gate: ClassVar[Mapping[str, str]] = {}  # variables of a source, with their units; the first is the value. All are 0 at t = 0
+    gate: ClassVar[Mapping[str, str]] = {}  # variables of a source, numbers; the first is the value. Before t = 0 it is 0
     largest: ClassVar[float] = 1.0  # size of a value
+
+    @property
+    def settable(self) -> Mapping[str, str]:
+        return self.gate
 
     def lower(self, parameters: Parameters, dt: float) -> Any:
         return ()

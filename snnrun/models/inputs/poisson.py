@@ -26,7 +26,7 @@ from snnrun.models import rates
 from snnrun.models.inputs import normals
 from snnrun.models.interface import Input, Parameters, Rule
 from snnrun.models.outputs import Output
-from snnrun.models.synapses import Synapse
+from snnrun.models.synapses import Init, Synapse
 from snnrun.quantities import Drawable, Rate, Selection, Steps, WeightQuantity, Windowed, fault
 
 MAX_PER_STEP = 64.0  # above this mean a table of thresholds is the wrong tool
@@ -52,6 +52,8 @@ class Spec(Windowed):
     synapse: Synapse
     output: Output | None = None
     """cuba where it is not given."""
+    init: Init = Init()
+    """What the synapses hold at t = 0, instead of nothing."""
 
     @model_validator(mode="after")
     def _one_of_rate_and_course(self) -> "Spec":
