@@ -8,7 +8,7 @@ order and every implementation gives the same bits.
 
 A kernel is a module with
 
-    arrange(pathways, sources, axis, threads) -> Arranged           on the host, once: its own arrangement of the edges
+    arrange(pathways, sources, axis, threads, again, earlier) -> Arranged     on the host, once: its own arrangement of the edges
     bind(arranged, program, noise, axis, quanta) -> Layout        what its calls in a step need; a tree of arrays
     transit(program, arranged, layout, rows, carried, step) -> Transit     of those who fired in the steps before `step`
     rows(program, transit, step) -> (rows, carried)               the same the other way round, free of the kernel
@@ -19,6 +19,9 @@ A kernel is a module with
     plastic(program, arranged, known, step) -> State              of weights that change, from Weights by name or at t = 0
     weights(program, arranged, layout, state, step) -> Weights    the same the other way round, of projections with edges
     words(streams, step) -> words                                   one random word per neuron: random.words
+
+With `again` an Arranged is kept in such a form that the edges of another network that are the same may be taken from it, when it
+is given as `earlier`: all but a weight that all edges of a projection have in common.
 
 `rows` are uint32 [depth, words], of the steps from step - depth to step - 1, one bit per source, and `carried` are float64
 [depth, releases], of the same steps: what part of its weight a spike carries, of those who fired. A transit follows from these.

@@ -296,6 +296,52 @@ class Kept(NamedTuple):
     threads: int
     edges_per_segment: float
     plastic: list["Changed"]  # plastic pathways that have edges
+    made: list["Made"]  # for other networks; empty where there are none
+
+
+class Made(NamedTuple):
+    """Pathways that are stored together, and what has come of them, for a network of which they are a part again."""
+
+    shards: list[int]
+    pathways: list[Pathway]
+    found: list[Found]
+    kept: _Kept
+    block: _Block | None  # None where there is no edge
+    nbytes: int
+    edges: int
+
+    def serves(self, shards: list[int], pathways: list[Pathway]) -> bool:
+        """Whether the same edges are stored, whatever one weight they all have."""
+        return self.shards == shards and len(self.pathways) == len(pathways) and all(map(_same_edges, self.pathways, pathways))
+
+    def weighing(self, weight: int) -> "Made":
+        """The same edges with another weight, where they have one in common."""
+        if self.block is None or self.block.weight_bytes:
+            return self
+        block = _Block.from_buffer_copy(self.block)
+        block.weight = weight
+        return self._replace(block=block)
+
+
+def _same_edges(one: Pathway, other: Pathway) -> bool:
+    """Whether two pathways have the same edges, and the same weights where each has its own."""
+    if one.changing is not None or other.changing is not None or one.delta != other.delta or one.wide != other.wide:
+        return False
+    if _individual(one.connectivity.weight) and one.quantum != other.quantum:
+        return False
+    a, b = (p.connectivity if _individual(p.connectivity.weight) else p.connectivity._replace(weight=None) for p in (one, other))
+    pairs = zip((*a, one.source, one.target, one.release), (*b, other.source, other.target, other.release), strict=True)
+    return all(_equal(*pair) for pair in pairs)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and np.array_equal(one, other)
+    if isinstance(one, tuple) and type(one) is type(other):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return bool(one == other)
 
 
 class Changed(NamedTuple):
@@ -308,7 +354,8 @@ class Changed(NamedTuple):
     start: Any  # y of each edge at t = 0, in the order in which they are stored
 
 
-def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> Arranged:
+def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int, again: bool = False,
+            earlier: Arranged | None = None) -> Arranged:  # fmt: skip
     """Count all edges, and put each where it belongs: native/layout.hpp."""
     kept = _Kept()
     slices, first = cut(axis.rows, threads, SHARD if any(not pathway.procedural for pathway in pathways) else None)
@@ -319,28 +366,37 @@ def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> 
     weights = _weights(pathways, axis)
     pathways = [pathway._replace(target=place[pathway.target]) for pathway in pathways]
     found: list[Found] = [Found(0, 0, 0, True)] * len(pathways)
-    native = [_pathway(pathway, kept) for pathway in pathways]
     blocks, procedural = ([], []), ([], [])
     plastic: list[Changed] = []
+    every: list[Made] = []
     nbytes, edges, segments = 0, 0, 1
     with ThreadPoolExecutor(threads) as pool:
         for group in _groups(pathways):
-            made = _fill_block([(i, pathways[i], native[i]) for i in group], shards, found, kept, pool, threads)
-            if made is not None:
-                block, size, here = made
-                if pathways[group[0]].changing is not None:
+            mine = [pathways[i] for i in group]
+            before = None if earlier is None else next((m for m in earlier.edges.made if m.serves(first, mine)), None)
+            made = _made(mine, first, shards, pool, threads) if before is None else before
+            if not _individual(mine[0].connectivity.weight):
+                made = made.weighing(_in_quanta(mine[0]))
+            if again:
+                every.append(made._replace(pathways=mine))
+            kept.alive.append(made.kept)
+            for i, of_pathway in zip(group, made.found, strict=True):
+                found[i] = of_pathway
+            if (block := made.block) is not None:
+                if mine[0].changing is not None:
                     first_weight = sum(len(other.start) for other in plastic)
-                    plastic.append(_changed(pathways[group[0]], block, shards, here, first_weight, axis.places, kept))
-                blocks[_stage(pathways[group[0]])].append(block)
-                nbytes, edges, segments = nbytes + size, edges + here, segments + shards.count * block.sources * block.ranks
+                    plastic.append(_changed(mine[0], block, shards, made.edges, first_weight, axis.places, made.kept))
+                blocks[_stage(mine[0])].append(block)
+                nbytes, edges = nbytes + made.nbytes, edges + made.edges
+                segments += shards.count * block.sources * block.ranks
     for i, pathway in enumerate(pathways):
         if pathway.procedural:
             found[i] = _procedural_found(pathway)
             runs = [*kept.structures(_Run, _runs(pathway.source)), *kept.structures(_Run, _runs(pathway.target))]
             per_row = found[i].synapses / max(pathway.connectivity.sizes.pre, 1)
             release = kept.array(pathway.release, np.int32)
-            procedural[_stage(pathway)].append(_Procedural(native[i], *runs, per_row, release))
-    layout = Kept(kept, blocks, procedural, shards, slices, weights, threads, edges / segments, plastic)
+            procedural[_stage(pathway)].append(_Procedural(_pathway(pathway, kept), *runs, per_row, release))
+    layout = Kept(kept, blocks, procedural, shards, slices, weights, threads, edges / segments, plastic, every)
     return Arranged(layout, tuple(found), nbytes)
 
 
@@ -350,10 +406,15 @@ def _weights(pathways: list[Pathway], axis: Axis) -> list[set[int]]:
     for pathway in pathways:
         c = pathway.connectivity
         if not _individual(c.weight):
-            weight = int(quantised(c.weight, pathway.quantum, pathway.wide))
+            weight = _in_quanta(pathway)
             for r in np.unique(np.searchsorted(axis.starts, pathway.target, side="right") - 1):
                 found[r].add(weight)
     return found
+
+
+def _in_quanta(pathway: Pathway) -> int:
+    """The one weight of all edges of a pathway."""
+    return int(quantised(pathway.connectivity.weight, pathway.quantum, pathway.wide))
 
 
 def _stage(pathway: Pathway) -> int:
@@ -367,7 +428,7 @@ def _groups(pathways: list[Pathway]) -> list[list[int]]:
     for i, pathway in enumerate(pathways):
         if not pathway.procedural:
             c = pathway.connectivity
-            alike = None if _individual(c.weight) else int(quantised(c.weight, pathway.quantum, pathway.wide))
+            alike = None if _individual(c.weight) else _in_quanta(pathway)
             own = None if pathway.release is None and pathway.changing is None else i
             groups.setdefault((_stage(pathway), alike, own), []).append(i)
     return list(groups.values())
@@ -443,7 +504,7 @@ def _pathway(pathway: Pathway, kept: _Kept) -> _Pathway:
     elif _individual(c.weight):
         p.weights = kept.array(c.weight, np.float64)
     else:
-        p.weight = int(quantised(c.weight, pathway.quantum, pathway.wide))
+        p.weight = _in_quanta(pathway)
     if isinstance(c.delay, Drawn):
         p.delay_law = kept.structures(_Law, [_law(c.delay, kept)])[0]
     elif _individual(c.delay):
@@ -453,38 +514,47 @@ def _pathway(pathway: Pathway, kept: _Kept) -> _Pathway:
     return p
 
 
-Item = tuple[int, Pathway, _Pathway]
+Item = tuple[Pathway, _Pathway]
 
 
-def _fill_block(items: list[Item], shards: _Shards, found: list[Found], kept: _Kept, pool: ThreadPoolExecutor,
-                threads: int) -> tuple[_Block, int, int] | None:  # fmt: skip
-    """One block with all edges of some pathways; returns it with its size in bytes and in edges. Sets what was found."""
+def _made(pathways: list[Pathway], first: list[int], shards: _Shards, pool: ThreadPoolExecutor, threads: int) -> Made:
+    """One block with all edges of some pathways."""
+    while_made, kept = _Kept(), _Kept()
+    items = [(pathway, _pathway(pathway, while_made)) for pathway in pathways]
+    found = [Found(0, 0, 0, True)] * len(items)
+    block, nbytes, edges = _filled(items, shards, found, kept, pool, threads) or (None, 0, 0)
+    return Made(first, pathways, found, kept, block, nbytes, edges)
+
+
+def _filled(items: list[Item], shards: _Shards, found: list[Found], kept: _Kept, pool: ThreadPoolExecutor,
+            threads: int) -> tuple[_Block, int, int] | None:  # fmt: skip
+    """The block with its size in bytes and in edges; None where there is none. Sets what was found."""
     lib = library()
-    places = [pathway.source for _, pathway, _ in items if len(pathway.source)]
+    places = [pathway.source for pathway, _ in items if len(pathway.source)]
     delays = np.unique(np.concatenate([_possible_delays(item, shards, pool, threads) for item in items]))
     if not places or not len(delays):
         return None
     first = min(int(side.min()) for side in places)
     rows = max(int(side.max()) for side in places) + 1 - first
-    changing = items[0][1].changing is not None
-    wide = items[0][1].wide or changing
-    individual = _individual(items[0][1].connectivity.weight) or changing
+    changing = items[0][0].changing is not None
+    wide = items[0][0].wide or changing
+    individual = _individual(items[0][0].connectivity.weight) or changing
     rank = np.full(int(delays[-1]) + 1, -1, np.int32)
     rank[delays] = np.arange(len(delays))
     delay = delays.astype(np.int64)
     first_edge = np.zeros((shards.count, rows + 1), np.int64)
     offsets = np.zeros((shards.count, rows, len(delays) + 1), np.uint32) if len(delays) > 1 else None
     block = _Block(
-        first_source=first, sources=rows, weight=0 if individual else items[0][2].weight,
+        first_source=first, sources=rows, weight=0 if individual else items[0][1].weight,
         weight_bytes=0 if not individual else 8 if wide else 4, ranks=len(delays), delay=kept.array(delay, np.int64),
         rank=kept.array(rank, np.int32), longest=len(rank) - 1, first_edge=kept.array(first_edge, np.int64),
         offsets=None if offsets is None else offsets.ctypes.data, offset_bytes=4,
     )  # fmt: skip
-    if (release := items[0][1].release) is not None:
+    if (release := items[0][0].release) is not None:
         of_row = np.zeros(rows, np.int32)
-        of_row[items[0][1].source - first] = release
+        of_row[items[0][0].source - first] = release
         block.release = kept.array(of_row, np.int32)
-    for i, pathway, p in items:
+    for i, (pathway, p) in enumerate(items):
         found[i] = _counted(pathway, _in_parts(lib.snnrun_count, p, block, shards, pool, threads))
     if offsets is not None:
         used = np.asarray(offsets.reshape(-1, len(delays) + 1).any(axis=0))
@@ -495,7 +565,7 @@ def _fill_block(items: list[Item], shards: _Shards, found: list[Found], kept: _K
         return None
     records = np.empty(edges * (2 + block.weight_bytes) + 64, np.uint8)  # what is fetched ahead may lie beyond the end
     block.records = kept.array(records, np.uint8)
-    for _, pathway, p in items:
+    for pathway, p in items:
         _sound(pathway.connectivity, _in_parts(lib.snnrun_fill, p, block, shards, pool, threads))
     if offsets is not None:
         if longest_row.value < 2**16:
@@ -515,7 +585,7 @@ def _in_parts(function: Callable[..., Any], p: _Pathway, block: _Block | None, s
 
 def _possible_delays(item: Item, shards: _Shards, pool: ThreadPoolExecutor, threads: int) -> NDArray[np.int64]:
     """All delays that a pathway may have, in steps."""
-    _, pathway, p = item
+    pathway, p = item
     c, least = pathway.connectivity, int(pathway.delta)
     if not isinstance(c.delay, Drawn) and np.ndim(c.delay):
         return np.unique(np.maximum(c.delay, least))
@@ -714,7 +784,7 @@ def _decoded(other: Changed) -> _Decoded:
 
 
 def bind(arranged: Arranged, program: Program, noise: tuple[Any, ...], axis: Axis, quanta: tuple[float, ...]) -> Layout:
-    kept, blocks, procedural, shards, slices, weights, threads, edges_per_segment, plastic = arranged.edges
+    kept, blocks, procedural, shards, slices, weights, threads, edges_per_segment, plastic, _ = arranged.edges
     plasticities = kept.structures(_Plasticity, [other.part for other in plastic])[0]
     for number, other in enumerate(plastic):
         other.block.plasticity = plasticities + number * ctypes.sizeof(_Plasticity)

@@ -56,8 +56,10 @@ class Layout(NamedTuple):
     zero: Any  # 0, see models/rounded.py
 
 
-def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int) -> Arranged:
-    """Draw and sort all edges. XLA divides its work among threads by itself; procedural pathways are stored."""
+def arrange(pathways: list[Pathway], sources: int, axis: Axis, threads: int, again: bool = False,
+            earlier: Arranged | None = None) -> Arranged:  # fmt: skip
+    """Draw and sort all edges, those of an earlier network, too. XLA divides its work among threads by itself; procedural
+    pathways are stored."""
     targets = axis.places
     every = [edges_of(pathway) for pathway in pathways]
     found = tuple(found_in(edges) for edges in every)

@@ -30,10 +30,17 @@ from snnrun.selections import Part
 
 @uncollected()
 def lower(
-    network: Network, merge: bool = True, kernel: str = "xla", threads: int = 1, procedural_if_needed: bool = False
+    network: Network,
+    merge: bool = True,
+    kernel: str = "xla",
+    threads: int = 1,
+    procedural_if_needed: bool = False,
+    again: bool = False,
+    earlier: Plan | None = None,
 ) -> Plan:
     """The plan of a network for a kernel and a number of threads; with `procedural_if_needed`, edges that can be drawn again are
-    not stored.
+    not stored. With `again`, plans of other networks may be made of this one, as the `earlier` one: what it knows of edges that
+    are the same is taken from it.
 
     Without `merge` every projection has receptors of its own, to test that it makes no difference.
     """
@@ -55,7 +62,8 @@ def lower(
         for name in network.projections
         if name not in acting.found
     ]
-    arranged = module.arrange(pathways, sources, axis, threads)
+    before = None if earlier is None or earlier.program.kernel != kernel else earlier.arranged
+    arranged = module.arrange(pathways, sources, axis, threads, again, before)
     sent = {p.connectivity.name: f for p, f in zip(pathways, arranged.found, strict=True)}
     every = sent | acting.found
     reports = tuple(
