@@ -51,6 +51,7 @@ from snnrun.spec import Reading, Spec, read
 
 FLOAT32 = 2.0**128 - 2.0**104  # the largest number
 MANY_PAIRS = 2e9  # that a rule by distance looks at one by one
+STUDIES = ("sweep",)  # what a file may say of many runs: no part of the network
 MAX_STEPS = 2**53  # beyond, a double cannot tell one step from the next
 
 
@@ -79,6 +80,8 @@ def of_document(found: Document, name: str, overrides: Iterable[Override] = ()) 
     """Check a network that has been read, whose name is this if it has none. Raises SpecError with all faults."""
     try:
         found = document.override(found, overrides)
+        for section in STUDIES if isinstance(found.tree, dict) else ():
+            found.tree.pop(section, None)
         found, faults = constants.resolved(found)
         found, of_draws = subsets.drawn(found)
         faults = [*faults, *of_draws]

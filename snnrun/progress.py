@@ -85,3 +85,48 @@ def _clock(seconds: float) -> str:
         return f"{seconds:.0f} s"
     unit, name, below, lower = (60, "min", 1, "s") if seconds < 3600 else (3600, "h", 60, "min")
     return f"{seconds // unit:.0f} {name} {seconds % unit // below:.0f} {lower}"
+
+
+class Points:
+    """Points of a sweep: a bar on a terminal, else a line each tenth or half a minute, and one for each point that fails."""
+
+    def __init__(self, name: str, verbose: bool) -> None:
+        self._name, self._verbose, self._bar, self._task = name, verbose, None, None
+        self._points = self._now = 0
+        self._began = self._last = time.monotonic()
+
+    def begin(self, points: int, before: int, workers: int) -> None:
+        self._points, self._now, self._last = points - before, 0, time.monotonic()
+        again = f", {before:,} of them done already" if before else ""
+        terminal.warn(f"{self._name}: {points:,} points{again}, {workers} worker{'s' if workers > 1 else ''}")
+        if sys.stderr.isatty() and self._points:
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+            self._bar = rich.progress.Progress(*columns, console=Console(file=terminal.unguarded(sys.stderr)), transient=True,
+                                               redirect_stdout=False, redirect_stderr=False)  # fmt: skip
+            self._task = self._bar.add_task(terminal.visible(self._name), total=self._points)
+            self._bar.start()
+
+    def finished(self, point: Any, row: dict[str, str]) -> None:
+        self._now += 1
+        if row.get("message"):
+            values = ", ".join(f"{path}={text}" for path, text in (*point.values.items(), ("seed", point.seed)))
+            self._line(f"point {point.number} ({terminal.visible(values)}) {row['status']}: {terminal.visible(row['message'])}")
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._now)
+            return
+        now, tenth = time.monotonic(), max(self._points // 10, 1)
+        if (self._now % tenth == 0 and now - self._last >= 1.0) or now - self._last >= 30:
+            left = (now - self._began) / self._now * (self._points - self._now)
+            self._line(f"{self._now:,} of {self._points:,} points, {_clock(left)} left")
+            self._last = now
+
+    def _line(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            terminal.warn(text)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

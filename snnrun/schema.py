@@ -85,6 +85,7 @@ def schema() -> dict[str, Any]:
     own |= {"additionalProperties": _MODEL}
     own["patternProperties"] = {pattern: _MODEL for pattern in own.get("patternProperties", {})}
     _OF_OWN_MODEL["properties"]["model"]["anyOf"][0]["not"] = {"enum": list(neurons.MODELS)}
+    named["properties"]["sweep"] = _SWEEP
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "snnrun network", **_shared(named)}
 
 
@@ -122,6 +123,25 @@ def _mapping(values: dict[str, Any], about: str) -> dict[str, Any]:
 def _object(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False, **more}
 
+
+_RANGE = {"low": {}, "high": {}, "scale": {"enum": ["linear", "log"]}}
+_SWEEP = _object(
+    {
+        "grid": _mapping(
+            {"anyOf": [{"type": "array", "minItems": 1}, _object({**_RANGE, "points": {"type": "integer", "minimum": 2}})]},
+            "values of paths, combined in all ways",
+        ),
+        "zip": _mapping({"type": "array", "minItems": 1}, "values that go together"),
+        "list": {"type": "array", "items": {"type": "object"}, "minItems": 1, "description": "points, one by one"},
+        "random": _mapping(_object(_RANGE), "bounds of values that are drawn"),
+        "samples": {"type": "integer", "minimum": 1, "description": "how many are drawn"},
+        "seeds": {
+            "anyOf": [{"type": "integer", "minimum": 1}, {"type": "array", "items": {"type": "integer"}, "minItems": 1}],
+            "description": "how many seeds each point has, or which",
+        },
+    },
+    description="What snnrun sweep varies.",
+)
 
 _PARAMETER = {
     "anyOf": [

@@ -38,7 +38,7 @@ monitors:
 # what is changed, and which projections' edges may then be kept
 EVERY = "abcde"
 CHANGES = [
-    ({"projections.a.weight": "90 pA"}, EVERY.replace("a", "").replace("b", "")),  # a and b had one weight, and were stored as one
+    ({"projections.a.weight": "90 pA"}, EVERY.replace("a", "").replace("b", "")),  # a and b had one weight, and were one block
     ({"projections.a.weight": "95 pA"}, EVERY),
     ({"projections.b.weight": "95 pA"}, EVERY.replace("a", "").replace("b", "")),  # now they have one again
     ({"populations.E.tau": "14 ms", "populations.I.V_th": "-51 mV", "populations.E.I_e": "140 pA"}, EVERY),

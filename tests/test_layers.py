@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "snnrun"
 
 # From the bottom up; a module imports only from rows above its own in this list, or from its own package.
 ROWS = [
-    {"files", "lazy", "optional", "units", "terminal", "plan", "signals", "statistics", "examples", "colours"},
+    {"files", "lazy", "optional", "units", "terminal", "plan", "signals", "statistics", "examples", "colours", "rows", "workers"},
     {"document", "apart", "language"},
     {"selections"},
     {"quantities", "constants"},
@@ -31,7 +31,8 @@ ROWS = [
     {"machine", "plot", "page", "export", "archives"},
     {"connectivity", "notebook", "convert"},
     {"resume"},
-    {"run"},
+    {"run", "trial"},
+    {"sweep"},
     {"progress", "watch"},
     {"cli"},
 ]

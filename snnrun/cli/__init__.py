@@ -18,6 +18,7 @@ from snnrun.cli.plan import plan
 from snnrun.cli.plot import plot
 from snnrun.cli.report import report
 from snnrun.cli.simulate import simulate
+from snnrun.cli.sweep import sweep
 from snnrun.cli.validate import validate
 from snnrun.cli.watch import watch
 from snnrun.signals import Stop
@@ -36,6 +37,7 @@ for verb in (new, validate, plan, simulate, watch, plot, report, info, models):
     app.command(cls=Verb)(verb)
 app.command("explain", cls=Verb)(explain_)
 app.command(cls=Verb)(schema)
+app.add_typer(sweep, name="sweep")
 app.add_typer(export, name="export")
 app.add_typer(import_, name="import")
 

@@ -76,7 +76,7 @@ def load(file: Path, set_: list[str] | None, seed: str | None, duration: str | N
     """The checked file with its overrides, and these as texts. Prints warnings."""
     from snnrun import check
 
-    _expect_text(file)
+    expect_text(file)
     overrides = overrides_of(set_ or [], {"seed": seed, "duration": duration, "precision": precision})
     loaded = check.load(file, overrides)
     if loaded.warnings and not quiet:
@@ -84,7 +84,7 @@ def load(file: Path, set_: list[str] | None, seed: str | None, duration: str | N
     return loaded, [f"{'.'.join(map(str, item.path))}={item.value}" for item in overrides]
 
 
-def _expect_text(file: Path) -> None:
+def expect_text(file: Path) -> None:
     """That a file may be a network: no results, no picture, no device."""
     if file.is_file():
         with file.open("rb") as opened:

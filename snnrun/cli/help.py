@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from snnrun import units
 
 _VERBS = {
-    "Run": ("new", "validate", "plan", "simulate"),
+    "Run": ("new", "validate", "plan", "simulate", "sweep"),
     "Look": ("watch", "plot", "report", "info"),
     "Exchange": ("import", "export"),
     "Learn": ("models", "explain", "schema"),
@@ -25,6 +25,7 @@ _OPTIONS = {  # by the names of their parameters
     "Changes of the network": ("set_", "seed", "duration", "precision"),
     "Output": ("output", "edges", "overwrite", "no_plot", "compress"),
     "Device and speed": ("device", "kernel", "threads", "no_merge"),
+    "Points": ("grid", "seeds", "measure", "part", "keep", "workers"),
     "Long runs": ("resume", "checkpoint_every", "max_walltime"),
     "Options": (),  # what is not named here
     "Messages and help": ("as_json", "watch", "quiet", "verbose", "version", "help", "install_completion", "show_completion"),
@@ -108,6 +109,16 @@ class Verbs(TyperGroup):
             if hasattr(error, "message") and (meant := _meant(args[0], ctx)):
                 error.message = f"{error.message.partition('. Did')[0].rstrip('.')}. {meant}"  # type: ignore[attr-defined]
             raise
+
+
+class Default(Verbs):
+    """Verbs of which the first one is meant where none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        names = self.list_commands(ctx)
+        if args and args[0] not in (*names, *ctx.help_option_names):
+            args = [names[0], *args]
+        return super().parse_args(ctx, args)
 
 
 def _hint(command: Any, error: Any, given: list[str]) -> str:

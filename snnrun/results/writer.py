@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from snnrun.results.layout import SCHEMA, partial_path, read_through
 from snnrun.results.store import Busy, Store, remove
+from snnrun.rows import by_population, fired
 
 _MAGIC, _VERSION = np.uint32(0x0A7A), np.array([0, 1], np.uint32)
 _SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetype="u1")
@@ -395,7 +396,7 @@ class Writer:
                 self._commit()
 
     def _append_frame(self, frame: FrameLike) -> None:
-        own = self._of_populations(*_fired(frame.rows))
+        own = by_population(*fired(frame.rows), self._first, self._sizes)
         for target in self._spikes:
             self._write_spikes(target, frame, *own[target.population])
         for target in self._rates:
@@ -410,21 +411,6 @@ class Writer:
             own = self._weights[number]
             self._append(own.data, self._edges(own, found)[None])
         self._now = (frame.first_step + frame.steps) * self.dt
-
-    def _of_populations(self, row: NDArray[np.int64], place: NDArray[np.int64]) -> dict[str, tuple[Any, Any]]:
-        """Row and neuron of the spikes of each population that is recorded."""
-        names = sorted(self._first, key=self._first.__getitem__)
-        first = np.array([self._first[name] for name in names], np.int64)
-        which = np.searchsorted(first, place, side="right") - 1
-        order = np.argsort(which.astype(np.int16 if len(names) < 2**15 else np.int32), kind="stable")
-        ends = np.searchsorted(which[order], np.arange(len(names) + 1))
-        found = {}
-        for i, name in enumerate(names):
-            mine = order[ends[i] : ends[i + 1]]
-            neuron = place[mine] - first[i]
-            there = neuron < self._sizes[name]  # others may lie between two that are recorded
-            found[name] = row[mine][there], neuron[there]
-        return found
 
     def _write_spikes(self, target: _Spikes, frame: FrameLike, row: NDArray[Any], neuron: NDArray[Any]) -> None:
         stamp = frame.first_step + row + 1
@@ -524,24 +510,6 @@ def _grouped_samples(structure: Any) -> list[tuple[str, str, str, list[Any], str
     for sample in structure.samples:
         found.setdefault((sample.monitor, sample.population, sample.label), []).append(sample)
     return [(*key, items, structure.precision) for key, items in found.items()]
-
-
-def _fired(words: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and place of every set bit, in order of row and place; most words are zero."""
-    flat = np.ascontiguousarray(words).ravel()
-    pairs: Any = (flat if len(flat) % 2 == 0 else np.append(flat, flat.dtype.type(0))).view("<u8")
-    place = np.flatnonzero(pairs != 0)
-    left = pairs[place]
-    number = np.bitwise_count(left).astype(np.int64)
-    first = np.cumsum(number) - number
-    bit = np.empty(int(number.sum()), np.int64)
-    while len(left):  # the lowest bit of every word, the next one of those that have more, and so on
-        lowest = left & -left
-        bit[first] = np.bitwise_count(lowest - np.uint64(1))
-        left ^= lowest
-        more = left != 0
-        left, first = left[more], first[more] + 1
-    return np.divmod(64 * np.repeat(place, number) + bit, 32 * words.shape[1])
 
 
 def _extend(dataset: Any, values: NDArray[Any]) -> None:
