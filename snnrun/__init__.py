@@ -1,6 +1,6 @@
 """snnrun: spiking neural networks from one YAML file, on JAX.
 
-In a notebook: `snnrun.open_results("results.h5")`.
+In a notebook: `snnrun.open_results("results.h5")`, and `snnrun.load("net.yaml").simulate()`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snnrun.notebook import open_results
     from snnrun.results import ResultsError
+    from snnrun.session import NetworkError, load
 
 __version__ = "0.2.0"
-__all__ = ["ResultsError", "__version__", "open_results"]
+__all__ = ["NetworkError", "ResultsError", "__version__", "load", "open_results"]
 
-_FROM = {"open_results": "snnrun.notebook", "ResultsError": "snnrun.results"}  # imported when they are first asked for
+_FROM = {  # imported when they are first asked for
+    "open_results": "snnrun.notebook",
+    "ResultsError": "snnrun.results",
+    "load": "snnrun.session",
+    "NetworkError": "snnrun.session",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -503,6 +503,20 @@ def _value(item: Override, option: Document, path: Key) -> Any:
     return found.tree["value"]
 
 
+def path_of(text: str) -> Key:
+    """The parts of a path like `projections.exc.connect.pairs[3]`, as texts."""
+    return tuple(part.strip() for part in re.sub(r"\[([0-9]+)\]", r".\1", text).split("."))
+
+
+def text_of(value: Any) -> str:
+    """A value as it would stand in a network file, on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {text_of(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(text_of, value)) + "]"
+    return {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
 # ---- showing -------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ class Refused(Exception):
     """A run that is not begun: what is in the way, and what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
+        super().__init__(f"{message}: {hint}" if hint else message)
         self.message, self.hint = message, hint
 
 

@@ -32,8 +32,15 @@ def picture_path(output: Path) -> Path:
     return output.with_suffix(".png")
 
 
-def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None = None) -> Summary:
-    """Build, run and write one network, or go on with a run that was stopped.
+class Again:
+    """What a run leaves for others of networks that differ from its own in a few values."""
+
+    plan: Plan | None = None
+
+
+def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None = None, again: Again | None = None) -> Summary:
+    """Build, run and write one network, or go on with a run that was stopped. What is the same in runs with one `again` is drawn
+    and compiled once.
 
     Raises Refused, Ended, results.Exists, SpecError, results.WriteError, engine.NumericalError, signals.Stopped.
     """
@@ -53,7 +60,7 @@ def simulate(request: Request, watcher: Watcher | None = None, stop: Stop | None
     expected, procedural_if_needed = _expected(request, kernel, threads, watcher)
     clock.lap("import")
     watcher.stage("building the network")
-    plan = _plan(request, expected, kernel, threads, procedural_if_needed, watcher, clock)
+    plan = _plan(request, expected, kernel, threads, procedural_if_needed, watcher, clock, again)
     identity = identity or identity_of(request)
     facts = _facts(request, plan, device, threads, expected)
     watcher.begin(facts)
@@ -160,7 +167,7 @@ def _expected(request: Request, kernel: str, threads: int, watcher: Watcher) -> 
 
 
 def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: int, procedural_if_needed: bool, watcher: Watcher,
-          clock: _Clock) -> Plan:  # fmt: skip
+          clock: _Clock, again: Again | None) -> Plan:  # fmt: skip
     """Draw the network and lower it; needs no JAX."""
     document, spec = request.loaded.document, request.loaded.spec
     try:
@@ -172,7 +179,10 @@ def _plan(request: Request, expected: estimate.Estimate, kernel: str, threads: i
         if problem is not None:  # delays of files
             raise Refused(problem.message, problem.hint)
         clock.lap("build")
-        plan = lower.lower(built, request.merge, kernel, threads, procedural_if_needed)
+        before = None if again is None else again.plan
+        plan = lower.lower(built, request.merge, kernel, threads, procedural_if_needed, again is not None, before)
+        if again is not None:
+            again.plan = plan
     except SpecError as error:
         raise SpecError(error.faults, document) from None
     except MemoryError:

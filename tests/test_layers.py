@@ -32,7 +32,7 @@ ROWS = [
     {"connectivity", "notebook", "convert"},
     {"resume"},
     {"run", "trial"},
-    {"sweep"},
+    {"sweep", "session"},
     {"progress", "watch"},
     {"cli"},
 ]

@@ -313,7 +313,7 @@ def test_the_block_is_no_part_of_the_network_and_is_read_from_the_file(net):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--grid", "populations.E.tau=10 ms,5 mV"), "point 1, populations.E.tau"),
+        (("--grid", "populations.E.tau=10 ms,5 mV"), "point 1, value 1: populations.E.tau: "),
         (("--grid", "populations.E.tua=10 ms"), "did you mean tau?"),
         (("--grid", "populations.E.tau"), "is no PATH=VALUES"),
         (("--grid", "populations.E.tau={low: 1 ms, high: 9 ms, points: 0}"), "a whole number of points"),

@@ -5,7 +5,6 @@ import errno
 import json
 import math
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,13 +114,13 @@ def warn_of(found: Any, warnings: list[Any]) -> None:
 
 def overrides_of(texts: list[str], options: dict[str, Any]) -> "list[Override]":
     """What --set and the options that stand for it replace. Raises SpecError for what is no KEY.PATH=VALUE."""
-    from snnrun.document import Document, Fault, Override, SpecError
+    from snnrun.document import Document, Fault, Override, SpecError, path_of
 
     found, faults, wrong = [], [], Document("", "", Path())
     for number, text in enumerate(texts, 1):
         label, shown = f"--set #{number}", f"--set {text.strip()}"
         path, equals, value = text.partition("=")
-        parts = [part.strip() for part in re.sub(r"\[([0-9]+)\]", r".\1", path).split(".")]
+        parts = path_of(path)
         if not equals or not all(parts):
             colon = shown.find(":")
             if not equals:
@@ -134,7 +133,7 @@ def overrides_of(texts: list[str], options: dict[str, Any]) -> "list[Override]":
                 column = shown.find(before) + len(before) - 1 if before in shown else len("--set ")
             wrong.options[label] = Document(label, shown, Path())
             faults.append(Fault((), message, hint, line=1, column=column + 1, label=label))
-        found.append(Override(tuple(parts), value.strip(), label, shown))
+        found.append(Override(parts, value.strip(), label, shown))
     if faults:
         raise SpecError(faults, wrong)
     given = {key: str(value).strip() for key, value in options.items() if value is not None}

@@ -15,14 +15,13 @@ not depend on who works on it, nor on which others there are after it.
 
 import itertools
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from snnrun import random, units
-from snnrun.document import Document, Fault, Key, Override, SpecError, nearest
+from snnrun.document import Document, Fault, Key, Override, SpecError, nearest, path_of, text_of
 from snnrun.quantities import Law
 
 SECTION = "sweep"
@@ -37,9 +36,11 @@ class Point(NamedTuple):
 
     def overrides(self) -> list[Override]:
         """What is replaced in the network file."""
-        label = f"point {self.number}"
         texts = [*self.values.items(), ("seed", str(self.seed))]
-        return [Override(path_of(path), text, f"{label}, {path}", f"{path}={text}") for path, text in texts]
+        return [
+            Override(path_of(path), text, f"point {self.number}, value {i}", f"{path}={text}")
+            for i, (path, text) in enumerate(texts, 1)
+        ]
 
 
 class Sweep(NamedTuple):
@@ -62,11 +63,6 @@ class Sweep(NamedTuple):
             for seed in self.seeds:
                 yield Point(number, values, seed)
                 number += 1
-
-
-def path_of(text: str) -> Key:
-    """The parts of a path like `projections.exc.connect.pairs[3]`."""
-    return tuple(part.strip() for part in re.sub(r"\[([0-9]+)\]", r".\1", text).split("."))
 
 
 def sweep(document: Document, block: Any, grid: Mapping[str, Any], seeds: Any, seed: int) -> Sweep:
@@ -125,15 +121,6 @@ def _values(raw: Any, path: Key, faults: list[Fault]) -> tuple[str, ...]:
         faults.append(Fault(path, "a list of values is wanted here", hint))
         return ()
     return tuple(map(text_of, raw))
-
-
-def text_of(value: Any) -> str:
-    """A value as it would stand in a network file, on one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {text_of(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(text_of, value)) + "]"
-    return {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def _between(raw: Mapping[str, Any], parts: Any, path: Key, faults: list[Fault]) -> tuple[str, ...]:
