@@ -51,7 +51,7 @@ from snnrun.spec import Reading, Spec, read
 
 FLOAT32 = 2.0**128 - 2.0**104  # the largest number
 MANY_PAIRS = 2e9  # that a rule by distance looks at one by one
-STUDIES = ("sweep",)  # what a file may say of many runs: no part of the network
+STUDIES = ("sweep", "fit")  # what a file may say of many runs: no part of the network
 MAX_STEPS = 2**53  # beyond, a double cannot tell one step from the next
 
 

@@ -517,6 +517,43 @@ def text_of(value: Any) -> str:
     return {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
+def rewritten(document: Document, overrides: Iterable[Override]) -> str:
+    """The text of a document with some values replaced; all else stays as it is, comments, too. Where a value cannot be replaced
+    alone (it is shared by an alias, or does not stand there), the whole is written anew, without comments."""
+    overrides = list(overrides)
+    wanted = override(document, overrides).tree
+    lines = document.text.split("\n")
+    marks = sorted(
+        ((mark, item.value) for item in overrides if (mark := _mark_of(document, item)) is not None),
+        key=lambda found: (found[0].line, found[0].column),
+        reverse=True,
+    )
+    for mark, value in marks:
+        line = lines[mark.line]
+        lines[mark.line] = line[: mark.column] + value + line[_end_of_scalar(line, mark.column) :]
+    text = "\n".join(lines)
+    try:
+        if parse(Document(document.name, text, document.folder)).tree == wanted:
+            return text
+    except SpecError:
+        pass
+    return yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True)
+
+
+def _mark_of(document: Document, item: Override) -> Any:
+    return next((mark for key, mark in document.values.items() if tuple(map(str, key)) == tuple(map(str, item.path))), None)
+
+
+def _end_of_scalar(line: str, begin: int) -> int:
+    """Where a scalar on one line ends that begins there."""
+    quote = line[begin : begin + 1]
+    if quote in ("'", '"'):
+        end = line.find(quote, begin + 1)
+        return len(line) if end < 0 else end + 1
+    match = re.compile(r"[^,\[\]{}#]*?(?=\s*(?:[,\[\]{}]|\s#|$))").match(line, begin)
+    return begin if match is None else match.end()
+
+
 # ---- showing -------------------------------------------------------------------------------------------------------
 
 

@@ -130,3 +130,32 @@ class Points:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class Generations:
+    """A line for each generation of a fit: on a terminal the last one, elsewhere at most one in two seconds."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._last, self._told = name, 0.0, ""
+
+    def begin(self, fit: Any, before: int, workers: int) -> None:
+        again = f", {before:,} candidates known already" if before else ""
+        terminal.warn(
+            f"{self._name}: {len(fit.free)} values, {len(fit.terms)} terms, {len(fit.seeds)} seeds, {fit.method}, "
+            f"at most {fit.evaluations:,} runs{again}, {workers} worker{'s' if workers > 1 else ''}"
+        )
+
+    def generation(self, candidates: Any, best: Any, found: Any, runs: int) -> None:
+        spread = "" if found is None else f", spread {found.spread.max():.1%}"
+        self._told = f"{runs:,} runs: loss {best.loss:.3g} at {', '.join(best.values.values())}{spread}"
+        now = time.monotonic()
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{terminal.visible(self._told)}")
+            sys.stderr.flush()
+        elif now - self._last >= 2.0:
+            terminal.warn(terminal.visible(self._told))
+            self._last = now
+
+    def close(self) -> None:
+        if sys.stderr.isatty() and self._told:
+            sys.stderr.write("\n")

@@ -85,7 +85,7 @@ def schema() -> dict[str, Any]:
     own |= {"additionalProperties": _MODEL}
     own["patternProperties"] = {pattern: _MODEL for pattern in own.get("patternProperties", {})}
     _OF_OWN_MODEL["properties"]["model"]["anyOf"][0]["not"] = {"enum": list(neurons.MODELS)}
-    named["properties"]["sweep"] = _SWEEP
+    named["properties"] |= {"sweep": _SWEEP, "fit": _FIT}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "snnrun network", **_shared(named)}
 
 
@@ -142,6 +142,32 @@ _SWEEP = _object(
     },
     description="What snnrun sweep varies.",
 )
+_FILE = _object({"file": _TEXT}, required=["file"])
+_TERM = _object(
+    {
+        "model": _TEXT, "of": _TEXT, "target": {"anyOf": [_EXPRESSION, _FILE]}, "tolerance": _EXPRESSION,
+        "quantity": _TEXT, "data": _FILE, "tau": _TEXT, "band": {"type": "array", "items": _TEXT},
+    },
+    required=["model", "of", "tolerance"],
+)  # fmt: skip
+_WHOLE = {"type": "integer", "minimum": 1}
+_FIT = _object(
+    {
+        "free": _mapping(
+            {"anyOf": [_object({**_RANGE, "start": {}}, required=["low", "high"]), _object({"equal": _TEXT}, required=["equal"])]},
+            "bounds of the values that are looked for, by path",
+        ),
+        "objective": _mapping(_TERM, "what is wanted"),
+        "seeds": {"anyOf": [_WHOLE, {"type": "array", "items": {"type": "integer"}}], "description": "seeds of each candidate"},
+        "fresh": {"type": "boolean", "description": "whether each generation has seeds of its own"},
+        "limits": _object({"rate": _TEXT}, description="a run that goes beyond is stopped"),
+        "search": _object({
+            "method": {"enum": ["cma", "random", "grid"]}, "evaluations": _WHOLE, "population": _WHOLE, "sigma": {"type": "number"},
+            "stop": {"type": "number"}, "seed": _WHOLE, "points": _WHOLE,
+        }),
+    },
+    description="What snnrun fit looks for.",
+)  # fmt: skip
 
 _PARAMETER = {
     "anyOf": [

@@ -4,11 +4,13 @@ They are spawned, because JAX does not survive a fork. What ends a worker ends o
 worker takes the place. When the parent is gone, its workers end.
 """
 
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
@@ -40,66 +42,85 @@ def _work(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...],
         os._exit(0)
 
 
-def alone(
-    make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...], tasks: Iterable[Any]
-) -> Iterator[tuple[Any, Any]]:
-    """What `run` yields, worked on in this process."""
-    work = make(*arguments)
-    for task in tasks:
-        yield task, work(task)
+class Alone:
+    """Works on tasks in this process."""
+
+    def __init__(self, make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
+        self._make, self._arguments, self._work = make, arguments, None
+
+    def run(self, tasks: Iterable[Any], stop: Callable[[], bool] = lambda: False) -> Iterator[tuple[Any, Any]]:
+        """(task, what came of it). Ends early where `stop` says so."""
+        for task in tasks:
+            if self._work is None:
+                self._work = self._make(*self._arguments)
+            yield task, self._work(task)
+            if stop():
+                return
+
+    def close(self) -> None:
+        pass
 
 
-def run(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...], tasks: Iterable[Any], count: int,
-        stop: Callable[[], bool] = lambda: False) -> Iterator[tuple[Any, Any]]:  # fmt: skip
-    """(task, what came of it or Lost), as they are finished; `count` are worked on at a time. Ends early where `stop` says so."""
-    context = multiprocessing.get_context("spawn")
-    waiting, workers = iter(tasks), []
-    busy: dict[Connection, tuple[_Worker, Any]] = {}
+class Pool:
+    """Processes that work on tasks, `count` at a time."""
 
-    def started() -> _Worker:
-        mine, other = context.Pipe()
-        process = context.Process(target=_work, args=(make, arguments, other), daemon=True)
+    def __init__(self, make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...], count: int) -> None:
+        self._make, self._arguments, self._count = make, arguments, count
+        self._context = multiprocessing.get_context("spawn")
+        self._idle: list[_Worker] = []
+        self._busy: dict[Connection, tuple[_Worker, Any]] = {}
+
+    def _started(self) -> _Worker:
+        mine, other = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(self._make, self._arguments, other), daemon=True)
         process.start()
         other.close()
-        workers.append(_Worker(process, mine))
-        return workers[-1]
+        return _Worker(process, mine)
 
-    def give(worker: _Worker | None) -> None:
-        """Give a worker the next task, if there is one; a new worker where there is none."""
-        for task in waiting:
-            worker = worker or started()
-            busy[worker.pipe] = worker, task
-            try:
-                worker.pipe.send(task)
-            except (BrokenPipeError, ConnectionResetError):  # it is told below
-                pass
-            return
-
-    try:
-        for _ in range(count):
-            give(None)
-        while busy and not stop():
-            for pipe in wait(list(busy), PATIENCE):
+    def run(self, tasks: Iterable[Any], stop: Callable[[], bool] = lambda: False) -> Iterator[tuple[Any, Any]]:
+        """(task, what came of it or Lost), as they are finished. Ends early where `stop` says so."""
+        waiting = iter(tasks)
+        for task in itertools.islice(waiting, self._count):
+            self._give(task)
+        while self._busy and not stop():
+            for pipe in wait(list(self._busy), PATIENCE):
                 assert isinstance(pipe, Connection)
-                worker, task = busy.pop(pipe)
+                worker, task = self._busy.pop(pipe)
                 try:
                     found = pipe.recv()
+                    self._idle.append(worker)
                 except (EOFError, ConnectionResetError, OSError):
                     worker.process.join(GRACE)
-                    found, worker = Lost(_why(worker.process.exitcode)), None
+                    found = Lost(_why(worker.process.exitcode))
+                    pipe.close()
+                for following in itertools.islice(waiting, 1):
+                    self._give(following)
                 yield task, found
-                give(worker)
-    finally:
+
+    def _give(self, task: Any) -> None:
+        worker = self._idle.pop() if self._idle else self._started()
+        self._busy[worker.pipe] = worker, task
+        with suppress(BrokenPipeError, ConnectionResetError):  # it is found when an answer is waited for
+            worker.pipe.send(task)
+
+    def close(self) -> None:
+        """End all workers, whatever they do."""
+        workers = [*self._idle, *(worker for worker, _ in self._busy.values())]
+        for worker, _ in self._busy.values():
+            worker.process.terminate()
         for worker in workers:
             worker.pipe.close()
-        for worker in workers:
-            if worker.pipe in busy and worker.process.is_alive():
-                worker.process.terminate()
         for worker in workers:
             worker.process.join(GRACE)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
+        self._idle, self._busy = [], {}
+
+
+def team(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...], count: int) -> AbstractContextManager[Any]:
+    """A Pool, or for one worker this process itself."""
+    return closing(Pool(make, arguments, count) if count > 1 else Alone(make, arguments))
 
 
 def _why(code: int | None) -> str:

@@ -32,7 +32,7 @@ ROWS = [
     {"connectivity", "notebook", "convert"},
     {"resume"},
     {"run", "trial"},
-    {"sweep", "session"},
+    {"sweep", "session", "fit"},
     {"progress", "watch"},
     {"cli"},
 ]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +193,8 @@ class Fragile:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_worker_that_dies_takes_one_task_with_it(count):
     deadly = {2: signal.SIGKILL, 3: signal.SIGSEGV, 7: -5, 0: signal.SIGTERM}
-    found = dict(workers.run(Fragile, (deadly,), range(9), count))
+    with closing(workers.Pool(Fragile, (deadly,), count)) as pool:
+        found = dict(pool.run(range(6))) | dict(pool.run(range(6, 9)))
     assert sorted(found) == list(range(9))
     assert {task: value for task, value in found.items() if task not in deadly} == {t: t * t for t in (1, 4, 5, 6, 8)}
     assert [found[task].why.split(":")[0] for task in (0, 2, 3, 7)] == [
@@ -211,7 +213,7 @@ class Slow:
         time.sleep(1.0)
         return task
 if __name__ == "__main__":
-    list(workers.run(Slow, (), range(100), 2))
+    list(workers.Pool(Slow, (), 2).run(range(100)))
 """
     (tmp_path / "main.py").write_text(script)
     environment = os.environ | {"PYTHONPATH": str(Path(check.__file__).parents[1])}

@@ -9,6 +9,7 @@ import typer
 import snnrun
 from snnrun import terminal
 from snnrun.cli.export import export
+from snnrun.cli.fit import fit
 from snnrun.cli.help import Verb, Verbs
 from snnrun.cli.import_ import import_
 from snnrun.cli.info import info
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for verb in (new, validate, plan, simulate, watch, plot, report, info, models):
     app.command(cls=Verb)(verb)
+app.command(cls=Verb)(fit)
 app.command("explain", cls=Verb)(explain_)
 app.command(cls=Verb)(schema)
 app.add_typer(sweep, name="sweep")

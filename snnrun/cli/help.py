@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from snnrun import units
 
 _VERBS = {
-    "Run": ("new", "validate", "plan", "simulate", "sweep"),
+    "Run": ("new", "validate", "plan", "simulate", "sweep", "fit"),
     "Look": ("watch", "plot", "report", "info"),
     "Exchange": ("import", "export"),
     "Learn": ("models", "explain", "schema"),
@@ -25,7 +25,7 @@ _OPTIONS = {  # by the names of their parameters
     "Changes of the network": ("set_", "seed", "duration", "precision"),
     "Output": ("output", "edges", "overwrite", "no_plot", "compress"),
     "Device and speed": ("device", "kernel", "threads", "no_merge"),
-    "Points": ("grid", "seeds", "measure", "part", "keep", "workers"),
+    "Points": ("grid", "seeds", "measure", "part", "keep", "workers", "evaluations"),
     "Long runs": ("resume", "checkpoint_every", "max_walltime"),
     "Options": (),  # what is not named here
     "Messages and help": ("as_json", "watch", "quiet", "verbose", "version", "help", "install_completion", "show_completion"),

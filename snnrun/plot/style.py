@@ -1,11 +1,13 @@
 """What a picture looks like: size, fonts, colours. The widths are those of one and of two columns of a journal."""
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import matplotlib
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from snnrun.view import PlotError
 
@@ -71,6 +73,16 @@ def _known(font: str) -> str:
     near = get_close_matches(font, families, 1) or sorted(name for name in families if name.lower() == font.lower())
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(families)[:12])}, ..."
     raise PlotError(f"there is no font {font!r} here; {hint}")
+
+
+def logarithmic(axis: Any, set_scale: Callable[[str], Any]) -> None:
+    """Make an axis on which something is drawn logarithmic, with numbers that are written out: texts are no formulas here."""
+    set_scale("log")
+    low, high = axis.get_data_interval()
+    few = low > 0 and high / low < 1e3
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=9 if few else 5))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def inches_of(option: str, text: str) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from snnrun import statistics, units
 from snnrun.colours import COLOURS
 from snnrun.files import in_place_of
-from snnrun.plot.style import Style
+from snnrun.plot.style import Style, logarithmic
 from snnrun.terminal import visible
 from snnrun.view import PlotError
 
@@ -185,6 +185,6 @@ def _maps(x: _Axis, y: _Axis, columns: Mapping[str, NDArray[np.float64]], style:
 
 def _scale(ticks: Any, set_scale: Any, axis: _Axis) -> None:
     if axis.logarithmic:
-        set_scale("log")
+        logarithmic(ticks, set_scale)
     elif not axis.numeric:
         ticks.set_ticks(range(len(axis.ticks)), [visible(text) for text in axis.ticks])

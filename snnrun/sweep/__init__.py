@@ -8,7 +8,6 @@ import json
 import math
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,9 +105,9 @@ def run(job: Job, watcher: Watcher | None = None, stop: Callable[[], bool] = lam
     watcher.begin(len(points), len(points) - len(open_), count)
     done = failed = 0
     arguments = (job.file, job.overrides, job.measures, job.folder / table.RESULTS if job.keep else None, job.kernel)
-    work = workers.run if count > 1 else partial(_alone, stop=stop)
-    with table.appending(job.folder, job.part, table.columns(given)) as put:
-        for point, found in work(_Worker, arguments, open_, count, stop=stop):
+    appending = table.appending(job.folder, job.part, table.columns(given))
+    with appending as put, workers.team(_Worker, arguments, count) as team:
+        for point, found in team.run(open_, stop):
             row = found if isinstance(found, dict) else _row(point, LOST, message=found.why)
             put(row)
             done, failed = done + (row["status"] == DONE), failed + (row["status"] != DONE)
@@ -117,13 +116,6 @@ def run(job: Job, watcher: Watcher | None = None, stop: Callable[[], bool] = lam
     missing = given.points - sum(row["status"] == DONE for row in found.values())
     target = None if missing and job.part.count > 1 else table.collected(job.folder, given, found)
     return Outcome(len(points), len(points) - len(open_), done, failed, missing, target, time.monotonic() - began)
-
-
-def _alone(make: Any, arguments: Any, tasks: Any, count: int, stop: Callable[[], bool]) -> Any:
-    for task, found in workers.alone(make, arguments, tasks):
-        yield task, found
-        if stop():
-            return
 
 
 def _row(point: Point, status: str, **more: Any) -> Row:
