@@ -154,7 +154,9 @@ _WHOLE = {"type": "integer", "minimum": 1}
 _FIT = _object(
     {
         "free": _mapping(
-            {"anyOf": [_object({**_RANGE, "start": {}}, required=["low", "high"]), _object({"equal": _TEXT}, required=["equal"])]},
+            {"anyOf": [
+                _object({**_RANGE, "start": {}}, required=["low", "high"]), _object({"equal": _TEXT}, required=["equal"]),
+            ]},
             "bounds of the values that are looked for, by path",
         ),
         "objective": _mapping(_TERM, "what is wanted"),
@@ -162,8 +164,8 @@ _FIT = _object(
         "fresh": {"type": "boolean", "description": "whether each generation has seeds of its own"},
         "limits": _object({"rate": _TEXT}, description="a run that goes beyond is stopped"),
         "search": _object({
-            "method": {"enum": ["cma", "random", "grid"]}, "evaluations": _WHOLE, "population": _WHOLE, "sigma": {"type": "number"},
-            "stop": {"type": "number"}, "seed": _WHOLE, "points": _WHOLE,
+            "method": {"enum": ["cma", "random", "grid"]}, "evaluations": _WHOLE, "population": _WHOLE, "seed": _WHOLE,
+            "sigma": {"type": "number"}, "stop": {"type": "number"}, "points": _WHOLE,
         }),
     },
     description="What snnrun fit looks for.",

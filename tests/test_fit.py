@@ -247,8 +247,8 @@ def test_values_that_the_network_does_not_take_are_told_before_anything_is_run(n
 class Candidate:
     failed = False
 
-    def __init__(self, places, measured):
-        self.places, self.measured = tuple(places), measured
+    def __init__(self, number, places, measured):
+        self.number, self.places, self.measured = number, tuple(places), measured
 
 
 def plane(terms, count=400, noise=0.0, values=2, spread=0.08):
@@ -267,7 +267,7 @@ def plane(terms, count=400, noise=0.0, values=2, spread=0.08):
         }
         for p in places
     ]
-    return found, [Candidate(*one) for one in zip(places, measured, strict=True)]
+    return found, [Candidate(i, *one) for i, one in enumerate(zip(places, measured, strict=True))]
 
 
 def test_the_estimate_is_where_the_terms_are_met_and_its_error_is_the_noise():
@@ -275,9 +275,27 @@ def test_the_estimate_is_where_the_terms_are_met_and_its_error_is_the_noise():
     exact = known(*plane(terms), (0.4, 0.6))
     np.testing.assert_allclose(exact.estimate, [0.43, 0.57], atol=1e-6)
     assert not exact.ridge and max(exact.error.values()) < 1e-6
-    found = [known(*plane(terms, noise=2.0), (0.4, 0.6)) for _ in range(1)][0]
+    found = known(*plane(terms, noise=2.0), (0.4, 0.6))
     for place, wanted, error in zip(found.estimate, (0.43, 0.57), found.error.values(), strict=True):
         assert 0.001 < error < 0.05 and abs(place - wanted) < 5 * error
+
+
+def test_the_error_is_what_estimates_vary_by_also_where_candidates_share_their_seeds():
+    """A hundred fits of one value, of which the term is curved and has a noise that a generation shares."""
+    numbers, estimates, errors = np.random.default_rng(5), [], []
+    found = plane([(np.array([1.0]), 0.0)], values=1)[0]._replace(fresh=True)
+    for _ in range(100):
+        places = np.clip(0.5 + 0.1 * numbers.standard_normal(160), 0, 1)
+        common = np.repeat(numbers.standard_normal(20), 8)
+        z = 20 * (places - 0.45) + 40 * (places - 0.45) ** 2 + common + 0.3 * numbers.standard_normal(160)
+        told = known(
+            found, [Candidate(i, (u,), {"t0": float(v)}) for i, (u, v) in enumerate(zip(places, z, strict=True))], (0.5,)
+        )
+        estimates.append(told.estimate[0])
+        errors.append(told.error["v0"])
+    spread = np.std(estimates)
+    assert abs(np.mean(estimates) - 0.45) < 0.5 * spread
+    assert 0.6 * spread < np.median(errors) < 1.4 * spread
 
 
 def test_directions_that_nothing_determines_are_named():
