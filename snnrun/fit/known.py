@@ -1,9 +1,12 @@
 """What the evaluations of a fit tell of its values: where they are best, and how well each is determined.
 
-Near a place u_0 each term is taken to be linear, or quadratic where there are evaluations enough, z = (term - target) / tolerance =
-z_0 + J (u - u_0) + ..., by least squares over the evaluations around, weighted by exp(-|u - u_0|^2 / 2 h^2). The place where
-z_0 + J (u - u_0) is least is the estimate, and the fit is made again around it. It averages over the noise of many runs, where the
-candidate with the lowest loss is the one with the luckiest seeds, and a search that goes by losses ends on a noise of its own.
+Near a place u_0 each term is taken to be linear, or quadratic where there are evaluations enough,
+
+    z = (term - target) / tolerance = z_0 + J (u - u_0) + ...
+
+by least squares over the evaluations around, weighted by exp(-|u - u_0|^2 / 2 h^2). The place where z_0 + J (u - u_0) is least
+is the estimate, and the fit is made again around it. It averages over the noise of many runs, where the candidate with the lowest
+loss is the one with the luckiest seeds, and a search that goes by losses ends on a noise of its own.
 
 A direction in which all terms together change by less than one tolerance over a good part of the range is one that the objective
 does not determine: along it, other values serve as well (Fisher's information J^T J, whose eigenvalues are the squares of these
