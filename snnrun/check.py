@@ -159,6 +159,7 @@ class _Checker:
             found = parts(selection, self.sizes)
             return found if all(self.sound(("populations", part.population, "size")) for part in found) else None
         except SelectionError as error:
+            assert error.index is not None  # only shares() has faults that are of no entry
             name = selection[error.index].partition("[")[0].strip()
             if self.sound(("populations", name, "size")):
                 whole = len(selection) == 1
@@ -185,8 +186,8 @@ class _Checker:
             table = self.table((*path, "file"), lambda: tables.parameters(self.folder / value.file))
             if table is not None:
                 self.table((*path, "column"), lambda: tables.check_column(table, value.column, dimension))
-                if value.id is not None:
-                    self.table((*path, "id"), lambda: table.cost([tables.found(table, value.id)]))
+                if (numbers := value.id) is not None:
+                    self.table((*path, "id"), lambda: table.cost([tables.found(table, numbers)]))
             return
         for below, number in literals(value) if dimension == "voltage" and self.spec.precision == "float32" else ():
             if abs(number) > FLOAT32:
@@ -545,7 +546,7 @@ def _check_driving(c: _Checker, path: Key, entry: Any, found: list[Part] | None)
         c.rules((*path, "output"), outputs.MODELS[entry.output.model], entry.output)
     if not c.sound((*path, "output")):
         return
-    model, dimension = inputs.MODELS[entry.model], weight_dimension(entry)
+    model, dimension = inputs.held(entry), weight_dimension(entry)
     before = len(c.findings)
     literal = True
     for field in fields(type(entry)):
@@ -606,7 +607,8 @@ def _check_projection(c: _Checker, path: Key, entry: Any) -> None:
         return
     sizes = connected(pre, post)
     if (impossible := rule.impossible(sizes)) is not None:
-        c.fault((*path, "connect"), *impossible)
+        message, hint = impossible
+        c.fault((*path, "connect"), message, hint)
     if rule.storage == "procedural":
         _check_procedural(c, path, entry)
     if placed(entry):
@@ -647,7 +649,7 @@ def placed(projection: Any) -> bool:
 
 def _check_space(c: _Checker, path: Key, entry: Any, pre: list[Part], post: list[Part]) -> None:
     """That all neurons of a projection lie in one space."""
-    first: tuple[str, int, Any] | None = None
+    first: tuple[str, int, tuple[float, ...] | None] | None = None
     for part in (*pre, *post):
         given, name = c.spec.populations[part.population].layout, part.population
         side = (*path, "pre" if part in pre else "post")
@@ -658,12 +660,13 @@ def _check_space(c: _Checker, path: Key, entry: Any, pre: list[Part], post: list
             hint = f"add layout: {{model: grid, ...}} to populations.{name}"
             c.fault(side, f"{name} has no layout, and {why} must know where its neurons are", hint)
             return
-        dimensions = given.dimensions
         if isinstance(given, layout.File):
             try:
                 dimensions = len(layout_columns(given, tables.parameters(c.folder / given.file)))
             except tables.TableError:  # which has been told
                 return
+        else:
+            dimensions = given.dimensions
         here = name, dimensions, given.period
         first = first or here
         if dimensions != first[1]:

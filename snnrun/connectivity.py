@@ -76,7 +76,8 @@ def summarised(one: Drawn) -> Summary:
         delays.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         count += len(piece.pre)
     every = np.concatenate(weights) if weights else np.empty(0)
-    return Summary(one.name, one.unit, count, *degrees, every, delays)
+    out_degrees, in_degrees = degrees
+    return Summary(one.name, one.unit, count, out_degrees, in_degrees, every, delays)
 
 
 def draw(kind: str, given: Given, chosen: list[str], style: Style | None = None) -> tuple[Figure, str]:
@@ -154,9 +155,8 @@ def expected(rule: Any, side: str, pre: int, post: int) -> tuple[float, float] |
     own, other = (pre, post) if side == "out" else (post, pre)
     if isinstance(rule, FixedProb) and not rule.symmetric:
         return other * rule.p, math.sqrt(other * rule.p * (1 - rule.p))
-    drawn_here = {FixedIndegree: ("in", "out"), FixedOutdegree: ("out", "in")}.get(type(rule))
-    if drawn_here is not None:
-        if side == drawn_here[0]:
+    if isinstance(rule, FixedIndegree | FixedOutdegree):
+        if side == ("in" if isinstance(rule, FixedIndegree) else "out"):
             return float(rule.n), 0.0
         trials = other * rule.n if rule.multapses else other
         p = 1 / own if rule.multapses else rule.n / own

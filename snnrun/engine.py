@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from snnrun import kernels
 from snnrun.kernels import Entry, Transit, graded
@@ -97,7 +98,7 @@ def _acted(p: Program, c: Constants, state: State) -> State:
     """With what acts at every instant, at the instant of the state."""
     potentials = {v.group: _observed(p, c, v.group, "V", state) for v in p.graded.values if v.model is None}
     now = graded.values(p.graded, state.gates, potentials)
-    kept = state.values if isinstance(state.step, jax.core.Tracer) else jnp.asarray(state.values)
+    kept = state.values if isinstance(state.step, Tracer) else jnp.asarray(state.values)
     kept = kept.at[state.step % p.graded.depth].set(now)
     receptors = graded.received(p.graded, c.brought, kept, state.step, list(state.receptors))
     return state._replace(receptors=tuple(receptors), values=kept)
@@ -417,7 +418,7 @@ def _first_failure(plan: Plan, c: Constants, capacity: int, chunk: _Chunk) -> st
             sound = middle
     after = run_chunk(p, c, chunk.before, np.int64(failed), capacity)[0]
     for name, population, values in variables(plan, after):
-        bad = np.flatnonzero(~np.isfinite(values)) if values.dtype.kind == "f" else ()
+        bad = np.flatnonzero(~np.isfinite(values)) if values.dtype.kind == "f" else np.empty(0, np.int64)
         if len(bad):
             step = chunk.first_step + failed
             return (

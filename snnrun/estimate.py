@@ -117,7 +117,7 @@ def _output(spec: Spec, sizes: dict[str, int], synapses: dict[str, float]) -> fl
     """Bytes per second of the sampled monitors; spikes take 16 bytes each, as many as there are."""
     total, itemsize = 0.0, 8 if spec.precision == "float64" else 4
     for monitor in spec.monitors.values():
-        if monitors.MODELS[monitor.model].plastic:
+        if isinstance(monitor, monitors.WeightsSpec):
             there = synapses.get(monitor.of, 0.0)
             size = there if monitor.synapses is None else min(monitor.synapses, there)
         else:

@@ -31,8 +31,8 @@ from snnrun.check import (
 from snnrun.document import Fault, Key, SpecError, uncollected
 from snnrun.models import connect, inputs, interface, layout, neurons, outputs, precision, rates, series, stdp, stp, synapses
 from snnrun.models.graphs import Blocks, MatrixFile
-from snnrun.models.space import Places, Space
-from snnrun.models.spatial import LEAST, OutOfReach
+from snnrun.models.space import DelayByDistance, Places, Space
+from snnrun.models.spatial import LEAST, ByDistance, OutOfReach
 from snnrun.plan import END
 from snnrun.quantities import (
     Column,
@@ -148,7 +148,7 @@ class Examined(NamedTuple):
     delays: dict[str, int]  # the longest delay of each projection whose file was read, in steps
 
 
-def examine(spec: Spec, folder: Path, most: int = EXAMINED) -> Examined:
+def examine(spec: Spec, folder: Path, most: float = EXAMINED) -> Examined:
     """What building a network would show, but for files and draws that take more than `most` bytes in all."""
     found = Examined([], [], [], {})
     for entry in _entries(spec, folder, found.warnings):
@@ -288,15 +288,15 @@ def _column(spec: Spec, value: Column, path: Key, folder: Path, size: int, at: s
     with _located((*path, "file")):
         table = tables.parameters(folder / value.file)
         column = tables.found(table, value.column)
-        count = table.length(column)
+        count, row_of, values = table.length(column), None, None
         if value.id is not None:
             row_of = _rows(value, path, folder, size)
             values = table.read([column])[column][row_of]
             count = size
         elif not table.exact or count == size:
-            row_of, values = np.arange(size), table.read([column])[column]
+            values = table.read([column])[column]
             count = len(values)
-        if count != size:
+        if values is None or count != size:
             message = f"the column {value.column!r} has {count:,} values, and there are {size:,} neurons"
             raise _fail((*path, at), message)
         found = tables.to_internal(values, value.column)
@@ -305,7 +305,8 @@ def _column(spec: Spec, value: Column, path: Key, folder: Path, size: int, at: s
         if not held.all():
             first = int(np.argmin(held))
             hint = "write a finite number" if not np.isfinite(values[first]) else f"this is more than {spec.precision} can hold"
-            raise _fail((*path, at), f"{column} is {values[first]:g} {table.place(int(row_of[first]))} of {table.name}", hint)
+            row = first if row_of is None else int(row_of[first])
+            raise _fail((*path, at), f"{column} is {values[first]:g} {table.place(row)} of {table.name}", hint)
     return found
 
 
@@ -413,7 +414,7 @@ def population(spec: Spec, name: str, folder: Path, warnings: list[Fault]) -> Po
         field, message, bad = problem
         below, hint = _first_bad(getattr(entry, field), bad, (*path, field), folder, 0, entry.size)
         raise _fail((*path, field, *below), message, hint)
-    given = dict(entry.init) if hasattr(entry, "init") else {}
+    given = dict(getattr(entry, "init", ()))
     drawn = {x: values(f"init/{x}", value, "init", x) for x, value in given.items() if value is not None}
     initial = model.initial(found, drawn)
     for field, of in quantities.items():
@@ -454,16 +455,18 @@ def expected_edges(spec: Spec, name: str, folder: Path) -> float:
     ends = connected(parts(entry.pre, sizes), parts(entry.post, sizes))
     if isinstance(entry.connect, connect.File):
         return edges_table(entry.connect, folder).length("pre")
-    if entry.connect.spatial:
-        return entry.connect.expected(ends, space(spec, name, folder))
+    if isinstance(entry.connect, ByDistance):
+        where = space(spec, name, folder)
+        assert where is not None
+        return entry.connect.expected(ends, where)
     return _complete(entry.connect, ends, ("projections", name, "connect"), folder).expected(ends)
 
 
 def longest_delay(spec: Spec, name: str, folder: Path) -> float:
     """A bound of the delays by distance of a projection, in ms. Raises SpecError."""
     entry, where = spec.projections[name], space(spec, name, folder)
-    assert where is not None
-    farthest = min(where.widest, entry.connect.reach(LEAST)) if entry.connect.spatial else where.widest
+    assert where is not None and isinstance(entry.delay, DelayByDistance)
+    farthest = min(where.widest, entry.connect.reach(LEAST)) if isinstance(entry.connect, ByDistance) else where.widest
     return float(entry.delay.values(np.array(farthest)))
 
 
@@ -573,13 +576,13 @@ def _input(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Input:
     drawn = [field.name for field in fields(type(entry)) if field.drawable]
     plainly = {key: value for key, value in entry if key not in drawn and (value is None or isinstance(value, int | float))}
     total, values, offset = sum(part.size for part in found), [], 0
-    course = None
+    course, common = None, None
     if isinstance(model, interface.Current):
         course = model.course(entry, spec.dt, partial(_points, spec, size=total, path=path, folder=folder))
-    elif entry.course is not None:
+    elif (given := getattr(entry, "course", None)) is not None:
         most = model.highest(entry, spec.dt)  # type: ignore[attr-defined]
         read = partial(_rates, spec, path=(*path, "course"), folder=folder, most=most)
-        course = rates.built(entry.course, spec.dt, read)
+        common = rates.built(given, spec.dt, read)
     for part in found:
         # a draw belongs to the neuron; lists have the targets in their order
         of_part, own, rows = {}, part.numbers, np.arange(offset, offset + part.size)
@@ -593,7 +596,7 @@ def _input(spec: Spec, name: str, folder: Path, sizes: dict[str, int]) -> Input:
             raise _fail((*path, field, *below), message, hint)
         if "weight" in of_part:
             _sound_weight(spec, entry, of_part["weight"], path, folder, offset, total)
-        of_part |= plainly | {"course": course}
+        of_part |= plainly | {"course": common}
         if isinstance(model, interface.Current):
             of_part["course"] = None if course is None else series.part(course, offset, part.size)
             for field in fields(type(entry)):
@@ -656,7 +659,7 @@ def _points(spec: Spec, given: WaveformFile, size: int, path: Key, folder: Path)
         if given.period is not None:  # type: ignore[attr-defined]
             late = times > given.period  # type: ignore[attr-defined]
             _first(late, times, "time_ms", table, f"the period is {units.show(given.period, 'time')}")  # type: ignore[attr-defined]
-        first = np.array([0, len(times)])
+        first, order = np.array([0, len(times)]), None
         if per_target:
             neuron = _indices(read["neuron"], size, "neuron", table)
             order = np.argsort(neuron, kind="stable")
@@ -666,7 +669,7 @@ def _points(spec: Spec, given: WaveformFile, size: int, path: Key, folder: Path)
         back[1:] = times[1:] <= times[:-1]
         back[first[(first > 0) & (first < len(times))]] = False
         if back.any():
-            row = int(np.argmax(back)) if not per_target else int(order[np.argmax(back)])
+            row = int(np.argmax(back) if order is None else order[np.argmax(back)])
             said = f"time_ms is {units.number_text(read['time_ms'][row])} {table.place(row)} of {table.name}"
             raise tables.TableError(said, "times ascend" + (" for each neuron" if per_target else ""))
     return inputs.waveform.Points(first, times, value)
@@ -844,7 +847,7 @@ def _from_file(spec: Spec, c: connect.Connectivity, folder: Path, warnings: list
             with np.errstate(over="ignore"):
                 weight = weight * count.astype(np.float64)
         if np.ndim(weight):
-            _sound_weights(spec, c, weight, values.get(column), column or "weight", table)
+            _sound_weights(spec, c, weight, values[column] if column is not None else None, column or "weight", table)
         if column is not None:
             _warn_of_rounding(spec, weight, table, path, warnings)
         if "delay_ms" in values:

@@ -250,7 +250,7 @@ class OpenResults:
         )  # fmt: skip
         view = plot.View(self.file, _names(populations), t0, t1, neurons, bin, variables=_names(variables))
         figure = plot.draw(kind, view, style)
-        figure._repr_png_ = partial(_png, figure)  # a notebook shows it whether or not it has set up matplotlib
+        vars(figure)["_repr_png_"] = partial(_png, figure)  # a notebook shows it whether or not it has set up matplotlib
         return figure
 
     def to_neo(self, monitors: Any = (), populations: Any = (), t0: float = 0.0, t1: float = math.inf) -> Any:

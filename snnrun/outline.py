@@ -6,7 +6,7 @@ from typing import Any
 from snnrun import check, estimate, kernels, network, units
 from snnrun.models import connect, monitors, neurons, synapses
 from snnrun.models.space import DelayByDistance, WeightByDistance
-from snnrun.quantities import Column, Frozen, Slices, TimesFile, Windowed, fields, is_list, is_literal, law_of, plain
+from snnrun.quantities import Column, Frozen, Slices, Windowed, fields, is_list, is_literal, law_of, plain
 from snnrun.receptors import Receptor, conducting, receptors, weight_dimension
 from snnrun.selections import brief
 from snnrun.spec import Spec
@@ -178,8 +178,8 @@ def _input(name: str, entry: Any) -> dict[str, Any]:
         told = [entry.course.model, *told]
     if getattr(entry, "correlation", 0):
         told += [f"correlation {entry.correlation:g}"]
-    if isinstance(entry, TimesFile):
-        told = [entry.file, *told]
+    if (file := getattr(entry, "file", None)) is not None:
+        told = [file, *told]
     if not hasattr(entry, "synapse") and entry.output is not None:
         told += [_model(entry.output)]
     return {"name": name, "model": entry.model, "to": _selection(entry.to), "text": ", ".join(told)}

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeGuard, TypeVar, Union, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
 from pydantic_core import PydanticCustomError, core_schema
@@ -396,7 +396,7 @@ def _edge_kind(raw: Any) -> str | None:
     return None if is_list(raw) else _kind(raw, (*LAWS, "file", "distance"))
 
 
-def is_list(value: Any) -> bool:
+def is_list(value: Any) -> TypeGuard[list[Any] | tuple[Any, ...]]:
     """Whether a value of each neuron is written out."""
     return type(value) in (list, tuple)
 

@@ -57,10 +57,10 @@ def completed(request: Request, identity: str) -> Summary | None:
 def earlier_checkpoint(request: Request, identity: str) -> Checkpoint | None:
     """The checkpoint from which a run goes on; None where it begins. Raises Refused."""
     output, partial = request.output, results.partial_path(request.output)
-    found, problem = None, None
-    for path in checkpoint.candidates(output):
+    found, path, problem = None, output, None
+    for candidate in checkpoint.candidates(output):
         try:
-            found = checkpoint.read(path)
+            found, path = checkpoint.read(candidate), candidate
             break
         except CheckpointError as error:
             problem = problem or error.message

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,8 @@ class SelectionError(ValueError):
         self.index, self.message, self.hint = index, message, hint
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True)
+class Part:
     """Some neurons of one population, each once."""
 
     population: str

@@ -82,11 +82,10 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
     known = {}
     for w in engine.weights(plan, start).values():
         kept = snapshot.weights.get(w.name)
-        sound = kept is not None and all(
+        if kept is None or not all(
             getattr(kept, field).dtype == np.float64 and getattr(kept, field).shape[:1] == getattr(w, field).shape[:1]
             for field in ("y", "source", "target")
-        )
-        if not sound:
+        ):
             raise Mismatch(f"the weights of {w.name} are not those of {len(w.y)} synapses")
         known[w.name] = w._replace(y=kept.y, source=kept.source, target=kept.target)
     changing = kernels.module(program.kernel).plastic(program, plan.arranged, known, snapshot.step)
@@ -96,6 +95,7 @@ def restore(plan: Plan, snapshot: Snapshot) -> State:
         kept = snapshot.gates.get(name)
         if kept is None or kept.shape != (program.graded.depth, size) or kept.dtype != np.float64:
             raise Mismatch(f"the last values of {name} are not those of {program.graded.depth} steps of {size} sources")
+        assert values is not None  # for there is a gate
         values[last, first : first + size] = kept
     return State(np.int64(snapshot.step), neurons, receptors, driving, transit, releases, changing, gates, values)
 

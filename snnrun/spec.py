@@ -143,9 +143,7 @@ def _described(tree: Any, own: Mapping[str, Any]) -> tuple[Any, ...]:
     """The described models that the populations of a tree name."""
     populations = tree.get("populations")
     entries = populations.values() if isinstance(populations, dict) else ()
-    named = dict.fromkeys(
-        entry.get("model") for entry in entries if isinstance(entry, dict) and isinstance(entry.get("model"), str)
-    )
+    named = dict.fromkeys(model for entry in entries if isinstance(entry, dict) and isinstance(model := entry.get("model"), str))
     found = [own.get(name) or neurons.MODELS[name] for name in named if name in own or name in neurons.MODELS]
     return tuple(model for model in found if model.described)
 
@@ -312,7 +310,7 @@ def _translated(detail: Any, tree: dict[str, Any], root: type[Spec], models: lis
     if kind == "missing":
         last = str(loc[-1])
         example = _EXAMPLES.get(f"{loc[-2]}.{last}" if len(loc) > 1 else last, _EXAMPLES.get(last, "..., with its unit"))
-        return Fault(path, f"{loc[-1]} is missing", f"add {loc[-1]}: {example}", at_key=True)
+        return Fault(path, f"{last} is missing", f"add {last}: {example}", at_key=True)
     if kind == "extra_forbidden":
         number = given is None and re.match(r"[0-9]", str(loc[-1]))  # what follows the comma of {tau: 20,5 ms}
         hint = "if the comma is a decimal one, write a point" if number else _nearest_field(loc, path, tree, root)

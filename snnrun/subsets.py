@@ -9,7 +9,7 @@ none is given. Draws of one name from one population are therefore the same, or 
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -69,10 +69,13 @@ def _one(value: Any, path: Key, tree: Mapping[str, Any], faults: list[Fault]) ->
         return value
     entry = (tree.get("populations") or {}).get(population) if isinstance(tree.get("populations"), dict) else None
     size, seed = entry.get("size") if isinstance(entry, dict) else None, tree.get("seed", 0)
-    sound = all(isinstance(number, int) and not isinstance(number, bool) for number in (size, seed)) and 0 <= seed < 2**64
-    if not sound or not 0 < count <= size < 2**31:
+    if not (_whole(size) and _whole(seed) and 0 <= seed < 2**64 and 0 < count <= size < 2**31):
         return f"{population}[random {count}]"  # whoever reads it says what is wrong
     return f"{population}[{', '.join(map(str, chosen(size, count, seed, name)))}]"
+
+
+def _whole(number: Any) -> TypeGuard[int]:
+    return isinstance(number, int) and not isinstance(number, bool)
 
 
 def _mapping(value: dict[str, Any], path: Key, faults: list[Fault]) -> tuple[str, int, str | None] | None:

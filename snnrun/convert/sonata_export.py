@@ -159,8 +159,8 @@ def _chosen(built: Network, name: str) -> _Chosen:
             values[netfile.column(field, dimensions[field])] = value
         elif value != type(entry).model_fields[field].default:
             rest[field] = value
-    if hasattr(entry, "init"):
-        states = {field.name: field.dimension or "number" for field in fields(type(entry.init))}
+    if (init := getattr(entry, "init", None)) is not None:
+        states = {field.name: field.dimension or "number" for field in fields(type(init))}
         for variable, value in population.initial.items():
             if variable in states:
                 values[f"init.{netfile.column(variable, states[variable])}"] = value
@@ -392,7 +392,9 @@ def _synapse(loaded: Loaded, projection: str, post: str, population: str, chosen
 def _index(path: Path, sizes: Mapping[str, int]) -> None:
     """SONATA's index of the edges of each source and of each target, with which libsonata finds them."""
     with h5py.File(path, "a") as file:
-        for group in file["edges"].values():
+        edges = file["edges"]
+        assert isinstance(edges, h5py.Group)  # as it was written
+        for group in edges.values():
             for name, side in (("source_to_target", "source_node_id"), ("target_to_source", "target_node_id")):
                 ids = group[side][()].astype(np.int64)
                 order = np.argsort(ids, kind="stable")
@@ -427,7 +429,8 @@ def _sources(built: Network, folder: Path) -> dict[str, Any]:
     frames: list[engine.Frame] = []
 
     class Sink:
-        write = staticmethod(frames.append)
+        def write(self, frame: engine.Frame) -> None:
+            frames.append(frame)
 
     engine.simulate(plan, engine.init(plan), plan.structure.steps, Sink())
     with in_place_of(folder / "inputs" / "spikes.h5") as partial, h5py.File(partial, "w") as file:

@@ -893,7 +893,8 @@ def _report(circuit: Circuit, name: str, entry: Any, dt: float, duration: float,
         out.notes.append(f"The report {name} of the module {module} is left out.")
         return {}
     variables = entry.get("variable_name", "V_m")
-    wanted = [_VARIABLES.get(one, one) for one in (variables if isinstance(variables, list) else [variables])]
+    asked = variables if isinstance(variables, list) else [variables]
+    wanted = [_VARIABLES[one] if one in _VARIABLES else one for one in asked]
     found: dict[tuple[str, ...], list[str]] = {}  # variables and whose
     for population, nodes in _node_set(circuit, entry.get("cells", "all"), where).items():
         for group in circuit.groups[population]:

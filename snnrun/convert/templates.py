@@ -282,6 +282,7 @@ def _of_allen(template: str, config: Values) -> dict[str, Any]:
                       "asc_decay": [1.0 / tau * 1e-3 for tau in config["asc_tau_array"]],
                       "asc_amps": [a * b * 1e12 for a, b in amps]}  # fmt: skip
         if found["adapting_threshold"]:
+            threshold = config["threshold_dynamics_method"]["params"]
             found |= {"th_voltage_index": threshold["a_voltage"] * coeffs["a"] * 1e-3,
                       "th_voltage_decay": threshold["b_voltage"] * coeffs["b"] * 1e-3}  # fmt: skip
     except (KeyError, TypeError, ZeroDivisionError, ValueError) as error:

@@ -906,7 +906,7 @@ def _digests(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
     found = np.zeros((len(bits), 1 + (bits.shape[1] // 2 + 31) // 32), np.uint32)
     found[:, 0] = np.bitwise_count(bits).sum(axis=1)
     some = bits.reshape(len(bits), -1, 2).any(axis=2)
-    packed = np.packbits(np.pad(some, ((0, 0), (0, -some.shape[1] % 32))), axis=1, bitorder="little")
+    packed = np.packbits(np.pad(some, ((0, 0), (0, -(bits.shape[1] // 2) % 32))), axis=1, bitorder="little")
     found[:, 1:] = packed.view(np.uint32)
     return found
 

@@ -206,12 +206,14 @@ words = random.words
 
 def plastic(p: Program, arranged: Arranged, known: Mapping[str, Weights], step: int) -> State:
     """What a run remembers of weights that change."""
-    return plastic_edges.plastic(p, *arranged.edges[2:], known, step)
+    _, _, parts, changing = arranged.edges
+    return plastic_edges.plastic(p, parts, changing, known, step)
 
 
 def weights(p: Program, arranged: Arranged, layout: Layout, state: State, step: int) -> list[Weights]:
     """The weights of each plastic projection and what they will need, free of the kernel."""
-    return plastic_edges.weights(p, *arranged.edges[2:], state, step)
+    _, _, parts, changing = arranged.edges
+    return plastic_edges.weights(p, parts, changing, state, step)
 
 
 def _noise(p: Program, layout: Layout, i: int, step: Any) -> Any:

@@ -61,15 +61,16 @@ def lowered(network: Network, placed: Placed) -> Lowered:
         )
         instants.append(later)
         if stack.output is None:
-            outputs.append(None), gains.append(None)
+            outputs.append(None)
+            gains.append(None)
             continue
         outputs.append(_cast(stack.output.lower(kinetics, origins[stack.group]), group.precision))
         modes = None if stack.output.conductance else stack.synapse.modes(kinetics)
         found = None if modes is None else _gains(group, members[stack.group], modes)
         gains.append(None if found is None else tuple({x: cast(gain, group.precision) for x, gain in of.items()} for of in found))
-    held = [_held(network, stack, rows) for stack, rows in zip(placed.stacks, placed.rows, strict=True)]
-    every = map(tuple, (neurons, synapses, instants, outputs, gains, initial, held))
-    return Lowered(*every, driving.lowered(network, placed, origins))
+    held = tuple(_held(network, stack, rows) for stack, rows in zip(placed.stacks, placed.rows, strict=True))
+    of_stacks = tuple(synapses), tuple(instants), tuple(outputs), tuple(gains)
+    return Lowered(tuple(neurons), *of_stacks, tuple(initial), held, driving.lowered(network, placed, origins))
 
 
 def _gains(group: Group, members: Members, modes: tuple[tuple[Mode, ...], ...]) -> tuple[dict[str, Any], ...] | None:

@@ -49,7 +49,7 @@ def currents(network: Network) -> Iterable[tuple[str, Any, Any]]:
 
 def always(entry: Any, values: Any) -> bool:
     """Whether an input is a current that never changes."""
-    steady = inputs.MODELS[entry.model].steady(entry, values)  # type: ignore[attr-defined]
+    steady = inputs.held(entry).steady(entry, values)
     conductance = outputs.MODELS[output_of(entry).model].conductance
     return steady is not None and entry.start == 0 and entry.stop is None and not conductance
 
@@ -60,7 +60,7 @@ def steady(network: Network) -> dict[str, Any]:
     for _, entry, found in currents(network):
         for part, values in zip(found.parts, found.values, strict=True):
             if always(entry, values):
-                size, current = network.spec.populations[part.population].size, inputs.MODELS[entry.model].steady(entry, values)
+                size, current = network.spec.populations[part.population].size, inputs.held(entry).steady(entry, values)
                 if part.size < size or np.ndim(current):
                     current, of_part = np.zeros(size), current
                     current[part.index] = of_part
@@ -226,8 +226,11 @@ def _courses(names: list[str], here: dict[str, _Given], sizes: tuple[int, ...], 
 
 def _membrane(network: Network, names: list[str], here: dict[str, _Given], sizes: tuple[int, ...], padded: int) -> Any:
     """Time constants and resistances of the neurons; None where they are not known of all targets."""
-    found = {name: neurons.of(network.spec.populations[name]).membrane(network.populations[name].parameters) for name in here}
-    if any(membrane is None for membrane in found.values()):
-        return None
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in here:
+        membrane = neurons.of(network.spec.populations[name]).membrane(network.populations[name].parameters)
+        if membrane is None:
+            return None
+        found[name] = membrane
     filler = tuple(np.asarray(value).flat[0] for value in next(iter(found.values())))
     return tuple(side_by_side([found.get(name, filler)[i] for name in names], sizes, padded) for i in (0, 1))

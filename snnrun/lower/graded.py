@@ -15,7 +15,7 @@ from snnrun.document import Fault, SpecError
 from snnrun.kernels import Found
 from snnrun.kernels.graded import Block, Brought, Sum
 from snnrun.lower.groups import Placed
-from snnrun.models import connect, neurons, synapses
+from snnrun.models import connect, interface, neurons, synapses
 from snnrun.network import Network
 from snnrun.plan import Coupling, GatePlace, Graded, Value
 from snnrun.receptors import Feeds
@@ -53,6 +53,7 @@ def lowered(network: Network, placed: Placed, feeds: Feeds) -> Lowered:
     for name in projections(network):
         entry, projection = spec.projections[name], network.projections[name]
         model, axis = synapses.MODELS[entry.synapse.model], []
+        assert isinstance(model, interface.Graded)
         for part in projection.pre:
             held = network.first.get(("projections", name), {}).get(part.population, {})
             begun = tuple((variable, values.tobytes()) for variable, values in held.items())  # gates that begin alike are shared
@@ -148,7 +149,7 @@ def _stable(network: Network, name: str, feeds: Feeds, sums: NDArray[np.float64]
         model = neurons.of(entry)
         limit = model.bears(model.methods(entry, True))
         response = None if limit is None else model.response(network.populations[part.population].parameters, spec.dt)
-        if response is None:
+        if limit is None or response is None:
             continue
         response = np.broadcast_to(response, entry.size)[part.index]
         ratio = spec.dt * sums[offset : offset + part.size] * response

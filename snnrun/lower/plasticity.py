@@ -67,7 +67,8 @@ def changing(network: Network, placed: Placed) -> tuple[Plasticity, dict[str, Ch
     if not found:
         return NO_PLASTICITY, found
     rooms = _power(longest + 3), max(ROOM, _power(2 * longest + 4))
-    return Plasticity(tuple(runs[0]), tuple(runs[1]), *lengths, *rooms, width, longest, 0, tuple(kinds)), found
+    axes = tuple(runs[0]), tuple(runs[1]), lengths[0], lengths[1]
+    return Plasticity(*axes, *rooms, width, longest, 0, tuple(kinds)), found
 
 
 def _power(n: int) -> int:

@@ -43,15 +43,16 @@ def recording(spec: Spec, found: list[Receptor], placed: Placed, released: tuple
     steps = partial(units.whole, dt=spec.dt)
     for name, monitor in spec.monitors.items():
         first, last = steps(monitor.start), stops(monitor.stop, steps)
-        model = monitors.MODELS[monitor.model]
-        if model.plastic:
+        if isinstance(monitor, monitors.WeightsSpec):
             continue
+        model = monitors.MODELS[monitor.model]
         for part in parts(monitor.of, sizes):
             if model.spiking:
                 width = model.bin(monitor)
                 bin_steps = None if width is None else steps(width)
                 taps.append(SpikeTap(name, part.population, part.neurons, first, last, bits[part.population], bin_steps))
                 continue
+            assert isinstance(monitor, monitors.SampledSpec)
             every = 1 if monitor.every is None else steps(monitor.every)
             mine = [(i, found[i]) for i in own[part.population]]
             of_input = {d.name: i for i, d in enumerate(driving) if placed.populations[d.population].name == part.population}
@@ -89,7 +90,7 @@ def weights(spec: Spec, synapses: dict[str, int]) -> tuple[WeightTap, ...]:
     """What weights monitors take. Raises SpecError."""
     found, steps = [], partial(units.whole, dt=spec.dt)
     for name, monitor in spec.monitors.items():
-        if not monitors.MODELS[monitor.model].plastic:
+        if not isinstance(monitor, monitors.WeightsSpec):
             continue
         entry, total = spec.projections[monitor.of], synapses[monitor.of]
         if not total:
@@ -106,7 +107,8 @@ def weights(spec: Spec, synapses: dict[str, int]) -> tuple[WeightTap, ...]:
 
 def _tapped(spec: Spec, sizes: dict[str, int], placed: Placed, by_name: dict[str, Any]):
     """Runs of words of a row that spike monitors want, and for each population the bit of its neuron 0 in these."""
-    spiking = [m for m in spec.monitors.values() if monitors.MODELS[m.model].spiking]
+    of_neurons = [m for m in spec.monitors.values() if not isinstance(m, monitors.WeightsSpec)]
+    spiking = [m for m in of_neurons if monitors.MODELS[m.model].spiking]
     names = {part.population for m in spiking for part in parts(m.of, sizes)}
     begin = {name: placed.groups[by_name[name].group].first + by_name[name].first for name in names}
     runs: list[tuple[int, int]] = []

@@ -28,11 +28,13 @@ class Released(NamedTuple):
 def released(network: Network, placed: Placed) -> Released:
     index = {name: i for i, name in enumerate(network.spec.populations)}
     runs, places, of = [], [], {}
-    consts: list[tuple[stp.Const, int]] = []
+    consts: list[tuple[State, int]] = []
     initial: list[tuple[State, int]] = []
     end = 0
     for name, every in network.stp.items():
-        model, found = stp.MODELS[network.spec.projections[name].stp.model], []
+        entry, found = network.spec.projections[name].stp, []
+        assert entry is not None  # of those that network.stp has
+        model = stp.MODELS[entry.model]
         for part, parameters in zip(network.projections[name].pre, every, strict=True):
             population = placed.populations[index[part.population]]
             first = placed.groups[population.group].first + population.first + part.start

@@ -218,7 +218,7 @@ class File(BaseRule):
     @model_validator(mode="after")
     def _ranges(self) -> "File":
         for field in ("pre_nodes", "post_nodes"):
-            ranges = getattr(self, field) or ()
+            ranges: tuple[tuple[int, int], ...] = getattr(self, field) or ()
             for number, (start, stop) in enumerate(ranges):
                 if stop <= start:
                     raise fault(f"the range [{start}, {stop}] is empty", "its end lies above its start", at=(field, number))

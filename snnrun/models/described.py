@@ -16,7 +16,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -298,7 +298,8 @@ class _Reader:
         if self.faults:
             return None
         parameters = tuple(p._replace(where=where.get(p.name, ())) for p in parameters)
-        variables = tuple(Variable(x, dims[x], rates[x], inits[x], noise.get(x), x in held) for x in states)
+        sound = {x: rate for x, rate in rates.items() if rate is not None}  # all, for there is no fault
+        variables = tuple(Variable(x, dims[x], sound[x], inits[x], noise.get(x), x in held) for x in states)
         about, source, checked = texts.values()
         found = Model(
             name,
@@ -334,7 +335,7 @@ class _Reader:
             return ""
         return " ".join(value.split())
 
-    def reserve(self, given: list[tuple[Key, str]]) -> None:
+    def reserve(self, given: Sequence[tuple[Key, str]]) -> None:
         """That names can be told apart from each other and from what has a meaning of its own."""
         seen: dict[str, Key] = {}
         for where, name in given:

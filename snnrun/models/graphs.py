@@ -280,6 +280,7 @@ def _grown(rule: ScaleFree, sizes: Sizes, stream: random.Key) -> Drafts:
     """
     m = rule.m
     ends, post, entity = array("q", bytes(16 * m * sizes.pre)), array("q"), array("q")
+    first, draws = 0, []
     for neuron in range(sizes.pre):
         if neuron % _AT_ONCE == 0:
             first, last = m * neuron, m * min(neuron + _AT_ONCE, sizes.pre)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from snnrun import random
-from snnrun.models.space import Places, Space, length
+from snnrun.models.space import LEAF, Places, Space, length
 from snnrun.quantities import Count, Frozen, Length, Span, fault
 
 Floats = NDArray[np.float64]
@@ -41,8 +41,6 @@ class LayoutError(ValueError):
 
 
 class _Layout(Frozen):
-    dimensions: ClassVar[int | None]
-
     @property
     def period(self) -> tuple[float, ...] | None:
         """The extent along each axis, where the space closes on itself."""
@@ -54,6 +52,8 @@ class _Layout(Frozen):
 
 
 class _Centred(_Layout):
+    dimensions: ClassVar[int]
+
     centre: Point | None = None
     """The middle; the origin where it is not given."""
 
@@ -173,7 +173,7 @@ class Sphere(_Centred):
 class File(_Layout):
     """Places from the columns of a file, one row per neuron."""
 
-    dimensions = None  # the file says it
+    dimensions: ClassVar[None] = None  # the file says it
     model: Literal["file"]
     file: str
     """CSV with a header, NPZ or HDF5."""
@@ -249,11 +249,11 @@ def _random(layout: Random, size: int, stream: random.Key) -> Floats:
 
 def _crowded(points: Floats, layout: Random) -> NDArray[np.int64]:
     """Neurons that are too close to an earlier one."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     assert layout.min_distance is not None
     sides = np.array(layout.extent)
-    tree = cKDTree(points + 0.5 * sides, boxsize=sides) if layout.periodic else cKDTree(points)
+    tree = KDTree(points + 0.5 * sides, LEAF, boxsize=sides) if layout.periodic else KDTree(points, LEAF)
     near = tree.query_pairs(layout.min_distance * (1 + 1e-9), output_type="ndarray").astype(np.int64)
     apart = length(Space(points, points, layout.period).axes(near[:, 0], near[:, 1]))
     return np.unique(near[apart < layout.min_distance].max(axis=1, initial=-1))

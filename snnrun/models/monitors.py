@@ -59,6 +59,8 @@ class WeightsSpec(Windowed):
     """How many synapses, evenly among all in the order of source, target and delay; all where it is not given."""
 
 
+SampledSpec = StateSpec | InputSpec  # of what has a value at every instant
+
 Monitor = Annotated[SpikesSpec | StateSpec | RateSpec | InputSpec | WeightsSpec, Field(discriminator="model")]
 
 Sampled = tuple[str, str, str, int, str]  # label, unit, kind of a plan.Take, receptor or input (-1: the neuron's own), variable
@@ -87,7 +89,7 @@ class Kind:
         labels = getattr(spec, self.names) or ("all receptors",)
         return f"{', '.join(labels)} every {units.show(spec.every or dt, 'time')}"
 
-    def bytes_per_second(self, spec: Any, neurons: int, every: int, itemsize: int, dt: float) -> float:
+    def bytes_per_second(self, spec: Any, neurons: float, every: int, itemsize: int, dt: float) -> float:
         """What it writes per second of the network's time, of `every` receptors where none is named; spikes not counted."""
         return neurons * len(getattr(spec, self.names) or range(every)) * itemsize * 1e3 / (spec.every or dt)
 
@@ -98,7 +100,7 @@ class Spikes(Kind):
     def text(self, spec: Any, dt: float) -> str:
         return "16 B per spike"
 
-    def bytes_per_second(self, spec: Any, neurons: int, every: int, itemsize: int, dt: float) -> float:
+    def bytes_per_second(self, spec: Any, neurons: float, every: int, itemsize: int, dt: float) -> float:
         return 0.0
 
 
@@ -111,7 +113,7 @@ class Rate(Kind):
     def text(self, spec: Any, dt: float) -> str:
         return f"bins of {units.show(spec.bin, 'time')}"
 
-    def bytes_per_second(self, spec: Any, neurons: int, every: int, itemsize: int, dt: float) -> float:
+    def bytes_per_second(self, spec: Any, neurons: float, every: int, itemsize: int, dt: float) -> float:
         return 8 * 1e3 / spec.bin
 
 
@@ -156,7 +158,7 @@ class Weights(Kind):
         every = "at the end" if spec.every is None else f"every {units.show(spec.every, 'time')}"
         return f"weights of {'all' if spec.synapses is None else f'{spec.synapses:,}'} synapses {every}"
 
-    def bytes_per_second(self, spec: Any, neurons: int, every: int, itemsize: int, dt: float) -> float:
+    def bytes_per_second(self, spec: Any, neurons: float, every: int, itemsize: int, dt: float) -> float:
         return 0.0 if spec.every is None else neurons * 8 * 1e3 / spec.every
 
 

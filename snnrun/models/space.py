@@ -19,6 +19,7 @@ from snnrun.quantities import Frozen, Span, Speed, Time, WeightQuantity, fault, 
 Floats = NDArray[np.float64]
 
 PAIRS = 1 << 18  # pairs that are looked at in one go
+LEAF = 16  # points in a leaf of a k-d tree
 _FARTHEST = 700.0  # exp(-700) is the least that is told from 0
 
 
@@ -256,13 +257,13 @@ class Near:
             self._tree = self._tree_of(space.post)
 
     def _tree_of(self, points: Floats) -> Any:
-        from scipy.spatial import cKDTree  # only a network that needs it pays for it
+        from scipy.spatial import KDTree  # only a network that needs it pays for it
 
         if self._space.period is None:
-            return cKDTree(points)
+            return KDTree(points, LEAF)
         period = np.array(self._space.period)
         wrapped = points - period * np.floor(points / period)
-        return cKDTree(np.where(wrapped >= period, 0.0, wrapped), boxsize=period)
+        return KDTree(np.where(wrapped >= period, 0.0, wrapped), LEAF, boxsize=period)
 
     def mean(self) -> float:
         """About how many there are for a neuron."""

@@ -46,7 +46,7 @@ class OutOfReach(ValueError):
 # ---- what a user writes ----------------------------------------------------------------------------------------------
 
 
-class _ByDistance(BaseRule):
+class ByDistance(BaseRule):
     spatial = True
     kernel: Kernel
     mask: Mask | None = None
@@ -69,7 +69,7 @@ class _ByDistance(BaseRule):
         return found if self.mask is None else min(found, self.mask.reach)
 
 
-class Spatial(_ByDistance, SymmetricRule):
+class Spatial(ByDistance, SymmetricRule):
     """Every pair independently with probability min(1, p0 kernel(d)) at the distance d; no pair twice."""
 
     random_number = True
@@ -95,7 +95,7 @@ class Spatial(_ByDistance, SymmetricRule):
         return unalike(self, sizes)
 
 
-class SpatialIndegree(_ByDistance, DrawnRule):
+class SpatialIndegree(ByDistance, DrawnRule):
     """Every neuron of post draws n sources, with weights kernel(d)."""
 
     rule: Literal["spatial_indegree"]
@@ -108,7 +108,7 @@ class SpatialIndegree(_ByDistance, DrawnRule):
         return too_many(self, self.n, sizes.pre, "an in-degree", "pre", sizes)
 
 
-class SpatialOutdegree(_ByDistance, DrawnRule):
+class SpatialOutdegree(ByDistance, DrawnRule):
     """Every neuron of pre draws n targets, with weights kernel(d)."""
 
     rule: Literal["spatial_outdegree"]

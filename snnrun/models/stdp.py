@@ -40,10 +40,8 @@ class _Plastic(Frozen):
     """The highest weight."""
 
 
-class Pair(_Plastic):
-    """All pairs of spikes, with weight dependence."""
-
-    model: Literal["pair"] = "pair"
+class _Paired(_Plastic):
+    model: Any  # which says what pairs
     A_plus: WeightQuantity
     """What a spike of the target adds, per trace of the source."""
     A_minus: WeightQuantity
@@ -60,13 +58,19 @@ class Pair(_Plastic):
     """Where the delay is."""
 
 
-class Nearest(Pair):
+class Pair(_Paired):
+    """All pairs of spikes, with weight dependence."""
+
+    model: Literal["pair"] = "pair"
+
+
+class Nearest(_Paired):
     """Each spike is paired with the last one of the other side, with weight dependence."""
 
     model: Literal["nearest"]
 
 
-class Power(Pair):
+class Power(_Paired):
     """All pairs of spikes; potentiation grows with the weight, by a power law."""
 
     model: Literal["power"]
@@ -203,7 +207,7 @@ class _Pair(_Rule):
         Rule(("mu_minus",), lambda mu: mu >= 0, "mu_minus must not be negative"),
     )
 
-    def part(self, spec: Pair) -> dict[str, Any]:
+    def part(self, spec: _Paired) -> dict[str, Any]:
         return dict(source_tau=(spec.tau_plus,), target_tau=(spec.tau_minus,), nearest=self.nearest, grows=self.grows,
                     up=self._relative(spec, "A_plus"), mu_up=spec.mu_plus, down=self._relative(spec, "A_minus"),
                     mu_down=spec.mu_minus)  # fmt: skip

@@ -209,9 +209,13 @@ def _of_trains(one: Callable[[Any, list[tuple[Look, Any]], Style], bool], fewest
         high = style.height or (0.4 + (3.4 if len(groups) == 1 else 2.4) * rows) * style.scale
         figure = Figure(figsize=(style.width, high), layout="constrained")
         any_of = False
+
+        def by_run(i: int, _: str) -> Look:
+            return Look(panels.COLOURS[i % 10], "-", shot.labels[i])
+
+        look = shot.look if len(groups) == 1 else by_run
         for k, group in enumerate(groups):
             axis = figure.add_subplot(rows, columns, k + 1)
-            look = shot.look if len(groups) == 1 else lambda i, _: Look(panels.COLOURS[i % 10], "-", shot.labels[i])
             found = [(look(i, name), view.measured(name))
                      for i, view in enumerate(shot.views) for name in group if name in view.trains]  # fmt: skip
             there = one(axis, found, style)

@@ -5,6 +5,7 @@ import stat
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ from snnrun.view import PlotError
 ENDINGS = (".png", ".pdf", ".svg")
 _LISTED = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 # letters stay letters in a PDF; and a PNG is half as large as without compression, in a third of the time of the best
-_SETTINGS = {"pdf.fonttype": 42, "svg.hashsalt": "snnrun"}
+_SETTINGS: dict[Any, Any] = {"pdf.fonttype": 42, "svg.hashsalt": "snnrun"}
 _PNG = {"compress_level": 2}
 
 
@@ -56,7 +57,8 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> None:
             if (engine := figure.get_layout_engine()) is not None:  # once, and not with a drawing for the sake of its size
                 engine.execute(figure)
                 figure.set_layout_engine("none")
-            figure.savefig(drawn, dpi=dpi, **({"pil_kwargs": _PNG} if path.suffix.lower() == ".png" else {}))
+            options: dict[str, Any] = {"pil_kwargs": _PNG} if path.suffix.lower() == ".png" else {}
+            figure.savefig(drawn, dpi=dpi, **options)
             drawn.replace(target)
     except OSError as error:  # the system does not name the file when a disk is full
         raise PlotError(f"{path} cannot be written: {error.strerror or error}", failure=True) from error

@@ -48,7 +48,7 @@ def positions(view: View, look: Callable[[str], Look], style: Style) -> Figure:
             axis.set_ylabel("y (µm)")
             axis.set_aspect("equal")
         if placed[name] == 3:
-            axis.set_zlabel("z (µm)")
+            axis.set(zlabel="z (µm)")
         else:
             axis.spines[["top", "right"]].set_visible(False)
     if image is not None:

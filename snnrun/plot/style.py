@@ -48,7 +48,7 @@ class Style(NamedTuple):
     def context(self) -> AbstractContextManager[Any]:
         """Settings of matplotlib for what is drawn within. Names are no formulas. Raises PlotError for an unknown font."""
         ink = self.ink
-        settings: dict[str, Any] = {
+        settings: dict[Any, Any] = {
             "text.parse_math": False, "text.usetex": False, "font.size": self.size, "axes.titlesize": self.size,
             "axes.labelsize": self.size, "xtick.labelsize": 0.9 * self.size, "ytick.labelsize": 0.9 * self.size,
             "legend.fontsize": 0.8 * self.size, "axes.linewidth": 0.8 * self.scale, "lines.linewidth": self.scale,

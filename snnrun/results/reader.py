@@ -259,7 +259,8 @@ class Results:
 
     def __init__(self, path: Path | str) -> None:
         path = Path(path)
-        self.path, self._file = path, None
+        self.path = path
+        self._file: Any = None
         self.path = _regular(path)
         if self.path.suffix == partial_path(path).suffix:
             recover(self.path)
@@ -305,7 +306,7 @@ class Results:
             found = json.loads(text)
             entries = [*found["populations"].values(), *(found.get("monitors") or {}).values()]
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            entries = [None]
+            found, entries = {}, [None]
         if not all(isinstance(entry, dict) for entry in entries):
             raise ValueError("its attribute resolved is no network")
         return found
@@ -498,7 +499,7 @@ class Results:
             data = _dataset(group, "rate", "f", (None,))
             values, width, start = data[()].astype(np.float64), _number(data.attrs, "bin"), _number(data.attrs, "start")
             size = _count(data.attrs, "neurons") if "neurons" in data.attrs else None
-            edges = start + width * np.arange(len(values) + 1)
+            edges = start + width * np.arange(len(values) + 1, dtype=np.float64)
             if len(values) and "last_bin" in data.attrs:
                 edges[-1] = edges[-2] + _number(data.attrs, "last_bin")
             if not (width > 0 and np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
@@ -529,7 +530,7 @@ class Results:
         if "data" in group:
             start, _, step = map(float, _dataset(group, "time", "f", (3,))[()])
             values = Stored(self.path, _dataset(group, "data", "f", (None, len(pre))))
-            times = start + step * np.arange(len(values))
+            times = start + step * np.arange(len(values), dtype=np.float64)
         known = [delay, times] if last is None else [delay, times, last]
         if len(post) != len(pre) or not all(np.isfinite(part).all() for part in known):
             raise ValueError(f"{group.name} has no weights")

@@ -31,6 +31,7 @@ def opened(path: Path) -> Iterator[Any]:
 def item(file: Any, where: str, name: str) -> Any:
     """The group or dataset at a path of a file; None where there is none. Links that lead out of the file are refused."""
     import h5py
+    from h5py.h5l import TYPE_HARD, TYPE_SOFT
 
     found, parts, followed = file["/"], _parts(where), 0
     while parts:
@@ -38,10 +39,10 @@ def item(file: Any, where: str, name: str) -> Any:
         if not isinstance(found, h5py.Group) or not found.id.links.exists(part):
             return None
         kind = found.id.links.get_info(part).type
-        if kind == h5py.h5l.TYPE_HARD:
+        if kind == TYPE_HARD:
             found = found[part]
             continue
-        if kind != h5py.h5l.TYPE_SOFT:
+        if kind != TYPE_SOFT:
             raise TableError(f"{where!r} in {name} is a link to another file", "only what a file itself holds is read")
         followed += 1
         if followed > _LINKS:
@@ -125,6 +126,7 @@ def open(path: Path) -> Table:
 def _datasets(file: Any) -> list[str]:
     """The paths of datasets, those at the top first. What links lead out of the file are named, too: reading them says so."""
     import h5py
+    from h5py.h5l import TYPE_HARD
 
     waiting, found, seen = [("", file["/"], 0)], [], 0
     while waiting and len(found) < _NAMES and seen < _GROUPS:
@@ -132,7 +134,7 @@ def _datasets(file: Any) -> list[str]:
         seen += 1
         for name in children(group):
             link = group.id.links.get_info(name.encode()).type
-            if link != h5py.h5l.TYPE_HARD:
+            if link != TYPE_HARD:
                 found.append(prefix + name)
                 continue
             below = group[name]

@@ -129,11 +129,12 @@ def nodes(path: Path, population: str) -> Nodes:
 def _datasets(group: Any, prefix: str = "") -> list[str]:
     """Properties of a group, those of `dynamics_params` by their paths."""
     import h5py
+    from h5py.h5l import TYPE_HARD
 
     found = []
     for child in hdf5.children(group):
         kind = group.id.links.get_info(child.encode()).type
-        below = group[child] if kind == h5py.h5l.TYPE_HARD else None
+        below = group[child] if kind == TYPE_HARD else None
         if isinstance(below, h5py.Group) and not prefix:
             found += _datasets(below, f"{child}/")
         else:

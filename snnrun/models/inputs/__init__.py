@@ -1,6 +1,6 @@
 """Inputs: currents, conductances and noise from outside of the network."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -31,3 +31,10 @@ MODELS: dict[str, interface.Input] = {
     "ou_noise": ou_noise.MODEL,
     "poisson": poisson.MODEL,
 }
+
+
+def held(entry: Any) -> interface.Current:
+    """The model of an input that is held over a step."""
+    model = MODELS[entry.model]
+    assert isinstance(model, interface.Current)  # any other has a synapse
+    return model

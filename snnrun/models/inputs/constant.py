@@ -33,7 +33,7 @@ class Constant(Current):
         return value_of(spec, parameters)
 
     def lower(self, targets: Targets) -> Const:
-        return Const(cast(value_of(None, targets.parameters), targets.precision))
+        return Const(cast(value_of(targets.spec, targets.parameters), targets.precision))
 
     def value(self, const: Const, state: State, step: Any, words: Words, zero: Any) -> Any:
         return const.value

@@ -5,6 +5,8 @@ I(t_k) = initial + (final - initial) (t_k - start) / (stop - start)        start
 
 from typing import Any, Literal, NamedTuple
 
+from pydantic import Field
+
 from snnrun.lazy import jnp
 from snnrun.models.inputs.driving import Driving, lowest
 from snnrun.models.interface import Current, Parameters, State, Targets, Words, cast
@@ -20,7 +22,8 @@ class Spec(Driving):
     """At start."""
     final: Drawable[Amplitude]
     """At stop, where it ends."""
-    stop: Steps
+    # pydantic does not let pyright know that what is frozen may be narrowed
+    stop: Steps = Field()  # pyright: ignore[reportIncompatibleVariableOverride]
     """When the final value would be reached."""
 
 

@@ -72,15 +72,18 @@ class DescribedSpec(Frozen):
         return self
 
 
+_LAYOUT: Any = Layout  # as a value, of which | makes another type
+
+
 def spec_of(model: Model) -> type[DescribedSpec]:
     """The fields of a population of a model."""
     found: dict[str, Any] = {
         "model": (Literal[model.name], ...),
         "size": (Count, Field(description="Number of neurons.")),
-        "layout": (Layout | None, Field(None, description="Where the neurons are.")),
+        "layout": (_LAYOUT | None, Field(None, description="Where the neurons are.")),
     }
     if model.sets:
-        choice = Literal[tuple(name for name, _ in model.sets)]  # type: ignore[valid-type]
+        choice: Any = Literal[tuple(name for name, _ in model.sets)]
         found["set"] = (choice | None, Field(None, description="Named parameters, in place of the defaults."))
     given = {p.gives[0] for p in model.parameters if p.gives is not None}
     for p in model.parameters:
@@ -101,12 +104,12 @@ def spec_of(model: Model) -> type[DescribedSpec]:
     start = create_model("Init", __base__=Frozen, __doc__="State at t = 0.", **init)
     start.part = None  # type: ignore[attr-defined]
     found["init"] = (start, Field(start(), description="State at t = 0."))
-    solvers = Literal[described.SOLVERS]  # type: ignore[valid-type]
+    solvers: Any = Literal[described.SOLVERS]
     found["solver"] = (
         solvers | None,
         Field(None, description=f"How equations are integrated: {model.solver} if it is not given."),
     )
-    most = Annotated[int, Field(ge=1, le=described.MOST_SUBSTEPS, strict=True)]
+    most: Any = Annotated[int, Field(ge=1, le=described.MOST_SUBSTEPS, strict=True)]
     about = f"Inner steps of each step; {model.substeps} if neither this nor the solver is given."
     found["substeps"] = (most | None, Field(None, description=about))
     made = create_model("Spec", __base__=DescribedSpec, __doc__=model.about, **found)
