@@ -91,7 +91,9 @@ class Points:
     """Points of a sweep: a bar on a terminal, else a line each tenth or half a minute, and one for each point that fails."""
 
     def __init__(self, name: str, verbose: bool) -> None:
-        self._name, self._verbose, self._bar, self._task = name, verbose, None, None
+        self._name, self._verbose = name, verbose
+        self._bar: Any = None
+        self._task: Any = None
         self._points = self._now = 0
         self._began = self._last = time.monotonic()
 

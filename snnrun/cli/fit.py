@@ -65,7 +65,7 @@ def fit(
         found = found if evaluations is None else found._replace(evaluations=evaluations)
         folder = output or Path(f"{file.stem}_fit")
         job = fitting.Job(file, folder, found, overrides, workers or available_threads(), kernel, overwrite)
-        watcher = fitting.Watcher() if quiet else progress.Generations(file.stem)
+        watcher = fitting.Silent() if quiet else progress.Generations(file.stem)
         try:
             with stop.deferred():
                 done = fitting.run(job, watcher, stop.requested)

@@ -92,7 +92,7 @@ def run_(
         job = many.Job(
             file, folder, found, overrides, chosen, _part(part), workers or available_threads(), keep, kernel, overwrite
         )
-        watcher = many.Watcher() if quiet else progress.Points(file.stem, verbose)
+        watcher = many.Silent() if quiet else progress.Points(file.stem, verbose)
         try:
             with stop.deferred():
                 done = many.run(job, watcher, stop.requested)

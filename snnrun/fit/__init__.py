@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from snnrun.trial import Trials, of_spikes
 SCHEMA = "snnrun-fit/1"
 EVALUATIONS, SUMMARY, BEST = "evaluations.csv", "fit.json", "best.yaml"
 
-__all__ = ["Candidate", "Fit", "Job", "Outcome", "Watcher", "planned", "run"]
+__all__ = ["Candidate", "Fit", "Job", "Outcome", "Silent", "Watcher", "planned", "run"]
 
 
 class Job(NamedTuple):
@@ -73,7 +73,7 @@ class Outcome(NamedTuple):
         return self.best if self.middle is None else self.middle
 
 
-class Watcher:
+class Watcher(Protocol):
     """What a fit tells while it goes on."""
 
     def begin(self, fit: Fit, before: int, workers: int) -> None: ...
@@ -81,6 +81,10 @@ class Watcher:
     def generation(self, candidates: list[Candidate], best: Candidate, found: Found | None, runs: int) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Silent(Watcher):
+    """Tells nothing."""
 
 
 def planned(file: Path, overrides: list[Override]) -> Fit:
@@ -107,17 +111,17 @@ def _overrides(values: dict[str, str], seed: int) -> list[Override]:
 
 def run(job: Job, watcher: Watcher | None = None, stop: Callable[[], bool] = lambda: False) -> Outcome:
     """Search, or go on with a search that was interrupted. Raises SpecError, Refused, OSError."""
-    watcher, fit = watcher or Watcher(), job.fit
+    watcher, fit = watcher or Silent(), job.fit
     identity = _identity(job)
     _begin(job, identity)
     columns = ["candidate", *(free.path for free in fit.free), "seed", "status", *(term.name for term in fit.terms), "loss"]
     there = _before(job.folder / EVALUATIONS, columns, len(fit.seeds))
-    looking, every, found, ended = search(fit), [], None, True
+    looking, found, ended, number = search(fit), None, True, 0
+    every: list[Candidate] = []
     count = min(job.workers, fit.population * len(fit.seeds))
     watcher.begin(fit, len(there), count)
     arguments = (job.file, job.overrides, fit, job.kernel)
     with _appending(job.folder / EVALUATIONS, columns) as put, workers.team(_Worker, arguments, count) as team:
-        number = 0
         while (places := looking.ask()) is not None:
             candidates = [(len(every) + i, tuple(map(float, place))) for i, place in enumerate(places)]
             generation = _evaluated(fit, fit.seeds_of(number), candidates, there, team, put, stop)
@@ -131,12 +135,13 @@ def run(job: Job, watcher: Watcher | None = None, stop: Callable[[], bool] = lam
             watcher.generation(generation, best, found, len(every) * len(fit.seeds))
             if fit.stop is not None and best.loss <= fit.stop:
                 break
-        told = None if not every else known(fit, every, min(every, key=_loss).places if found is None else found.mean)
-        middle, where = None, None if told is None else told.estimate or (None if found is None else found.mean)
+        mean = None if found is None else tuple(map(float, found.mean))
+        told = None if not every else known(fit, every, mean or min(every, key=_loss).places)
+        middle, where, seeds = None, None if told is None else told.estimate or mean, []
         if ended and where is not None:
             rounds = FINAL if fit.fresh else 1
             seeds = [seed for i in range(rounds) for seed in fit.seeds_of(number + i)]
-            place = (len(every), tuple(map(float, where)))
+            place = (len(every), where)
             middle = next(iter(_evaluated(fit, tuple(seeds), [place], {}, team, lambda row: None, stop)), None)
             ended = middle is not None
     if not every:

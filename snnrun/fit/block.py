@@ -224,13 +224,13 @@ class _Reading:
             self.fault(where, "bounds are wanted here", "like {low: 0.1 mV, high: 1 mV, scale: log}")
             return None
         self.known(where, given, ("low", "high", "scale", "start"))
-        ends = [self.any_quantity((*where, name), given[name]) for name in ("low", "high")]
+        least, most = (self.any_quantity((*where, name), given[name]) for name in ("low", "high"))
         scale = given.get("scale", "linear")
         if scale not in ("linear", "log"):
             self.fault((*where, "scale"), f"unknown scale {scale!r}", "linear or log")
-        if ends[0] is None or ends[1] is None:
+        if least is None or most is None:
             return None
-        (low, dimension), (high, other) = ends
+        (low, dimension), (high, other) = least, most
         if dimension != other:
             self.fault((*where, "high"), f"low is {units.article(dimension)}, and high is {units.article(other)}")
         elif not low < high:
@@ -367,7 +367,7 @@ def _at(tree: Any, path: str) -> Any:
     for part in path_of(path):
         if isinstance(tree, dict):
             tree = tree.get(part)
-        elif isinstance(tree, list) and part.isdigit() and int(part) < len(tree):
+        elif isinstance(tree, list) and str(part).isdigit() and int(part) < len(tree):
             tree = tree[int(part)]
         else:
             return None

@@ -113,7 +113,7 @@ def _held(network: Network, stack: Stack, rows: Sequence[Sequence[Receptor]]) ->
         for receptor in row:
             total: dict[str, Any] = {}
             for source in receptor.sources:
-                for variable, values in network.first.get(tuple(source), {}).get(receptor.population, {}).items():
+                for variable, values in network.first.get((source.section, source.name), {}).get(receptor.population, {}).items():
                     total[variable] = total.get(variable, 0.0) + values
             every[-1].append(total)
     found = {}

@@ -132,7 +132,7 @@ def _lines(axes: Sequence[_Axis], columns: Mapping[str, NDArray[np.float64]], st
 
 
 def _cycle() -> list[str]:
-    return list(COLOURS) * 40
+    return [str(colour) for colour in COLOURS] * 40
 
 
 def _line(panel: Any, axis: _Axis, values: NDArray[np.float64], colour: str, label: str, scattered: bool) -> None:

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from snnrun import document, results, statistics, workers
 from snnrun.document import Override, SpecError
@@ -25,7 +25,7 @@ USUAL = tuple(name for name in MEASURES if name != "correlation")  # which takes
 FAILED, LOST = "failed", "lost"
 _LONGEST = 300  # characters of a message in a row
 
-__all__ = ["DONE", "MEASURES", "USUAL", "Definition", "Job", "Outcome", "Part", "Point", "Sweep", "Watcher", "collect", "planned",
+__all__ = ["DONE", "MEASURES", "USUAL", "Definition", "Job", "Outcome", "Part", "Point", "Silent", "Sweep", "Watcher", "collect", "planned",
            "run", "sweep"]  # fmt: skip
 
 
@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-class Watcher:
+class Watcher(Protocol):
     """What a sweep tells while it goes on."""
 
     def begin(self, points: int, before: int, workers: int) -> None: ...
@@ -64,6 +64,10 @@ class Watcher:
     def finished(self, point: Point, row: Row) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Silent(Watcher):
+    """Tells nothing."""
 
 
 def planned(job: Job) -> tuple[Definition, list[Point]]:
@@ -95,7 +99,7 @@ def _column(population: str, measure: str) -> str:
 
 def run(job: Job, watcher: Watcher | None = None, stop: Callable[[], bool] = lambda: False) -> Outcome:
     """Work on all points of the part that are not done yet. Raises SpecError, Refused, OSError."""
-    watcher, began = watcher or Watcher(), time.monotonic()
+    watcher, began = watcher or Silent(), time.monotonic()
     given, points = planned(job)
     given.write(job.folder, job.overwrite)
     there = table.rows(job.folder)
@@ -114,7 +118,7 @@ def run(job: Job, watcher: Watcher | None = None, stop: Callable[[], bool] = lam
             watcher.finished(point, row)
     found = table.rows(job.folder)
     missing = given.points - sum(row["status"] == DONE for row in found.values())
-    target = None if missing and job.part.count > 1 else table.collected(job.folder, given, found)
+    target = None if missing and job.part.of > 1 else table.collected(job.folder, given, found)
     return Outcome(len(points), len(points) - len(open_), done, failed, missing, target, time.monotonic() - began)
 
 

@@ -30,17 +30,17 @@ _PART = re.compile(r"part-[0-9]+-of-[0-9]+\.csv")
 
 
 class Part(NamedTuple):
-    """The points number, number + count, number + 2 count, ..."""
+    """The points number, number + of, number + 2 of, ..."""
 
     number: int = 0
-    count: int = 1
+    of: int = 1
 
     def has(self, point: int) -> bool:
-        return point % self.count == self.number
+        return point % self.of == self.number
 
     @property
     def file(self) -> str:
-        return f"part-{self.number + 1:04d}-of-{self.count:04d}.csv"
+        return f"part-{self.number + 1:04d}-of-{self.of:04d}.csv"
 
 
 class Definition(NamedTuple):
@@ -132,7 +132,8 @@ def appending(folder: Path, part: Part, columns: list[str]) -> Iterator[Any]:
         writer = csv.DictWriter(buffer := io.StringIO(), columns, restval="", lineterminator="\n")
 
         def put(row: dict[str, Any] | None) -> None:
-            buffer.seek(0), buffer.truncate()
+            buffer.seek(0)
+            buffer.truncate()
             writer.writeheader() if row is None else writer.writerow(row)
             os.write(file.fileno(), buffer.getvalue().encode())
 
