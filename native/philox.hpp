@@ -4,8 +4,8 @@
 #include <cstdint>
 
 // Copies of a loop for several kinds of processor, chosen when the library is loaded. None changes an order of additions, and
-// nothing is contracted (-ffp-contract=off), so all give the same bits.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && !defined(SNNRUN_ONE_COPY)
+// nothing is contracted (-ffp-contract=off), so all give the same bits. GCC before 12 cannot choose by these names.
+#if defined(__x86_64__) && defined(__linux__) && __GNUC__ >= 12 && !defined(__clang__) && !defined(SNNRUN_ONE_COPY)
 #define SNNRUN_HOT __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define SNNRUN_HOT
