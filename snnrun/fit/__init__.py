@@ -83,8 +83,17 @@ class Watcher(Protocol):
     def close(self) -> None: ...
 
 
-class Silent(Watcher):
-    """Tells nothing."""
+class Silent:
+    """A Watcher that tells nothing."""
+
+    def begin(self, fit: Fit, before: int, workers: int) -> None:
+        pass
+
+    def generation(self, candidates: list[Candidate], best: Candidate, found: Found | None, runs: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 def planned(file: Path, overrides: list[Override]) -> Fit:
@@ -147,7 +156,7 @@ def run(job: Job, watcher: Watcher | None = None, stop: Callable[[], bool] = lam
     if not every:
         raise Refused("the search was stopped before its first generation was done", "call it again to go on")
     assert told is not None
-    best = min([*every, *([middle] if middle is not None else [])], key=_loss)
+    best = min(every if middle is None else [*every, middle], key=_loss)
     spread = {} if found is None else dict(zip((free.path for free in fit.free), map(float, found.spread), strict=True))
     chosen = middle or best
     within = all(abs(chosen.measured[term.name] - term.target) <= term.tolerance for term in fit.terms)

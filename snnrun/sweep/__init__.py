@@ -25,8 +25,10 @@ USUAL = tuple(name for name in MEASURES if name != "correlation")  # which takes
 FAILED, LOST = "failed", "lost"
 _LONGEST = 300  # characters of a message in a row
 
-__all__ = ["DONE", "MEASURES", "USUAL", "Definition", "Job", "Outcome", "Part", "Point", "Silent", "Sweep", "Watcher", "collect", "planned",
-           "run", "sweep"]  # fmt: skip
+__all__ = [
+    "DONE", "MEASURES", "USUAL", "Definition", "Job", "Outcome", "Part", "Point", "Silent", "Sweep", "Watcher", "collect",
+    "planned", "run", "sweep",
+]  # fmt: skip
 
 
 class Job(NamedTuple):
@@ -66,8 +68,17 @@ class Watcher(Protocol):
     def close(self) -> None: ...
 
 
-class Silent(Watcher):
-    """Tells nothing."""
+class Silent:
+    """A Watcher that tells nothing."""
+
+    def begin(self, points: int, before: int, workers: int) -> None:
+        pass
+
+    def finished(self, point: Point, row: Row) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 def planned(job: Job) -> tuple[Definition, list[Point]]:
