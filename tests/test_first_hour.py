@@ -148,7 +148,7 @@ def test_help_names_everything_once_in_groups_within_80_columns(path):
     for parameter in (parameter for parameter in VERBS[path].params if not getattr(parameter, "hidden", False)):
         names = [parameter.metavar] if parameter.param_type_name == "argument" else parameter.opts
         assert len(re.findall(rf"^  {re.escape(', '.join(sorted(names, key=len)))}(?:\s|$)", shown, re.M)) == 1, names
-    assert type(VERBS[path]) in (help_.Verb, help_.Verbs)
+    assert type(VERBS[path]) in (help_.Verb, help_.Verbs, help_.Default)
 
 
 def test_every_verb_and_option_has_a_group():

@@ -62,4 +62,5 @@ def test_constraints_are_complete_and_possible(python, platform):
     named = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
     for requirement in map(Requirement, named):
         if requirement.name != project["name"] and applies(requirement):
+            assert requirement.name in pins, f"make constraints.txt again, as CONTRIBUTING.md says: it lacks {requirement.name}"
             assert requirement.specifier.contains(pins[requirement.name]), requirement
