@@ -55,11 +55,11 @@ def load(path: Path, overrides: list[Override]) -> Given:
     if path.suffix.lower() in (".yaml", ".yml"):
         return Given(check.load(path, overrides), {})
     with Results(path) as found:
-        text, tree = found.yaml, found.resolved
+        text, tree, name = found.yaml, found.resolved, found.name
         every = [found.weights(name) for name, model in found.monitors.items() if model == "weights"]
     there = replace(document.parse(Document(str(path), text, path.parent)), tree=tree)
     last = {weights.projection: weights.last for weights in every if weights.last is not None}
-    return Given(check.of_document(there, path.stem, overrides), last)
+    return Given(check.of_document(there, name, overrides), last)
 
 
 def summarised(one: Drawn) -> Summary:

@@ -101,8 +101,8 @@ class View:
         return width
 
     def colour(self, population: str) -> str:
-        """The same in every picture of the run."""
-        return COLOURS[list(self.sizes).index(population) % len(COLOURS)]
+        """Of a population, or of a part of one; the same in every picture of the run."""
+        return COLOURS[[*self.sizes, *self.parts].index(population) % len(COLOURS)]
 
     @cached_property
     def spikes(self) -> dict[str, Train]:
@@ -136,34 +136,46 @@ class View:
         return measured(shown.train, shown.recorded)
 
     @cached_property
-    def rates(self) -> dict[str, Rate]:
-        """Rates in the view that were recorded as such, by population; bins that no eye could tell apart are averaged."""
-        found: dict[str, Rate] = {}
+    def _recorded(self) -> list[tuple[str, str, Rate]]:
+        """Monitor, population and rates in the view; bins that no eye could tell apart are averaged."""
+        found: list[tuple[str, str, Rate]] = []
         if self.neurons is not None:
             return found  # they are of other neurons
-        for name, model in self.results.monitors.items():
-            for population, rate in self.results.rates(name).items() if model == "rate" else ():
+        for monitor, model in self.results.monitors.items():
+            for population, rate in self.results.rates(monitor).items() if model == "rate" else ():
                 inside = np.flatnonzero((rate.edges[1:] > self.start) & (rate.edges[:-1] < self.stop))
                 if population in self.names and len(inside):
                     part = slice(inside[0], inside[-1] + 1)
                     edges = rate.edges[inside[0] : inside[-1] + 2]
                     cut = Rate(rate.times[part], rate.values[part], rate.bin, edges, rate.size)
-                    found.setdefault(population, averaged(cut, 5 * USUAL_BINS))
+                    found.append((monitor, population, averaged(cut, 5 * USUAL_BINS)))
         return found
+
+    def _of_all(self, population: str, rate: Rate) -> bool:
+        """Whether a rate is of the neurons that stand for a population: all, or those whose spikes were recorded."""
+        shown = self.trains.get(population)
+        return rate.size in (None, self.sizes[population] if shown is None else shown.train.size)
+
+    @cached_property
+    def parts(self) -> dict[str, Rate]:
+        """Rates that were recorded of other neurons than those that stand for their population, named after their monitors."""
+        return {
+            f"{monitor} ({rate.size:,} of {population})": rate
+            for monitor, population, rate in self._recorded if not self._of_all(population, rate)
+        }  # fmt: skip
 
     @cached_property
     def curves(self) -> dict[str, Rate]:
-        """Rates to be drawn: as recorded, unless there are spikes and a bin is asked for, or they are of other neurons."""
-        found = {}
-        for name in self.names:
-            counted_anew = name in self.trains and (
-                self.own_bin or name in self.rates and self.rates[name].size not in (None, self.trains[name].train.size)
-            )
-            if name in self.rates and not counted_anew:
-                found[name] = self.rates[name]
-            elif name in self.trains:
-                found[name] = counted(self.trains[name].train, self.bin, self.results.dt)
-        return found
+        """Rates to be drawn, by population and by part: as recorded, unless there are spikes and a bin is asked for."""
+        whole: dict[str, Rate] = {}
+        for _, population, rate in self._recorded:
+            if self._of_all(population, rate) and not (self.own_bin and population in self.trains):
+                whole.setdefault(population, rate)
+        bins = set() if self.own_bin else {rate.bin for _, _, rate in self._recorded}
+        width = bins.pop() if len(bins) == 1 else self.bin  # one for all, where there is one
+        for name in self.trains.keys() - whole.keys():
+            whole[name] = counted(self.trains[name].train, width, self.results.dt)
+        return {name: whole[name] for name in self.names if name in whole} | self.parts
 
     @cached_property
     def traces(self) -> list[Trace]:

@@ -70,7 +70,7 @@ def of(results: Results, window: float, size: tuple[int, int], first: tuple[floa
     if not reached > 0:
         return Look(text, results.complete)
     view = View(results, start=max(reached - window, 0.0))
-    names = [name for name in view.names if name in view.trains or name in view.curves][:POPULATIONS]
+    names = list(view.curves)[:POPULATIONS]
     width, lines = max(size[0] - 2, 20), max(size[1] - len(names) - 4, 4)
     if view.trains:
         for row in raster(view, width, min(lines, 24)):

@@ -93,12 +93,14 @@ def test_networks_without_edges_with_one_neuron_or_with_many_projections_are_dra
 def test_weights_of_a_run_are_drawn_over_those_of_its_beginning(tmp_path, native):
     simulated(tmp_path, "run", PLASTIC.format(duration=50, rule="{rule: fixed_prob, p: 0.3}", values=DRAWN, some=""),
               "--set", "seed=4")  # fmt: skip
-    given = connectivity.load(tmp_path / "run.h5", [])
+    (tmp_path / "run.h5").rename(tmp_path / "kept.h5")
+    given = connectivity.load(tmp_path / "kept.h5", [])
     assert given.loaded.spec.seed == 4 and len(given.last["p"]) > 500
     figure, _ = connectivity.draw("weights", given, [])
     assert "at the end (line)" in figure.axes[0].get_xlabel()
-    done = call("plot", tmp_path / "run.h5", "--kind", "weights")
-    assert done.exit_code == 0 and (tmp_path / "run.weights.png").exists()
+    assert figure.get_suptitle() == "run"  # the name of the run, whatever its file is called
+    done = call("plot", tmp_path / "kept.h5", "--kind", "weights")
+    assert done.exit_code == 0 and (tmp_path / "kept.weights.png").exists()
 
 
 def test_what_cannot_be_drawn_is_told(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from networks import load
 from typer.testing import CliRunner
 
-from snnrun import plot, run, statistics
+from snnrun import plot, run, statistics, watch
 from snnrun.cli import app
 from snnrun.plot import figures, panels
 from snnrun.results import Results
@@ -218,11 +218,58 @@ RATES = """
 """
 
 
+def lines_of_rates(view):
+    axis = plot.draw("rate", view).axes[0]
+    return {patch.get_label(): patch.get_edgecolor() for patch in axis.patches}
+
+
 def test_a_rate_of_some_neurons_is_not_shown_as_that_of_all(tmp_path):
     (alone,) = views([simulated(tmp_path, "alone", RATES.format(spikes=""))])
-    labels = plot.draw("rate", alone).axes[0].get_legend_handles_labels()[1]
-    assert labels == ["A (10 of 40)"]
+    assert list(lines_of_rates(alone)) == ["few (10 of A)"]
     (both,) = views([simulated(tmp_path, "both", RATES.format(spikes="all: {model: spikes, of: A}"))])
     curve = both.curves["A"]
-    assert curve.size == 40 and plot.draw("rate", both).axes[0].get_legend_handles_labels()[1] == ["A"]
+    assert curve.size == 40 and list(lines_of_rates(both)) == ["A", "few (10 of A)"]
     assert np.sum(curve.values * np.diff(curve.edges)) * 40 * 1e-3 == pytest.approx(len(both.spikes["A"].times))
+
+
+@pytest.mark.parametrize("spikes", ["", "all: {model: spikes, of: A}"])
+def test_every_part_whose_rate_was_recorded_has_a_line_of_its_own(tmp_path, spikes):
+    """Beside that of its population, in a colour of its own, in the bins of the monitors; watch and report have them, too."""
+    text = RATES.replace("bin: 5 ms", "bin: 4 ms").format(spikes=spikes)
+    path = simulated(tmp_path, "parts", text + '      rest: {model: rate, of: "A[10:]", bin: 4 ms}\n')
+    with Results(path) as results:
+        view = plot.View(results)
+        found = lines_of_rates(view)
+        assert list(found) == ["A"] * bool(spikes) + ["few (10 of A)", "rest (30 of A)"] and len(set(found.values())) == len(
+            found
+        )
+        for monitor in ("few", "rest"):
+            (name,) = (name for name in view.parts if name.startswith(monitor))
+            np.testing.assert_array_equal(view.curves[name].values, results.rates(monitor)["A"].values)
+        if spikes:
+            parts = [view.curves[name].values * share for name, share in (("few (10 of A)", 0.25), ("rest (30 of A)", 0.75))]
+            np.testing.assert_allclose(view.curves["A"].values, np.sum(parts, axis=0))
+        shown = watch.of(results, 1000.0, (100, 40)).text.plain
+        assert all(name in shown for name in found)
+
+
+def test_a_stroke_of_a_spike_begins_where_the_trace_was(tmp_path):
+    """Also where the trace of another spike goes higher: no stroke hangs above its trace."""
+    text = f"""
+    duration: 60 ms
+    populations:
+      E: {{{NEURON}, size: 1, I_e: 700 pA}}
+      F: {{model: adex, size: 1, I_e: 900 pA}}
+    monitors:
+      spikes: {{model: spikes, of: [E, F]}}
+      V: {{model: state, of: [E, F], variables: [V]}}
+    """
+    with Results(simulated(tmp_path, "strokes", text)) as results:
+        figure = plot.draw("voltage", plot.View(results))
+        for population, axis in zip("EF", figure.axes, strict=True):
+            V, times = results.series("V")[population, "V"], results.spikes("spikes")[population].times
+            strokes = axis.collections[0].get_segments()
+            assert len(strokes) == len(times) > 1
+            for (low, high), time in zip(strokes, times, strict=True):
+                before = V.values[V.times < time - 1e-9, 0][-1]
+                assert low[0] == high[0] == pytest.approx(time) and low[1] == before <= V.values.max() < high[1]

@@ -36,14 +36,7 @@ class _Shot(NamedTuple):
         return any(view.trains for view in self.views)
 
     def curves(self) -> list[tuple[Look, Rate]]:
-        found = []
-        for i, view in enumerate(self.views):
-            for name, rate in view.curves.items():
-                look = self.look(i, name)
-                if name not in view.trains and rate.size not in (None, view.sizes[name]):  # of a slice
-                    look = look._replace(label=f"{look.label} ({rate.size:,} of {view.sizes[name]:,})")
-                found.append((look, rate))
-        return found
+        return [(self.look(i, name), rate) for i, view in enumerate(self.views) for name, rate in view.curves.items()]
 
 
 def draw(kind: str, views: View | Sequence[View], style: Style | None = None) -> Figure:
@@ -287,7 +280,9 @@ def _short(name: str, style: Style) -> str:
 def _rate_texts(view: View) -> list[str]:
     """Mean rate of each population over what was recorded within the view; of all together where they are many."""
     found, neurons_of_all, spikes = [], 0, 0.0
-    for population in view.names:
+    for population in (*view.names, *view.parts):
+        if population in view.parts and view.trains:
+            continue  # a part of what is said already
         if population in view.trains:
             train = view.trains[population].train
             size, rate = train.size, train.rate
@@ -296,7 +291,7 @@ def _rate_texts(view: View) -> list[str]:
             size, rate = curve.size, float(np.average(curve.values, weights=np.diff(curve.edges)))
         else:
             continue
-        neurons = "" if size is None else f"{size:,} neuron{'s' if size != 1 else ''}, "
+        neurons = "" if size is None or population in view.parts else f"{size:,} neuron{'s' if size != 1 else ''}, "
         found.append(f"{visible(population)}: {neurons}{rate:.3g} Hz")
         neurons_of_all, spikes = neurons_of_all + (size or 0), spikes + (size or 0) * rate
     if len(found) > NAMED and neurons_of_all:

@@ -33,8 +33,10 @@ Looks = Callable[[int, str], Look]
 
 def looks(views: Sequence[View], labels: Sequence[str]) -> Looks:
     """Colours tell populations apart and lines tell runs apart; where there is one population, colours tell runs apart."""
-    names = list(dict.fromkeys(name for view in views for name in view.sizes))
-    shown = {name for view in views for name in view.names}
+    names = list(
+        dict.fromkeys([*(name for view in views for name in view.sizes), *(name for view in views for name in view.parts)])
+    )
+    shown = {name for view in views for name in (*view.names, *view.parts)}
     several = len(views) > 1
 
     def look(run: int, population: str) -> Look:
@@ -187,7 +189,10 @@ def span_of(values: Sequence[Any]) -> tuple[float, float]:
 
 
 def potentials(axes: Sequence[Any], rows: Sequence[Sequence[tuple[Look, Trace, Any]]], view: View, style: Style) -> None:
-    """One panel per neuron, all with the same scale; a spike is a stroke above the traces. With each trace go its spike times."""
+    """One panel per neuron, all with the same scale. With each trace go its spike times.
+
+    A spike is a stroke from the last sample before it up above all traces; with several runs in a panel above all traces only.
+    """
     bottom, top = span_of([trace.values for row in rows for _, trace, _ in row])
     span = top - bottom
     for axis, row in zip(axes, rows, strict=True):
@@ -195,7 +200,9 @@ def potentials(axes: Sequence[Any], rows: Sequence[Sequence[tuple[Look, Trace, A
             axis.plot(trace.times, trace.values, lw=0.9 * style.scale, color=look.colour, ls=look.line)
             if stamps is not None:
                 low = top + 0.5 * span * i / len(row)
-                axis.vlines(stamps, low, low + 0.5 * span / len(row), color=look.colour, lw=0.9 * style.scale)
+                before = np.maximum(np.searchsorted(trace.times, stamps) - 1, 0)
+                begin = trace.values[before] if len(row) == 1 and len(trace.times) else low
+                axis.vlines(stamps, begin, low + 0.5 * span / len(row), color=look.colour, lw=0.9 * style.scale)
         axis.set_ylim(bottom - 0.1 * span, top + 0.55 * span)
         axis.yaxis.set_major_locator(MaxNLocator(nbins=3))
         look, trace, _ = row[0]
