@@ -346,6 +346,35 @@ def _mark(node: yaml.Node, path: Key, document: Document) -> None:
             _mark(value, (*path, i), document)
 
 
+_KEY_IN = re.compile(
+    r"""\s*(?P<key>[A-Za-z_][\w./-]*)(?:(?P<tight>:)(?=\S)|\s*=\s*|\s+(?=[&*{["']|[-+.]?\d|(?P<word>\S+$))|\s*$)(?P<value>.*)"""
+)
+
+
+def _with_colon(line: str, words: bool) -> str:
+    """What a line should be that looks like a key and its value, and has no colon between them, or no blank after it; or nothing.
+    Two `words` may be meant as such."""
+    bare = re.sub(r"(?:^|\s)#.*", "", line[:SHOWN]).rstrip()
+    found = _KEY_IN.match(bare)
+    if not found or found["word"] and not words or not found["tight"] and re.search(r":(?:\s|$)", bare):
+        return ""
+    return f"{found['key']}: {found['value']}".strip()
+
+
+def _above(lines: list[str], line: int) -> int:
+    """The line above one that has more than a comment in it; -1 where there is none."""
+    return next((i for i in range(line - 1, -1, -1) if lines[i].strip() and not lines[i].lstrip().startswith("#")), -1)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _colon_fault(line: int, wanted: str, shown: str) -> Fault:
+    blank = re.search(r"[\w./-]:\S", shown) and "a blank is missing after the colon"
+    return Fault((), blank or "a colon is missing here", f"write {wanted}", line=line + 1, column=_indent(shown) + 1)
+
+
 def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
@@ -354,12 +383,26 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
         mark = error.context_mark or mark
         line, column = (mark.line, mark.column) if mark and mark.line < len(lines) else (max(len(lines) - 1, 0), 0)
     problem = error.problem or "not YAML"
-    problem = problem.replace("the node content", "a value").replace("'<stream end>'", "the end of the file")
+    for token, meant in (
+        ("the node content", "a value"),
+        ("'<stream end>'", "the end of the file"),
+        ("'?'", "a key"),
+        ("'<scalar>'", "a text"),
+    ):
+        problem = problem.replace(token, meant)
     message, hint = f"this is no YAML: {problem}", ""
     shown = lines[line] if line < len(lines) else ""
     first = max(column - SHOWN, 0)  # what is searched is short: the search takes its square
     slices = re.finditer(r"[A-Za-z][\w-]*\[(?:[\d:, -]|random)*\]", shown[first : column + SHOWN])
     slice_ = next((found for found in slices if found.start() < column - first < found.end()), None)
+    # a line without its colon runs on into the next one, where PyYAML stumbles
+    above = _above(lines, line)
+    unfinished, unexpected = "could not find expected ':'" in problem, "mapping values are not allowed" in problem
+    begun = error.context_mark.line if unfinished and error.context_mark else above
+    for number in (begun, line) if unexpected else (begun,) if unfinished or "<block end>" in problem else ():
+        wanted = _with_colon(lines[number], unfinished or unexpected) if 0 <= number < len(lines) else ""
+        if wanted and (number < line or ":" in lines[number][:column]):
+            return _colon_fault(number, wanted, lines[number])
     single = len(lines) == 1
     opened = ("here" if single else f"in line {error.context_mark.line + 1}") if error.context_mark else ""
     if slice_ and "got '['" in problem:
@@ -374,10 +417,13 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
         message, hint = f"unknown tag {tag}", "remove it"
     elif "expected a mapping or list of mappings for merging" in problem:
         hint = "<< takes an alias of a mapping, like <<: *lif"
-    elif "mapping values are not allowed" in problem:
+    elif unexpected and above >= 0 and _indent(shown) > _indent(lines[above]):
+        message = "this line is indented deeper than the one above, which has a value already"
+        hint, column = f"align it with {lines[above].split(':')[0].strip()[:SHOWN]}", _indent(shown)
+    elif unexpected:
         message = "this is no YAML: a colon is not expected here"
         quotes = "a text that contains ': ' needs quotes"
-        hint = f"is a colon missing in the line above? Or {quotes}" if line else f"write a mapping in {{ }}; {quotes}"
+        hint = quotes if line else f"write a mapping in {{ }}; {quotes}"
     elif "expected ',' or" in problem:
         hint = f"a comma is missing here, or what is opened {opened} is not closed"
         if single and "the end of the file" in problem:
@@ -389,7 +435,7 @@ def _yaml_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
     elif "quoted scalar" in (error.context or ""):
         message, hint = "a quotation mark is not closed", f"it opens {opened}"
         column = error.context_mark.column if single and error.context_mark else column
-    elif "could not find expected ':'" in problem:
+    elif unfinished:
         hint = "write key: value, with a blank after the colon"
     elif "<block end>" in problem or "<document start>" in problem:
         message, hint = "the indentation of this line fits none above", "align it with the other keys of the same part"
@@ -558,14 +604,15 @@ def _end_of_scalar(line: str, begin: int) -> int:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`did you mean V_th?`, or the list of what is known, or nothing."""
+    """`did you mean V_th?`, with all that are as near, or the list of what is known, or nothing."""
     known = list(known)
     lowered = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.55) or [
-        lowered[k] for k in difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.55)
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.55) or [
+        lowered[k] for k in difflib.get_close_matches(word.lower(), lowered, n=3, cutoff=0.55)
     ]
     if near:
-        return f"did you mean {near[0]}?"
+        likeness = [difflib.SequenceMatcher(None, k, word).ratio() for k in near]
+        return f"did you mean {' or '.join(k for k, alike in zip(near, likeness, strict=True) if alike == likeness[0])}?"
     return f"known: {', '.join(known)}" if 0 < len(known) <= 24 else ""
 
 

@@ -81,7 +81,11 @@ def parts(selection: tuple[str, ...], sizes: Mapping[str, int]) -> list[Part]:
             raise SelectionError(index, f"{text!r} selects nothing", _ONES.format("N"))
         drawn = None if match is None else _RANDOM.fullmatch(match[2] or "")
         if match is None or match[2] and not (drawn or _SLICE.fullmatch(match[2])):
-            raise SelectionError(index, f"{text[:60]!r} is no population and no slice of one", _ONES.format("N"))
+            several = re.split(r"[\s,;+&]+", text.strip())
+            hint = (
+                f"write [{', '.join(several)}]" if several[1:] and all(name in sizes for name in several) else _ONES.format("N")
+            )
+            raise SelectionError(index, f"{text[:60]!r} is no population and no slice of one", hint)
         name, slice_ = match.groups()
         if name not in sizes:
             raise SelectionError(index, f"there is no population {name!r}", nearest(name, sizes))

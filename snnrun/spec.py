@@ -313,10 +313,13 @@ def _translated(detail: Any, tree: dict[str, Any], root: type[Spec], models: lis
         return Fault(path, f"{last} is missing", f"add {last}: {example}", at_key=True)
     if kind == "extra_forbidden":
         number = given is None and re.match(r"[0-9]", str(loc[-1]))  # what follows the comma of {tau: 20,5 ms}
+        key, colon, rest = str(loc[-1]).partition(":")
+        if given is None and colon:  # of {model:lif}
+            return Fault(path, "a blank is missing after the colon", f"write {key}: {rest[:40]}", at_key=True)
         hint = "if the comma is a decimal one, write a point" if number else _nearest_field(loc, path, tree, root)
         return Fault(path, "unknown key", hint, at_key=True)
     if kind in ("union_tag_invalid", "union_tag_not_found", "model_type", "model_attributes_type"):
-        return _unchosen(kind, loc, path, ctx, given, root, models)
+        return _unchosen(loc, path, ctx, given, tree, root, models)
     if kind == "no_distribution":
         word = str(next(iter(given), "")) if isinstance(given, dict) else ""
         of_edges = loc[:1] == ("projections",) and loc[2:] in (("weight",), ("delay",))
@@ -348,22 +351,49 @@ def _translated(detail: Any, tree: dict[str, Any], root: type[Spec], models: lis
     return Fault(path, detail["msg"])
 
 
-def _unchosen(kind: str, loc: tuple[Any, ...], path: Key, ctx: dict[str, Any], given: Any, root: type[Spec],
+def _unchosen(loc: tuple[Any, ...], path: Key, ctx: dict[str, Any], given: Any, tree: dict[str, Any], root: type[Spec],
               models: list[str]) -> Fault:  # fmt: skip
     """A part whose model (or rule) is not given, is not known, or that is no mapping at all."""
     known = models if loc[:1] == ("populations",) and len(loc) < 3 else list(_members(_follow(root, loc)))
     key = ctx["discriminator"].strip("'") if "discriminator" in ctx else "rule" if "all_to_all" in known else "model"
     if not isinstance(given, dict):
         message = "a value is missing here" if given is None else f"a mapping is wanted, and this is {_said(given)}"
+        if len(path) == 2 and (hint := _flat(tree[path[0]], path[1])):
+            return Fault(path, message, hint, at_key=True)
         if not known:
-            return Fault(path, message, "write its parts below it, one line each")
+            found = _bare(_follow(root, loc))
+            parts = [name for name, info in found.model_fields.items() if info.is_required()] if _is_model(found) else []
+            values = given if is_list(given) and len(given) == len(parts) else ["..."] * len(parts)
+            pairs = ", ".join(f"{part}: {str(value)[:40]}" for part, value in zip(parts, values, strict=True))
+            return Fault(path, message, f"write {{{pairs}}}" if parts else "write its parts below it, one line each")
         chosen = given if isinstance(given, str) and given in known else next(iter(known))
         return Fault(path, message, f"write {{{key}: {chosen}, ...}}")
     if key not in given:
+        fields = {name for one in _members(_follow(root, loc)).values() if _is_model(one) for name in one.model_fields}
+        for other, value in given.items():
+            if str(other).startswith(f"{key}:") and value is None:
+                return Fault(
+                    (*path, other), "a blank is missing after the colon", f"write {key}: {other[len(key) + 1 :]}", at_key=True
+                )
+            if isinstance(value, str) and value in known and other not in fields:  # another word for it, like type
+                return Fault((*path, other), "unknown key", f"write {key}: {value}", at_key=True)
         return Fault(path, f"{key} is missing", f"add {key}: one of {', '.join(known)}", at_key=True)
     if not isinstance(given[key], str):
         return Fault((*path, key), f"{key} is a name, and this is {_said(given[key])}", f"one of {', '.join(known)}")
-    return Fault((*path, key), f"unknown {key} {given[key]!r}", nearest(given[key], known))
+    hint = nearest(given[key], known) or "snnrun models lists them"
+    return Fault((*path, key), f"unknown {key} {given[key]!r}", hint)
+
+
+def _flat(section: dict[Any, Any], name: Any) -> str:
+    """What to do where the parts of an entry stand beside its name, and not below it."""
+    names = list(section)
+    nameless = [other for other in names if not isinstance(section[other], dict)]
+    empty = [other for other in names[: names.index(name) + 1] if section[other] is None]
+    if not empty or len(nameless) < 2:
+        return ""
+    return (
+        f"indent what belongs to {empty[-1]} more than {empty[-1]}" if name == empty[-1] else f"indent it more than {empty[-1]}"
+    )
 
 
 def _said(given: Any) -> str:
@@ -388,6 +418,11 @@ def _instead(kind: str, given: Any) -> str:
         return f"write [{given if isinstance(given, str) else _said(given)}]"
     if kind in ("int_type", "float_type") and isinstance(given, str) and re.fullmatch(r"[0-9]{1,40}(\.[0-9]{0,40})?", given):
         return f"write {given} without quotes"
+    if kind == "dict_type" and is_list(given):
+        first = given[0] if given else None
+        named = first.get("name") if isinstance(first, dict) else None
+        below = "and its parts below it, without a dash" if isinstance(first, dict) else "{...}"
+        return f"write {named if isinstance(named, str) else 'NAME'}: {below}"
     if kind == "int_type" and isinstance(given, float) and abs(given) < 2**53 and given == int(given):
         return f"write {int(given)}"
     return "write it like 0.1" if kind == "float_type" else ""
@@ -399,13 +434,12 @@ def _nearest_field(loc: tuple[Any, ...], path: Key, tree: Any, root: type[Spec])
         tree = tree[part]
     found = _bare(_follow(root, loc[:-1]))
     fields = list(found.model_fields) if _is_model(found) else []
+    fields.sort(key=lambda name: name not in found.__annotations__)  # its own before those that it shares
     free = nearest(str(loc[-1]), [name for name in fields if name not in tree])
     best = nearest(str(loc[-1]), fields)
     if not free.startswith("did you mean"):
         return best
-    likeness = [
-        SequenceMatcher(None, str(loc[-1]), hint.removeprefix("did you mean ").rstrip("?")).ratio() for hint in (free, best)
-    ]
+    likeness = [SequenceMatcher(None, str(loc[-1]), _meant(hint)[0]).ratio() for hint in (free, best)]
     return free if likeness[0] > likeness[1] - 0.1 else best
 
 
@@ -414,9 +448,18 @@ def _follows(detail: Any) -> bool:
     return detail["type"] == "too_short" and len(detail["input"]) > 0
 
 
+def _meant(hint: str) -> list[str]:
+    """The names in `did you mean V_th?`, and in what else says how a key is written: `write model: lif`."""
+    found = re.match(r"did you mean (.*)\?$|write (\w+): ", hint)
+    return (found[1] or found[2]).split(" or ") if found else [""]
+
+
+_SLIPS = ("unknown key", "a blank is missing after the colon")
+
+
 def _without_echoes(faults: list[Fault]) -> list[Fault]:
     """A misspelled key is one mistake, not also that the right one is missing."""
-    meant = {(f.path[:-1], f.hint.removeprefix("did you mean ").rstrip("?")) for f in faults if f.message == "unknown key"}
+    meant = {(f.path[:-1], name) for f in faults if f.message in _SLIPS for name in _meant(f.hint)}
     return [f for f in faults if (f.path, f.message.removesuffix(" is missing")) not in meant]
 
 

@@ -76,6 +76,7 @@ USUAL = {
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TEXT = re.compile(rf"\s*({NUMBER})\s*(\S.*?)?\s*")
+_DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-"))  # hyphens, figure and en dash, minus sign
 LOOKALIKES = str.maketrans({"\u00b5": "u", "\u03bc": "u", "\u03a9": "Ohm", "\u2126": "Ohm"})  # micro, mu, Omega, ohm
 
 # a unit and its exponent, which is whole, half, or a fraction in brackets; several of these with * and / are a compound unit
@@ -199,6 +200,9 @@ def parse(text: str) -> tuple[float, str]:
     match = _TEXT.fullmatch(text) if len(text) <= LONGEST else None
     if match is None:
         shown = repr(text) if len(text) <= LONGEST else f"{text[:40]!r}..."
+        typed = text.strip().translate(_DASHES) if len(text) <= LONGEST else ""
+        if typed != text.strip() and _TEXT.fullmatch(typed):  # as word processors and papers have it
+            raise UnitError(f"{shown} has a dash in place of a minus", f"write {typed}")
         raise UnitError(f"{shown} is no number with a unit", "write it like 20 ms")
     number, unit = match.groups()
     if unit is None:

@@ -107,6 +107,7 @@ FAULTY = [
     ("V * 2 foo", 6, "'foo' is no unit", "write 2 * foo for a product"),
     ("2 m * m", 2, "'m' is no unit", "write 2 * m for a product"),
     ("2 V_rest", 2, "'V_rest' is no unit", "write 2 * V_rest for a product"),
+    ("A + 1 mV", 0, "there is no 'A'", "a unit stands after a number: write 1 A; or is it a variable"),
     ("8 mV/ms", 5, "there is no 'ms'", "a unit stands after a number: write 1 ms"),
     # names
     ("V + v", 4, "there is no 'v'", ""),

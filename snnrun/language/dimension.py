@@ -195,6 +195,7 @@ def _named(exponents: Any, node: Node) -> str:
 
 def _instead(name: str, of: Mapping[str, str]) -> str:
     if name in UNITS:
-        return f"a unit stands after a number: write 1 {name}"
+        variable = "; or is it a variable, which state: is to name?" if len(name) == 1 else ""  # like V
+        return f"a unit stands after a number: write 1 {name}{variable}"
     near = difflib.get_close_matches(name[:40], of, n=1)
     return f"did you mean {near[0]}?" if near else ""

@@ -157,7 +157,7 @@ _SPACE = re.compile(r"\s*")
 
 _MEANT_BY_SIGN = {"=": "a comparison is >=, <=, > or <", "&": "write and", "|": "write or", "!": "write not", "\u00b7": "write *"}
 _MEANT_BY_SIGN |= {"\u00d7": "write *", "\u00f7": "write /", "\u2212": "write -", "\u2265": "write >=", "\u2264": "write <="}
-_MEANT_BY_SIGN |= {"\u00b2": "write ^2", "\u00b3": "write ^3"}
+_MEANT_BY_SIGN |= {"\u00b2": "write ^2", "\u00b3": "write ^3", "\u2013": "write -"}
 _MEANT_BY_FUNCTION = {"ln": "write log", "pow": "write x^y", "sigm": "write sigmoid", "heaviside": "write where(x >= 0, 1, 0)"}
 _MEANT_BY_FUNCTION |= {"if": "write where(condition, a, b)", "expm1": "write x * exprel(x)"}
 

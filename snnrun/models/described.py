@@ -576,7 +576,8 @@ class _Reader:
         if found is not None and found != TRUTH:
             self.fault(where, "a condition is wanted here", "write V >= V_th")
         elif isinstance(node, Comparison) and node.relation in (">", "<", "<="):
-            self.fault(where, "a threshold is reached: V >= V_th", "write >= with the larger side first")
+            sides = (node.left, node.right) if node.relation == ">" else (node.right, node.left)
+            self.fault(where, "a threshold is reached: V >= V_th", f"write {show(sides[0])} >= {show(sides[1])}")
         return Threshold(kind, node)
 
     def reset(
