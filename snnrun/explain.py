@@ -1,15 +1,16 @@
 """What a model is, for people: the table of `snnrun models`, the text of `snnrun explain`, and the page docs/models.md."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from snnrun import units
 from snnrun.language.expression import show
-from snnrun.models import described, inputs, interface, neurons, outputs, stdp, stp, synapses
+from snnrun.models import connect, described, inputs, interface, layout, monitors, neurons, outputs, space, stdp, stp, synapses
 from snnrun.models.described import Model
 from snnrun.models.neurons import equations
-from snnrun.quantities import fields
+from snnrun.quantities import Frozen, fields
 from snnrun.schema import field_texts
 
 
@@ -18,7 +19,7 @@ class Entry(NamedTuple):
 
     name: str
     about: str
-    kind: str  # neurons, source, or one of KINDS
+    kind: str  # neurons, source, or one of KINDS or FORMS
     solver: str
     checked: str
 
@@ -33,12 +34,27 @@ KINDS: dict[str, Mapping[str, interface.Part]] = {
 """What is not a population: by the key under which it stands in a network file."""
 
 
+def _forms(union: Any) -> dict[str, type[Frozen]]:
+    """The members of a union by their names."""
+    members = get_args(get_args(union)[0])
+    return {get_args(one.model_fields["rule" if "rule" in one.model_fields else "model"].annotation)[0]: one for one in members}
+
+
+FORMS: dict[str, Mapping[str, type[Frozen]]] = {
+    "connect": _forms(connect.Rule),
+    "monitor": _forms(monitors.Monitor),
+    "layout": _forms(layout.Layout),
+    "kernel": _forms(space.Kernel),
+    "mask": _forms(space.Mask),
+}
+"""What has parameters and no dynamics, likewise."""
+
+
 def table() -> list[Entry]:
     """All built-in models."""
     found = [_entry(name, model) for name, model in neurons.MODELS.items()]
-    return found + [
-        Entry(name, _about(part), kind, "", part.checked) for kind, parts in KINDS.items() for name, part in parts.items()
-    ]
+    found += [Entry(name, _about(part), kind, "", part.checked) for kind, parts in KINDS.items() for name, part in parts.items()]
+    return found + [Entry(name, _in_short(form), kind, "", "") for kind, forms in FORMS.items() for name, form in forms.items()]
 
 
 def _entry(name: str, model: interface.Population) -> Entry:
@@ -54,18 +70,31 @@ def _about(part: interface.Part) -> str:
     return (part.Spec.__doc__ or "").strip().rstrip(".")
 
 
+def _in_short(form: type[Frozen]) -> str:
+    """Its first sentence, without what comes after a semicolon and without sources."""
+    text = " ".join((form.__doc__ or "").split())
+    return re.split(r"[.;](?:\s|$)| \((?=[A-Z])", text, maxsplit=1)[0]
+
+
+def kinds() -> list[str]:
+    return list(dict.fromkeys(entry.kind for entry in table()))
+
+
 def names() -> list[str]:
     return list(dict.fromkeys(entry.name for entry in table()))
 
 
 def lines(name: str) -> list[str]:
-    """All about the built-in models of a name: an input may bear that of a source."""
+    """All about the built-in models of a name, which an input and a source may share; or the models of a kind."""
     found = []
     if name in neurons.MODELS:
         described_ = name in neurons.descriptions()
         model = neurons.MODELS[name]
         found.append([*of_model(neurons.description(name)), *_options(model)] if described_ else _of_spec(name, model))
     found += [_of_part(name, kind, parts[name]) for kind, parts in KINDS.items() if name in parts]
+    found += [_of_form(name, kind, forms[name]) for kind, forms in FORMS.items() if name in forms]
+    if name in kinds():
+        found.append(_columns([entry.name, entry.about] for entry in table() if entry.kind == name))
     return [line for i, text in enumerate(found) for line in (["", *text] if i else text)]
 
 
@@ -91,7 +120,7 @@ def _of_part(name: str, kind: str, part: interface.Part) -> list[str]:
     found = [f"{name}: {(part.Spec.__doc__ or '').strip()}", f"{'stands at':<11} {kind}"]
     if part.checked:
         found.append(f"{'checked':<11} {part.checked}")
-    found += _of_spec(name, part)[1:] if len(part.Spec.model_fields) > 1 else []
+    found += _parameters(part.Spec)
     if isinstance(part, interface.Synapse):
         own = [*part.variables, *(f"gate.{variable}" for variable in getattr(part, "gate", ()))]
         found += ["", f"{'variables':<11} {', '.join(own)}"]
@@ -99,18 +128,28 @@ def _of_part(name: str, kind: str, part: interface.Part) -> list[str]:
     return [*found, "", *(f"  {line}".rstrip() for line in told.strip().splitlines())]
 
 
+def _of_form(name: str, kind: str, form: type[Frozen]) -> list[str]:
+    told = [line.strip() for line in (form.__doc__ or "").strip().splitlines()]
+    return [f"{name}: {told[0]}", *told[1:], f"{'stands at':<11} {kind}", *_parameters(form)]
+
+
 def _of_spec(name: str, model: interface.Part) -> list[str]:
-    spec = model.Spec
+    return [f"{name}: {(model.Spec.__doc__ or '').strip()}", *_parameters(model.Spec)]
+
+
+def _parameters(spec: type[Frozen]) -> list[str]:
     texts, dimensions, rows = field_texts(spec), {field.name: field.dimension for field in fields(spec)}, []
-    for field, info in spec.model_fields.items():
-        if field in ("model", "init", "layout"):
+    for field, info in sorted(spec.model_fields.items(), key=lambda pair: not pair[1].is_required()):
+        if field in ("model", "rule", "layout") or field == "init" and field not in texts:
             continue
         default = None if info.is_required() else info.get_default(call_default_factory=True)
         value = _value(default, dimensions.get(field) or "number") if isinstance(default, float) else ""
+        value = {True: "true", False: "false"}[default] if isinstance(default, bool) else value
+        value = "required" if info.is_required() else value
         if get_origin(info.annotation) is Literal:
             value = ", ".join(map(str, get_args(info.annotation)))
         rows.append([field, value, " ".join(texts.get(field, "").split())])
-    return [f"{name}: {(spec.__doc__ or '').strip()}", "", "parameters", *_columns(rows)]
+    return ["", "parameters", *_columns(rows)] if rows else []
 
 
 def of_model(model: Model) -> list[str]:
@@ -207,11 +246,13 @@ def table_lines() -> list[str]:
 
 
 TITLES = {"synapse": "Synapses", "output": "Outputs", "input": "Inputs", "stp": "Short-term plasticity", "stdp": "Plasticity"}
+FORM_TITLES = {"connect": "Rules of connection", "monitor": "Monitors", "layout": "Layouts", "kernel": "Kernels of distance",
+               "mask": "Masks"}  # fmt: skip
 PAGE = """# Models
 
-All that a network can be made of. `snnrun models` prints the tables, `snnrun explain NAME` what stands below them; both come from
-the same files as this page. In which order things happen in a step, and where other simulators have other conventions, is in
-[semantics.md](semantics.md).
+All that a network can be made of. `snnrun models` prints the tables, `snnrun explain NAME` what stands below them, and
+`snnrun explain connect` the models of one kind; all come from the same files as this page. In which order things happen in a
+step, and where other simulators have other conventions, is in [semantics.md](semantics.md).
 
 ## Neurons and sources
 
@@ -228,7 +269,7 @@ def page() -> str:
     """docs/models.md."""
     rows, sections = ["| model | what it is | solver | checked against |", "|---|---|---|---|"], []
     for e in table():
-        if e.kind not in KINDS:
+        if e.kind not in KINDS and e.kind not in FORMS:
             rows.append(f"| [{e.name}](#{e.name}) | {e.about} | {e.solver or e.kind} | {e.checked} |")
             text = (
                 of_model(neurons.description(e.name))
@@ -241,4 +282,8 @@ def page() -> str:
         sections += [f"| {e.name} | {e.about} | {e.checked} |" for e in table() if e.kind == kind]
         for name, part in KINDS[kind].items():
             sections += [f"\n### {kind}: {name}\n", "```text", *_of_part(name, kind, part), "```"]
+    for kind, title in FORM_TITLES.items():
+        sections += [f"\n## {title}\n"]
+        for name, form in FORMS[kind].items():
+            sections += [f"\n### {kind}: {name}\n", "```text", *_of_form(name, kind, form), "```"]
     return PAGE + "\n".join([*rows, *sections]) + "\n"

@@ -116,13 +116,12 @@ networks = _quietly(lambda context, incomplete: [(name, found.title) for name, f
 
 
 def _models(context: typer.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
-    schema = _schema()
-    parts = schema["$defs"]["Projection"]["properties"]
-    for part in (schema["properties"]["populations"], schema["properties"]["inputs"], *parts.values()):
-        for choice in _choices(part):
-            if choice["discriminator"]["propertyName"] == "model":
-                for name, place in choice["discriminator"]["mapping"].items():
-                    yield name, schema["$defs"][place.rpartition("/")[2]].get("description", "").rstrip(".")
+    schema, seen = _schema(), set()
+    for choice in _choices({"": schema["properties"], **schema["$defs"]}):
+        for name, place in choice["discriminator"]["mapping"].items():
+            if name not in seen:
+                seen.add(name)
+                yield name, schema["$defs"][place.rpartition("/")[2]].get("description", "").partition("\n\n")[0].rstrip(".")
     yield from _files(NETWORKS, incomplete)
 
 

@@ -12,7 +12,7 @@ from snnrun.terminal import say
 
 
 def models(as_json: AsJson = False) -> None:
-    """List the models: neurons, synapses, inputs, plasticity."""
+    """List the models: neurons, synapses, inputs, rules, and all else."""
     from snnrun import explain
 
     if as_json:
@@ -26,7 +26,10 @@ def explain_(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A model, or a file with models.", show_default=False, autocompletion=complete.models
+            metavar="MODEL",
+            help="A model, a kind of models like stp, or a file with models.",
+            show_default=False,
+            autocompletion=complete.models,
         ),
     ],
     as_json: AsJson = False,
@@ -38,12 +41,13 @@ def explain_(
     with reporting(as_json):
         if Path(model).suffix in (".yaml", ".yml"):
             texts = {name: explain.of_model(found) for name, found in own.of_file(Path(model)).items()}
-        elif model in explain.names():
+        elif model in (*explain.names(), *explain.kinds()):
             texts = {model: explain.lines(model)}
         else:
             from snnrun.document import nearest
 
-            hint = nearest(model, explain.names()) or "snnrun models lists them"
+            near = nearest(model, [*explain.names(), *explain.kinds()])
+            hint = f"{near} snnrun models lists all; of a model of your own name the file".strip()
             if model in examples.examples():
                 hint = f"it is a network: snnrun new --from {model} writes it"
             refuse(f"there is no model {model!r}", hint, as_json)

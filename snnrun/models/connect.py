@@ -92,6 +92,7 @@ class FixedProb(SymmetricRule):
     random_number = True
     rule: Literal["fixed_prob"]
     p: Annotated[float, Field(ge=0, le=1, strict=True)]
+    """Probability of a synapse."""
 
     @property
     def listed(self) -> bool:
@@ -113,6 +114,7 @@ class FixedIndegree(DrawnRule):
     by_target = True
     rule: Literal["fixed_indegree"]
     n: Degree
+    """Number of sources."""
 
     def most_inputs(self, sizes: Sizes) -> float:
         return self.n
@@ -130,6 +132,7 @@ class FixedOutdegree(DrawnRule):
     by_source = True
     rule: Literal["fixed_outdegree"]
     n: Degree
+    """Number of targets."""
 
     def most_inputs(self, sizes: Sizes) -> float:
         """A source that bars itself leaves one target less."""
@@ -148,6 +151,7 @@ class FixedTotal(DrawnRule):
 
     rule: Literal["fixed_total"]
     n: Annotated[int, Field(ge=0, lt=2**53, strict=True)]
+    """Number of synapses."""
 
     @property
     def listed(self) -> bool:
@@ -198,6 +202,7 @@ class File(BaseRule):
 
     rule: Literal["file"]
     path: str
+    """The file, relative to the folder of the network file."""
     population: str | None = None
     """Which edge population of a SONATA file; may be left out where there is one."""
     types: str | None = None

@@ -35,6 +35,7 @@ class RateSpec(_Spec):
 
     model: Literal["rate"]
     bin: FewSteps
+    """Width of the bins."""
 
 
 class InputSpec(_Spec):

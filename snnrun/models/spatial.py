@@ -49,6 +49,7 @@ class OutOfReach(ValueError):
 class ByDistance(BaseRule):
     spatial = True
     kernel: Kernel
+    """How the probability falls with the distance; 1 at 0."""
     mask: Mask | None = None
     """Who may be connected at all, whatever the kernel is."""
 
@@ -100,6 +101,7 @@ class SpatialIndegree(ByDistance, DrawnRule):
 
     rule: Literal["spatial_indegree"]
     n: Degree
+    """Number of sources."""
 
     def expected(self, sizes: Sizes, space: Space) -> float:
         return float(self.n) * sizes.post
@@ -113,6 +115,7 @@ class SpatialOutdegree(ByDistance, DrawnRule):
 
     rule: Literal["spatial_outdegree"]
     n: Degree
+    """Number of targets."""
 
     def expected(self, sizes: Sizes, space: Space) -> float:
         return float(self.n) * sizes.pre

@@ -49,7 +49,9 @@ class Spec(Windowed):
     weight: Drawable[WeightQuantity]
     """mV for delta, pA for cuba, nS for coba."""
     delay: Steps = 0.0
+    """From the spike to its arrival, in whole steps."""
     synapse: Synapse
+    """How the effect of a spike unfolds in time."""
     output: Output | None = None
     """cuba where it is not given."""
     init: Init = Init()

@@ -23,6 +23,7 @@ class Spec(Driving):
 
     model: Literal["pulses"]
     amplitude: Drawable[Amplitude]
+    """The value during a pulse."""
     width: FewSteps
     """How long each lasts."""
     period: FewSteps | None = None

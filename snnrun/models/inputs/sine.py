@@ -26,6 +26,7 @@ class Spec(Driving):
 
     model: Literal["sine"]
     amplitude: Drawable[Amplitude]
+    """Of the sine, around the mean."""
     frequency: Drawable[Rate]
     """Turns per time; at most one in two steps."""
     phase: Drawable[Number] = 0.0
