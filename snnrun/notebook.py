@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from snnrun import statistics
 from snnrun.results import Rate, Results, ResultsError, Samples, Series, Train, Weights
-from snnrun.terminal import visible
+from snnrun.terminal import several, visible
 from snnrun.units import show_time
 
 _Value = TypeVar("_Value")
@@ -141,7 +141,7 @@ class Population:
         return found
 
     def __repr__(self) -> str:
-        facts = [f"{self.size:,} neuron{'s' if self.size != 1 else ''}", self.model]
+        facts = [several(self.size, "neuron"), self.model]
         counts = self._results.spike_counts()
         if self.name in counts:
             facts.append(f"{counts[self.name].spikes:,} spikes, {counts[self.name].rate:.4g} Hz")

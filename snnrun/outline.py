@@ -10,7 +10,7 @@ from snnrun.quantities import Column, Frozen, Slices, Windowed, fields, is_list,
 from snnrun.receptors import Receptor, conducting, receptors, weight_dimension
 from snnrun.selections import brief
 from snnrun.spec import Spec
-from snnrun.terminal import visible
+from snnrun.terminal import several, visible
 
 
 def describe(spec: Spec, folder: Path, merge: bool = True, kernel: str = "auto") -> dict[str, list[dict[str, Any]]]:
@@ -97,8 +97,8 @@ def lines(plan: dict[str, list[dict[str, Any]]]) -> list[str]:
             cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             text.append(f"{title if i == 0 else '':<13}{cells}".rstrip())
     text.append(
-        f"{'run':<13}{run['duration']} in {run['steps']:,} steps of {run['dt']}  {run['precision']}  {run['neurons']:,} neurons  "
-        f"{run['synapses']:,} synapses"
+        f"{'run':<13}{run['duration']} in {run['steps']:,} steps of {run['dt']}  {run['precision']}  "
+        f"{several(run['neurons'], 'neuron')}  {several(run['synapses'], 'synapse')}"
     )
     text.append(
         f"{'memory':<13}about {run['peak_memory']} at most; samples take {run['output_per_second']} per second of network time"

@@ -37,9 +37,9 @@ class Progress(Watcher):
         self._say(text)
 
     def begin(self, facts: dict[str, Any]) -> None:
-        threads = f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
+        neurons, synapses, threads = (terminal.several(facts[f"{what}s"], what) for what in ("neuron", "synapse", "thread"))
         self._say(
-            f"{self.spec.name}: {facts['neurons']:,} neurons, {facts['synapses']:,} synapses, {facts['precision']}, "
+            f"{self.spec.name}: {neurons}, {synapses}, {facts['precision']}, "
             f"{facts['device']}, {threads}, {facts['kernel']} kernel, "
             f"about {estimate.size_text(facts['estimated_peak_bytes'])} of memory -> {facts['output']}"
         )

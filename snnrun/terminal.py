@@ -29,6 +29,11 @@ def visible(text: str, kept: str = "\t") -> str:
     return "".join(c.encode("unicode_escape").decode() if hidden(c) and c not in kept else c for c in text)
 
 
+def several(count: int, what: str) -> str:
+    """`1 neuron`, `3,200 neurons`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def say(line: str) -> None:
     """One line on standard output."""
     print(visible(line))

@@ -375,3 +375,15 @@ def test_marks_of_windows_in_a_file_do_no_harm(some):
         r"windows.yaml:\d+:14: .*needs a unit\n +\d+ \|     tau_ref: 2 .*\n +\|              \^",
         call("validate", "windows.yaml").stderr,
     )
+
+
+def test_one_neuron_is_not_called_neurons(folder):
+    Path("net.yaml").write_text("duration: 1 ms\npopulations:\n  E: {model: adex, size: 1}\n")
+    for command in (
+        ("validate", "net.yaml"),
+        ("plan", "net.yaml"),
+        ("simulate", "net.yaml", "--no-plot"),
+        ("info", "results.h5"),
+    ):
+        done = call(*command)
+        assert done.exit_code == 0 and re.search(r"\b1 neuron\b", done.output), done.output

@@ -6,7 +6,7 @@ import typer
 
 from snnrun import apart, terminal
 from snnrun.cli.common import AsJson, Quiet, ResultsFile, Verbose, expect_results, print_json, reporting
-from snnrun.terminal import say
+from snnrun.terminal import say, several
 from snnrun.units import show_time
 
 
@@ -79,7 +79,7 @@ def print_info(found: Any, as_json: bool) -> None:
             window = "" if whole else f" from {show_time(count.start, 6)} to {show_time(count.stop, 6)}"
             heard += f"{of}{window}  {count.rate:.4g} Hz"
         where = f"  {_extent(found.positions(name))}" if name in found.placed else ""
-        say(f"  population  {name}  {model}  {size:,} neuron{'s' if size != 1 else ''}{where}{heard}")
+        say(f"  population  {name}  {model}  {several(size, 'neuron')}{where}{heard}")
     for name, model in found.monitors.items():
         say(f"  monitor     {name}  {model}")
     for key, value in found.provenance.items():

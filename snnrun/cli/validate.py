@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from snnrun.cli.common import AsJson, Network, Quiet, Set, Verbose, load, overrides_of, print_json, reporting, warn_of
-from snnrun.terminal import say
+from snnrun.terminal import say, several
 
 
 def validate(
@@ -74,7 +74,7 @@ def _validated(file: Path, loaded: Any, reports: list[dict[str, Any]], as_json: 
         warn_of(loaded.document, warnings)
     if not quiet:
         say(
-            f"{file}: valid. {expected.neurons:,} neuron{'s' if expected.neurons != 1 else ''}, "
+            f"{file}: valid. {several(expected.neurons, 'neuron')}, "
             f"about {expected.total_synapses:,.0f} synapses, "
             f"{expected.steps:,} steps, at most {estimate.size_text(expected.peak_bytes)} of memory"
             f"{f'; {estimate.AGAIN}' if again else ''}"

@@ -16,7 +16,7 @@ from snnrun.plot.panels import Look, Looks, looks
 from snnrun.plot.places import positions
 from snnrun.plot.style import Style
 from snnrun.results import Rate
-from snnrun.terminal import visible
+from snnrun.terminal import several, visible
 from snnrun.view import PlotError, Trace, View
 
 TRACE = 0.62  # inches of a trace
@@ -291,7 +291,7 @@ def _rate_texts(view: View) -> list[str]:
             size, rate = curve.size, float(np.average(curve.values, weights=np.diff(curve.edges)))
         else:
             continue
-        neurons = "" if size is None or population in view.parts else f"{size:,} neuron{'s' if size != 1 else ''}, "
+        neurons = "" if size is None or population in view.parts else f"{several(size, 'neuron')}, "
         found.append(f"{visible(population)}: {neurons}{rate:.3g} Hz")
         neurons_of_all, spikes = neurons_of_all + (size or 0), spikes + (size or 0) * rate
     if len(found) > NAMED and neurons_of_all:
