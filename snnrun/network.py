@@ -450,16 +450,24 @@ def space(spec: Spec, name: str, folder: Path, places_of: Callable[[str], Places
 
 
 def expected_edges(spec: Spec, name: str, folder: Path) -> float:
-    """How many edges a projection has on average; of a file as many as its header tells. Raises SpecError and TableError."""
+    """How many edges a projection has on average; of a file as many as its header tells, or its share of them. Raises SpecError
+    and TableError."""
     entry, sizes = spec.projections[name], selection_sizes(spec)
     ends = connected(parts(entry.pre, sizes), parts(entry.post, sizes))
     if isinstance(entry.connect, connect.File):
-        return edges_table(entry.connect, folder).length("pre")
+        return edges_table(entry.connect, folder).length("pre") / _sharing(spec, entry.connect)
     if isinstance(entry.connect, ByDistance):
         where = space(spec, name, folder)
         assert where is not None
         return entry.connect.expected(ends, where)
     return _complete(entry.connect, ends, ("projections", name, "connect"), folder).expected(ends)
+
+
+def _sharing(spec: Spec, rule: connect.File) -> int:
+    """How many projections share the edges of a file among them: those that choose some of its edges, each its own."""
+    chosen = [other.connect for other in spec.projections.values() if isinstance(other.connect, connect.File)]
+    alike = [one for one in chosen if (one.path, one.population) == (rule.path, rule.population) and (one.edge_types or one.sign)]
+    return max(len(alike), 1) if rule.edge_types or rule.sign else 1
 
 
 def longest_delay(spec: Spec, name: str, folder: Path) -> float:

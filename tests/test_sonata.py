@@ -297,7 +297,7 @@ BROKEN = {
                            '100,point_neuron,nest:iaf_psc_exp,"{""tau"": 3}"\n'), "nest:iaf_psc_exp has no parameter 'tau'"),
     "value": (nodes_of("node_type_id,model_type,model_template,dynamics_params\n"
                        '100,point_neuron,nest:iaf_psc_exp,"{""delta"": 3}"\n'), "delta of nest:iaf_psc_exp is 3"),
-    "function": (types_of("edge_type_id weight_function\n100 gaussian\n"), "edge_types.csv has a weight_function in line 2"),
+    "function": (types_of("edge_type_id weight_function\n100 gaussian\n"), "the weight_function 'gaussian' in line 2 of edge_types.csv is code"),
     "synapse": (types_of("edge_type_id model_template\n100 stdp_synapse\n"),
                 "edge_types.csv, line 2: the model_template of edge type 100 is 'stdp_synapse'"),
     "edge type": (types_of("edge_type_id model_template\n103 static_synapse\n"), "edge type 100 is not in edge_types.csv"),
@@ -326,6 +326,173 @@ def test_what_cannot_be_read_is_named(tmp_path, name):
 def test_bad_values_are_named(tmp_path, given, expected):
     folder = small(tmp_path, **({"inputs": {}} | given))
     assert expected in refused(folder / "simulation_config.json", tmp_path)
+
+
+def edges_of(change):
+    def rewrite(folder):
+        types_of("edge_type_id model_template\n100 static_synapse\n")(folder)
+        with h5py.File(folder / "edges.h5", "a") as file:
+            change(file["edges/a_to_a"])
+
+    return rewrite
+
+
+def part_of_delays(group):
+    group["edge_group_id"], group["edge_group_index"], group["1/syn_weight"], group["1/delay"] = (
+        [0, 0, 1],
+        [0, 1, 0],
+        [2.0],
+        [1.5],
+    )
+
+
+def from_nowhere(group):
+    del group["source_node_id"]
+    group["source_node_id"] = [0, -1, 1]
+    group["source_node_id"].attrs["node_population"] = "a"
+
+
+def trains(text):
+    entry = {"input_type": "spikes", "module": "csv", "input_file": "s.csv", "node_set": "virtual"}
+    return {"s.csv": text}, {"inputs": {"s": entry}}
+
+
+def two_populations(folder):
+    """A second population, b, of three virtual nodes; those of a that are of type 101 are virtual as well."""
+    with h5py.File(folder / "nodes.h5", "a") as file:
+        file["nodes/b/node_type_id"] = [200, 200, 200]
+        file.create_group("nodes/b/0")
+    nodes_of(ROW + "point_neuron nest:iaf_psc_delta NULL\n101 virtual NULL NULL\n200 virtual NULL NULL\n")(folder)
+
+
+@pytest.mark.parametrize(("change", "given", "expected"), [
+    (edges_of(part_of_delays), {}, "the edge (edge type 100) in group 0 at index 0 of edges.h5 has no delay"),
+    (edges_of(from_nowhere), {}, "source_node_id is -1 at index 1 of edges.h5"),
+    (types_of(""), {}, "edge_types.csv has no column 'edge_type_id': it is empty"),
+    (nodes_of("node_type_id model_type\n"), {}, "node_types.csv has no types"),
+    (nodes_of("node_type_id\n100\n"), {}, "node_types.csv, line 2: node type 100 has no model_type"),
+    (nodes_of(ROW + "point_neuron iaf_psc_exp NULL\n"), {}, "'iaf_psc_exp': write nest:iaf_psc_exp"),
+    (nodes_of(ROW + "point_neuron nest:iaf_pcs_exp NULL\n"), {}, "did you mean nest:iaf_psc_exp?"),
+    (nodes_of('node_type_id,model_type,model_template,dynamics_params\n100,point_neuron,nest:izhikevich,"{""a"": NaN}"\n'), {},
+     "a of nest:izhikevich is nan"),
+    (nodes_of('node_type_id,model_type,model_template,dynamics_params\n100,point_neuron,nest:iaf_psc_exp,"{""V_min"": ""x""}"\n'), {},
+     "V_min of nest:iaf_psc_exp is 'x'"),
+    (None, {"network": "gone.json"}, "simulation_config.json: network: there is no file"),
+    (None, {"node_sets_file": "gone.json"}, "simulation_config.json: node_sets_file: there is no file"),
+    (None, {"circuit": {"networks": {"nodes": [{"nodes_file": "nodes.h5", "node_types_file": "node_types.csv"}], "edges": {"edges_file": "edges.h5"}}}},
+     "circuit_config.json: networks.edges: this is no list"),
+    (two_populations, {"kinds": [100, 101, 100, 100, 100]} | trains("timestamps population node_ids\n1.0 c 0\n")[1],
+     "inputs.s: s.csv has no spikes of the population 'a' or 'b': it has c"),
+    (two_populations, {"kinds": [100, 101, 100, 100, 100]} | trains("")[1], "inputs.s: s.csv has no column 'neuron': it is empty"),
+    (two_populations, {"inputs": {"s": {"input_type": "spikes", "module": "csv", "node_set": "b"}}}, "inputs.s: there is no input_file"),
+    (two_populations, {"inputs": {"i": {"input_type": "current_clamp", "module": "IClamp", "node_set": {"node_id": [5]},
+                                        "amp": 1, "delay": 1, "duration": 1}}}, "there is no node 5 in 'a' or 'b', which have 5 at most"),
+])  # fmt: skip
+def test_more_that_cannot_be_read_is_named(tmp_path, change, given, expected):
+    folder = small(tmp_path, **({"inputs": {}} | given))
+    (folder / "s.csv").write_text("timestamps population node_ids\n1.0 c 0\n" if expected.endswith(" c") else "")
+    if change is not None:
+        change(folder)
+    assert expected in refused(folder / "simulation_config.json", tmp_path)
+
+
+def test_the_receptor_that_lacks_is_that_of_the_edges_which_need_one(tmp_path):
+    """Types that have the same synapse are told apart where only one of them goes to a neuron with receptors."""
+    folder = small(tmp_path, kinds=[100, 100, 100, 101, 100], inputs={})
+    nodes_of(ROW + "point_neuron nest:iaf_psc_delta NULL\n101 point_neuron nest:glif_psc NULL\n")(folder)
+    types_of("edge_type_id model_template\n100 static_synapse\n101 static_synapse\n")(folder)
+    with h5py.File(folder / "edges.h5", "a") as file:
+        file["edges/a_to_a/edge_type_id"][1] = 101  # onto node 3
+    assert "edge_types.csv, line 3: edge type 101 has no receptor_type" in refused(folder / "simulation_config.json", tmp_path)
+
+
+def test_spikes_go_to_the_populations_that_their_file_names(tmp_path):
+    """All virtual nodes are meant, and the file has those of one population; of one population alone another name is noted."""
+    files, given = trains("timestamps population node_ids\n1.0 b 2\n2.0 b 7\n")
+    folder = small(tmp_path, kinds=[100, 101, 100, 100, 100], **given)
+    two_populations(folder)
+    (folder / "s.csv").write_text(files["s.csv"])
+    made = sonata_import.convert(folder / "simulation_config.json", tmp_path / "net.yaml")
+    assert "s.csv has spikes of node 7, and b has 3 nodes: 1 of its spikes are left out." in made.notes
+    assert "a_virtual is of virtual nodes, and no input says when they spike: they are silent." in made.notes
+    assert run_trains(tmp_path, "b") == [(2, 10)]
+    (folder / "s.csv").write_text("timestamps population node_ids\n1.0 B 2\n")
+    change_input(folder, node_set="b")
+    made = sonata_import.convert(folder / "simulation_config.json", tmp_path / "net.yaml", overwrite=True)
+    assert "s.csv has spikes of B, which are taken for those of b." in made.notes and run_trains(tmp_path, "b") == [(2, 10)]
+
+
+def run_trains(folder, population):
+    built = network.build(check.load(folder / "net.yaml").spec, folder).populations[population].parameters["times"]
+    return list(zip(built.neuron.tolist(), built.stamp.tolist(), strict=True))
+
+
+def change_input(folder, **changes):
+    path = folder / "simulation_config.json"
+    tree = json.loads(path.read_text())
+    tree["inputs"]["s"] |= changes
+    path.write_text(json.dumps(tree))
+
+
+def test_nodes_by_number_are_of_the_populations_that_have_them(tmp_path):
+    """bmtk's node sets name no population: 4 is a node of a, and b has three."""
+    clamp = {
+        "input_type": "current_clamp",
+        "module": "IClamp",
+        "node_set": {"node_ids": [4]},
+        "amp": 1,
+        "delay": 1,
+        "duration": 1,
+    }
+    folder = small(tmp_path, inputs={"i": clamp | {"gids": [0]}})
+    two_populations(folder)
+    made = sonata_import.convert(folder / "simulation_config.json", tmp_path / "net.yaml")
+    assert yaml.safe_load((tmp_path / "net.yaml").read_text())["inputs"]["i"]["to"] == "a[4]"
+    assert "The gids of the input i are left out, as bmtk does: node_set says whom it reaches." in made.notes
+
+
+@pytest.mark.parametrize(("positions", "columns"), [
+    (np.arange(15.0).reshape(5, 3), ["a/x_um", "a/y_um", "a/z_um"]),
+    (np.arange(10.0).reshape(5, 2), ["a/x_um", "a/y_um"]),
+    (np.where(np.arange(15) == 4, np.nan, 1.0).reshape(5, 3), None),
+])  # fmt: skip
+def test_positions_in_one_dataset_are_a_layout(tmp_path, positions, columns):
+    folder = small(tmp_path, inputs={})
+    with h5py.File(folder / "nodes.h5", "a") as file:
+        file["nodes/a/0/positions"] = positions
+    made = sonata_import.convert(folder / "simulation_config.json", tmp_path / "net.yaml")
+    layout = yaml.safe_load((tmp_path / "net.yaml").read_text())["populations"]["a"].get("layout", {})
+    assert layout.get("columns") == columns and (columns is None) == ("Node 1 of a has no y, and a no layout." in made.notes)
+    if columns is not None:
+        with h5py.File(tmp_path / "net.data.h5") as file:
+            np.testing.assert_array_equal(np.stack([file[column][()] for column in columns], axis=1), positions)
+
+
+def test_a_simulation_without_its_circuit_says_which_file_has_both(tmp_path):
+    folder = small(tmp_path, inputs={})
+    simulation = json.loads((folder / "simulation_config.json").read_text())
+    del simulation["network"]
+    (folder / "simulation_config.json").write_text(json.dumps(simulation))
+    (folder / "config.json").write_text(json.dumps({"network": "circuit_config.json", "simulation": "simulation_config.json"}))
+    expected = "config.json names this simulation and its circuit: import that file"
+    assert expected in refused(folder / "simulation_config.json", tmp_path)
+    assert sonata_import.convert(folder / "config.json", tmp_path / "net.yaml").synapses == 3
+
+
+def test_projections_that_choose_of_one_file_are_not_counted_twice(tmp_path):
+    """The estimate of a circuit with edges of both signs is their number in the file."""
+    from snnrun import estimate
+
+    sonata_import.convert(small(tmp_path, inputs={}) / "simulation_config.json", tmp_path / "net.yaml")
+    loaded = check.load(tmp_path / "net.yaml")
+    assert len(loaded.spec.projections) == 1 and estimate.estimate(loaded.spec, tmp_path).total_synapses == 3
+    folder = tmp_path / "exp"
+    folder.mkdir()
+    small(folder, inputs={})
+    nodes_of(ROW + "point_neuron nest:iaf_psc_exp NULL\n")(folder / "small")
+    sonata_import.convert(folder / "small" / "simulation_config.json", folder / "net.yaml")
+    loaded = check.load(folder / "net.yaml")
+    assert len(loaded.spec.projections) == 2 and estimate.estimate(loaded.spec, folder).total_synapses == 3
 
 
 def test_mistakes_are_told_all_at_once_by_the_command(tmp_path):

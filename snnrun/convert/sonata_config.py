@@ -41,19 +41,21 @@ def read(path: Path) -> Config:
     first = load(path)
     simulation, circuit, at = first, first, (path, path)
     if isinstance(first.get("simulation"), str):
-        simulation, at = load(here := _path(first["simulation"], path)), (here, at[1])
+        simulation, at = _named(first, "simulation", path), (_path(first["simulation"], path), at[1])
     for one, origin in ((simulation, at[0]), (first, path)):
         if "networks" not in circuit and isinstance(one.get("network"), str):
-            circuit, at = load(here := _path(one["network"], origin)), (at[0], here)
+            circuit, at = _named(one, "network", origin), (at[0], _path(one["network"], origin))
     networks = circuit.get("networks")
     if not isinstance(networks, dict) or not isinstance(networks.get("nodes"), list) or not networks["nodes"]:
         hint = "a circuit has them under networks; a simulation names its circuit under network"
+        if "networks" not in circuit and (both := _naming(at[1])):
+            hint = f"{both} names this simulation and its circuit: import that file"
         raise Inconvertible([Problem(at[1].name, "there are no files of nodes", hint)])
     problems: list[Problem] = []
     nodes = _pairs(networks["nodes"], "nodes", at[1], problems)
     edges = _pairs(networks.get("edges") or [], "edges", at[1], problems)
-    sets = simulation.get("node_sets_file", circuit.get("node_sets_file"))
-    node_sets = {} if sets is None else load(_path(sets, at[0] if "node_sets_file" in simulation else at[1]))
+    setting, origin = (simulation, at[0]) if "node_sets_file" in simulation else (circuit, at[1])
+    node_sets = {} if setting.get("node_sets_file") is None else _named(setting, "node_sets_file", origin)
     components = {}
     for one, origin in ((circuit, at[1]), (simulation, at[0])):
         given = one.get("components", {})
@@ -65,13 +67,14 @@ def read(path: Path) -> Config:
         if not isinstance(rest.setdefault(section, {}), dict):
             raise Inconvertible([Problem(at[0].name, f"{section} is no object", "write {...}")])
     rest.setdefault("target_simulator", circuit.get("target_simulator"))
+    rest["gap_juncs"] = networks.get("gap_juncs")
     return Config(path.name, at[1].name, at[0].name, nodes, edges, components, node_sets, rest, at[0].parent)
 
 
 def load(path: Path) -> dict[str, Any]:
     """A JSON file, with the variables of its manifest in place."""
     if not path.is_file():
-        raise Inconvertible([Problem(str(path), "there is no such file")])
+        raise Inconvertible([Problem(str(path), "this is a folder" if path.is_dir() else "there is no such file")])
     if path.stat().st_size > _SIZE:
         raise Inconvertible([Problem(path.name, f"the file is larger than {_SIZE >> 20} MiB")])
     try:
@@ -117,9 +120,33 @@ def _path(text: Any, origin: Path) -> Path:
     return origin.parent / text
 
 
+def _named(tree: dict[str, Any], key: str, origin: Path) -> dict[str, Any]:
+    """The JSON file that a configuration names."""
+    path = _path(tree[key], origin)
+    if not path.is_file():
+        raise Inconvertible([Problem(f"{origin.name}: {key}", f"there is no file {path}")])
+    return load(path)
+
+
+def _naming(simulation: Path) -> str | None:
+    """The file beside a simulation that names it and a circuit, as bmtk writes one."""
+    for path in sorted(simulation.parent.glob("*.json"))[:_DEPTH]:
+        try:
+            tree = load(path)
+        except (Inconvertible, OSError):
+            continue
+        if isinstance(tree.get("network"), str) and isinstance(tree.get("simulation"), str):
+            if _path(tree["simulation"], path).resolve() == simulation.resolve():
+                return path.name
+    return None
+
+
 def _pairs(entries: Any, kind: str, origin: Path, problems: list[Problem]) -> list[Pair]:
     found = []
-    for number, entry in enumerate(entries if isinstance(entries, list) else []):
+    if not isinstance(entries, list):
+        problems.append(Problem(f"{origin.name}: networks.{kind}", "this is no list", f'write [{{"{kind}_file": ...}}]'))
+        return []
+    for number, entry in enumerate(entries):
         where = f"{origin.name}: networks.{kind}[{number}]"
         if isinstance(entry, dict) and entry.get("enabled") is False:
             continue

@@ -64,6 +64,15 @@ class Circuit(NamedTuple):
     groups: dict[str, list[Group]]
 
 
+class Trains(NamedTuple):
+    """Spikes of a population of sources in a file."""
+
+    where: str  # the input that names them
+    path: Path
+    population: str | None  # as the file names it, empty where it need not be named; None where only this program reads the file
+    trial: Any  # of an NWB file
+
+
 class Made(NamedTuple):
     """What was written, and what is to be known of it."""
 
@@ -111,7 +120,7 @@ class _Out:
 
     def check(self) -> None:
         if self.problems:
-            raise Inconvertible(self.problems)
+            raise Inconvertible(list(dict.fromkeys(self.problems)))
 
 
 def convert(path: Path, output: Path, overwrite: bool = False) -> Made:
@@ -156,7 +165,9 @@ def _converted(path: Path, output: Path) -> tuple[str, _Out, int, int]:
                 projections |= found
                 synapses += count
     inputs, monitors = {}, {}
-    driven: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    driven: dict[str, list[Trains]] = {}
+    if config.rest["gap_juncs"]:
+        out.notes.append(f"The gap_juncs of {config.circuit} are left out.")
     for name, entry in config.rest["inputs"].items():
         with out.at(config.where("inputs", name)):
             inputs |= _input(circuit, name, entry, driven, dt, out)
@@ -234,6 +245,14 @@ def _circuit(config: Config, out: _Out) -> Circuit:
             with out.at(circuit.types[name].name):
                 kinds[number] = _kind_of(circuit, name, number)
         circuit.groups[name] = _grouped(circuit, name, kinds, taken, out) if len(kinds) == len(np.unique(nodes.types)) else []
+        types, per_node = (
+            circuit.types[name],
+            any(one.startswith("dynamics_params/") for own in nodes.groups.values() for one in own),
+        )
+        plain = [number for number, (kind, _) in kinds.items() if kind.neuron and "dynamics_params" not in types.rows[number]]
+        if plain and not per_node:
+            said = ", ".join(f"{number}{_said(types, number)}" for number in plain[:_POINTS])
+            out.notes.append(f"No dynamics_params in {types.name}, so that NEST's defaults are taken: node types {said}.")
     return circuit
 
 
@@ -253,8 +272,8 @@ def _kind_of(circuit: Circuit, population: str, number: int) -> tuple[Kind, dict
         hint = "snnrun has point neurons: model_type point_neuron with a model_template like nest:iaf_psc_alpha"
         raise Inconvertible([Problem(where, f"{called} is a biophysical neuron ({template or 'no template'})", hint)])
     if model not in POINT:
-        hint = f"known are virtual, {', '.join(POINT)}"
-        raise Inconvertible([Problem(where, f"the model_type of {called} is {model!r}", hint)])
+        said = f"{called} has no model_type" if model is None else f"the model_type of {called} is {model!r}"
+        raise Inconvertible([Problem(where, said, f"known are virtual, {', '.join(POINT)}")])
     if template is None:
         raise Inconvertible([Problem(where, f"{called} has no model_template", "write one, like nest:iaf_psc_alpha")])
     if "model_processing" in row:
@@ -433,12 +452,18 @@ def _own_entry(group: Group, out: _Out) -> dict[str, Any]:
 
 def _layout(circuit: Circuit, population: str, group: Group, out: _Out) -> dict[str, Any]:
     """Where the nodes are, if all of them are somewhere; SONATA's lengths are um."""
-    nodes, columns = circuit.nodes[population], []
+    nodes, places = circuit.nodes[population], {}
     for axis in "xyz":
         values, known = nodes.values(axis)
-        if known[group.nodes].all() and np.isfinite(values[group.nodes]).all():
-            columns.append(f"{group.name}/{axis}_um")
-            out.columns[columns[-1]] = values[group.nodes]
+        if not known[group.nodes].any():
+            continue
+        if not np.isfinite(values[group.nodes]).all():
+            node = int(group.nodes[np.argmin(np.isfinite(values[group.nodes]))])
+            out.notes.append(f"Node {node} of {population} has no {axis}, and {group.name} no layout.")
+            return {}
+        places[f"{group.name}/{axis}_um"] = values[group.nodes]
+    out.columns |= places
+    columns = list(places)
     return {"layout": {"model": "file", "file": out.data.name, "columns": columns}} if columns else {}
 
 
@@ -504,20 +529,28 @@ def _node_set(circuit: Circuit, wanted: Any, where: str) -> dict[str, NDArray[np
                 keep &= _having(circuit, name, key, value, where)
         if keep.any():
             found[name] = np.flatnonzero(keep)
+    most = max((circuit.nodes[name].size for name in named), default=0)
+    for key in ("node_id", "node_ids"):
+        if beyond := [item for item in _listed(wanted.get(key, [])) if not 0 <= item < most]:
+            message = (
+                f"there is no node {beyond[0]} in {' or '.join(map(repr, named))}, which {'has' if len(named) == 1 else 'have'}"
+            )
+            raise Inconvertible([Problem(where, f"{message} {most:,}{' at most' if len(named) > 1 else ''}")])
     return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _having(circuit: Circuit, population: str, key: str, value: Any, where: str) -> NDArray[np.bool_]:
     """Which nodes have a property of this value, or of one of these."""
     nodes, types = circuit.nodes[population], circuit.types[population]
-    values = value if isinstance(value, list) else [value]
+    values = _listed(value)
     if key in ("node_id", "node_ids", "node_type_id"):
         of = nodes.types if key == "node_type_id" else np.arange(nodes.size)
         if not all(isinstance(item, int) for item in values):
             raise Inconvertible([Problem(where, f"{key} is {value!r}", "write whole numbers")])
-        if key != "node_type_id" and (beyond := [item for item in values if not 0 <= item < nodes.size]):
-            message = f"there is no node {beyond[0]} in {population!r}, which has {nodes.size:,}"
-            raise Inconvertible([Problem(where, message)])
         return np.isin(of, values)
     wanted = {str(item) for item in values}
     of_type = [number for number, row in types.rows.items() if row.get(key) in wanted]
@@ -550,11 +583,12 @@ def _projections(circuit: Circuit, pair: Pair, population: str, out: _Out) -> tu
             raise TableError(f"the edges {population!r} of {pair.file.name} are of {end!r}, which is no node population", hint)
     types = None if pair.types is None else sonata_nodes.types(pair.types, "edge_type_id", population)
     table = tables.edges(pair.file, population, pair.types, chosen=True)
-    values = table.read([column for column in ("pre", "post", "edge_type_id", "syn_weight") if column in table.columns])
+    wanted = ("pre", "post", "edge_type_id", "syn_weight", "delay_ms")  # delays are read so that one that lacks is told here
+    values = table.read([column for column in wanted if column in table.columns])
     if not len(values["pre"]):
         return {}, 0
     for side, end, there in (("pre", source, "source_node_id"), ("post", target, "target_node_id")):
-        beyond = values[side] >= circuit.nodes[end].size
+        beyond = (values[side] < 0) | (values[side] >= circuit.nodes[end].size)
         if beyond.any():
             row = int(np.argmax(beyond))
             message = f"{there} is {values[side][row]} {table.place(row)} of {pair.file.name}"
@@ -574,7 +608,7 @@ def _projections(circuit: Circuit, pair: Pair, population: str, out: _Out) -> tu
             if group.kind.virtual:
                 out.notes.append(f"{np.count_nonzero(mine):,} edges of {population} onto virtual nodes are left out.")
                 continue
-            for port in _ports(group, synapse, of, types, pair):
+            for port in _ports(group, synapse, np.unique(number[mine]).tolist(), types, pair):
                 taken = mine if port.sign is None else mine & ((values["syn_weight"] < 0) == (port.sign == "negative"))
                 if not taken.any():
                     continue
@@ -718,8 +752,7 @@ def _synapse(config: Config, number: int, row: dict[str, str], where: str, delay
 # ---- inputs and reports ----------------------------------------------------------------------------------------------
 
 
-def _input(circuit: Circuit, name: str, entry: Any, driven: dict[str, list[tuple[str, dict[str, Any]]]], dt: float,
-           out: _Out) -> dict[str, Any]:  # fmt: skip
+def _input(circuit: Circuit, name: str, entry: Any, driven: dict[str, list[Trains]], dt: float, out: _Out) -> dict[str, Any]:
     """An input as entries of a network file; spikes are kept for the populations that they drive."""
     where = circuit.config.where("inputs", name)
     if not isinstance(entry, dict):
@@ -728,16 +761,20 @@ def _input(circuit: Circuit, name: str, entry: Any, driven: dict[str, list[tuple
         return {}
     module, kind = str(entry.get("module")), str(entry.get("input_type"))
     wanted = _node_set(circuit, entry.get("node_set", "all"), where)
+    if entry.get("gids", "all") != "all":
+        out.notes.append(f"The gids of the input {name} are left out, as bmtk does: node_set says whom it reaches.")
     if module == "snnrun":
         if not isinstance(entry.get("entry"), dict):
             raise Inconvertible([Problem(where, "there is no entry", "write it as in a network file")])
         return {_name(name, set()): moved(entry["entry"], circuit.config.folder, out.folder)}
     if kind == "spikes":
-        reached = [group for population in wanted for group in circuit.groups[population] if group.kind.virtual]
+        reached = [population for population in wanted if any(group.kind.virtual for group in circuit.groups[population])]
         if not reached:
             raise Inconvertible([Problem(where, "these spikes reach no virtual nodes", "name their population as node_set")])
-        for group in reached:
-            driven.setdefault(group.name, []).append((name, entry))
+        for population, trains in _trains(circuit.config, where, entry, reached, out).items():
+            for group in circuit.groups[population]:
+                if group.kind.virtual:
+                    driven.setdefault(group.name, []).append(trains)
         return {}
     if module == "IClamp" or kind == "current_clamp":
         to = [part for population, nodes in wanted.items() for group in circuit.groups[population]
@@ -795,13 +832,39 @@ def _current(config: Config, name: str, kind: str, entry: dict[str, Any], to: li
 
 
 def _clamp_file(config: Config, where: str, entry: dict[str, Any]) -> tuple[list[float], list[float]]:
-    path = config.folder / str(entry.get("file"))
+    path = _file_of(config, where, entry, "file")
     columns = [str(entry.get("timestamps_column", "timestamps")), str(entry.get("amplitudes_column", "amps"))]
     values = csv.open(path).read(columns)
     return values[columns[0]].tolist(), values[columns[1]].tolist()
 
 
-def _drive(circuit: Circuit, name: str, entry: dict[str, Any], given: list[tuple[str, dict[str, Any]]], out: _Out) -> None:
+def _file_of(config: Config, where: str, entry: dict[str, Any], *keys: str) -> Path:
+    """The file that an input names, under the first of some keys that it has."""
+    given = next((entry[key] for key in keys if key in entry), None)
+    if not isinstance(given, str):
+        raise Inconvertible([Problem(where, f"there is no {keys[0]}", "name the file that has the values")])
+    if not (config.folder / given).is_file():
+        raise Inconvertible([Problem(where, f"there is no file {config.folder / given}")])
+    return config.folder / given
+
+
+def _trains(config: Config, where: str, entry: dict[str, Any], reached: list[str], out: _Out) -> dict[str, Trains]:
+    """The spikes of an input for each of the populations that it reaches and that its file has."""
+    path = _file_of(config, where, entry, "input_file", "file")
+    if entry.get("module") == "nwb" or path.suffix.lower() == ".nwb":
+        return dict.fromkeys(reached, Trains(where, path, None, entry.get("trial")))
+    names = tables.trained(path)
+    found = {one: Trains(where, path, one if len(names) > 1 else "", None) for one in reached if one in names or not names}
+    if not found and len(reached) == len(names) == 1:
+        out.notes.append(f"{path.name} has spikes of {names[0]}, which are taken for those of {reached[0]}.")
+        return {reached[0]: Trains(where, path, "", None)}
+    if not found:
+        message = f"{path.name} has no spikes of the population {' or '.join(map(repr, reached))}"
+        raise TableError(message, f"it has {', '.join(names[:_POINTS])}")
+    return found
+
+
+def _drive(circuit: Circuit, name: str, entry: dict[str, Any], given: list[Trains], out: _Out) -> None:
     """Give the spikes of inputs to a population of sources: by their file where that has what is wanted, else by a copy."""
     if entry["model"] != "spike_times":
         return
@@ -812,20 +875,24 @@ def _drive(circuit: Circuit, name: str, entry: dict[str, Any], given: list[tuple
         entry["times"] = []
         out.notes.append(f"{name} is of virtual nodes, and no input says when they spike: they are silent.")
     every = []
-    for label, one in given:
-        path = circuit.config.folder / str(one.get("input_file", one.get("file")))
-        where = circuit.config.where("inputs", label)
-        if not path.is_file():
-            raise Inconvertible([Problem(where, f"there is no file {path}")])
-        every.append((path, *_spikes(path, population, str(one.get("module")), one, where)))
+    for one in given:
+        with out.at(one.where):
+            neuron, times = _spikes(one)
+            every.append((one, neuron, times))
+            beyond = (neuron < 0) | (neuron >= circuit.nodes[population].size)
+            if beyond.any():
+                said = f"node {int(neuron[np.argmax(beyond)])}, and {population} has {circuit.nodes[population].size:,} nodes"
+                left = f"{np.count_nonzero(beyond):,} of its spikes are left out"
+                out.notes.append(f"{one.path.name} has spikes of {said}: {left}.")
     off_grid = "round" if str(circuit.config.rest.get("target_simulator") or "NEST").upper() == "NEURON" else "up"
-    if len(every) == 1 and every[0][1] is not None and whole:
-        path, named, neuron, _ = every[0]
-        if not len(neuron) or neuron.max() < len(group.nodes):
-            entry["times"] = {"file": out.named(path)} | ({"population": named} if named else {}) | {"off_grid": off_grid}
+    if len(every) == 1 and every[0][0].population is not None and whole:
+        one, neuron, _ = every[0]
+        if not len(neuron) or 0 <= neuron.min() and neuron.max() < len(group.nodes):
+            entry["times"] = {"file": out.named(one.path)} | ({"population": one.population} if one.population else {})
+            entry["times"] |= {"off_grid": off_grid}
             every = []
     if every:
-        neuron, times = (np.concatenate([one[i] for one in every]) for i in (2, 3))
+        neuron, times = (np.concatenate([one[i] for one in every]) for i in (1, 2))
         there = np.isin(neuron, group.nodes)
         order = np.lexsort((times[there], neuron[there]))
         places = np.searchsorted(group.nodes, neuron[there])
@@ -835,28 +902,12 @@ def _drive(circuit: Circuit, name: str, entry: dict[str, Any], given: list[tuple
         entry["layout"] = layout
 
 
-def _spikes(path: Path, population: str, module: str, entry: dict[str, Any], where: str
-            ) -> tuple[str | None, NDArray[Any], NDArray[Any]]:  # fmt: skip
-    """How a network file names the population of a file of spikes (None where it cannot read the file), and its spikes."""
-    if module == "nwb" or path.suffix.lower() == ".nwb":
-        return None, *_nwb(path, entry.get("trial"))
-    named = ""
-    if path.suffix.lower() in (".h5", ".hdf5"):
-        names = sonata.populations(path, "spikes")
-        if len(names) > 1 and population not in names:
-            hint = f"it has {', '.join(names)}"
-            raise Inconvertible([Problem(where, f"{path.name} has no spikes of the population {population!r}", hint)])
-        named = population if len(names) > 1 else ""
-        table = tables.trains(path, named or None)
-    else:
-        try:
-            table = tables.trains(path, population)
-            named = population
-            table.read(["neuron"])
-        except TableError:
-            named, table = "", tables.trains(path)
-    read = table.read(["neuron", "time_ms"])
-    return named, read["neuron"], read["time_ms"].astype(np.float64)
+def _spikes(trains: Trains) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Which nodes spike, and when, in ms."""
+    if trains.population is None:
+        return _nwb(trains.path, trains.trial)
+    read = tables.trains(trains.path, trains.population or None).read(["neuron", "time_ms"])
+    return read["neuron"], read["time_ms"].astype(np.float64)
 
 
 def _nwb(path: Path, trial: Any) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -4,6 +4,8 @@ NEST's parameters are in ms, mV, pA, nS and pF, which are the units inside the p
 Defaults are those of NEST 3.10: what a circuit leaves out has them.
 """
 
+import difflib
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -167,6 +169,10 @@ def resolved(template: str, given: Values, count: int) -> tuple[Neuron, dict[str
     if template not in DEFAULTS:
         near = ", ".join(name.removeprefix("nest:") for name in KNOWN if name.startswith("nest:"))
         hint = f"of NEST's there are {near}; of NEURON's IntFire1"
+        if f"nest:{template}" in DEFAULTS:
+            hint = f"write nest:{template}"
+        elif similar := difflib.get_close_matches(template, DEFAULTS, n=1, cutoff=0.85):
+            hint = f"did you mean {similar[0]}? {hint}"
         if template.startswith("nest:glif_lif"):
             hint = "its dynamics_params are those of the Allen Cell Types Database, with type GLIF"
         raise TemplateError(f"there is no counterpart of the model_template {template!r}", hint)
@@ -174,7 +180,7 @@ def resolved(template: str, given: Values, count: int) -> tuple[Neuron, dict[str
     for name, value in given.items():
         if name in IGNORED:
             continue
-        if name in _ONLY and value == _ONLY[name] or name == "V_min" and value <= _UNBOUNDED:
+        if name in _ONLY and value == _ONLY[name] or name == "V_min" and isinstance(value, int | float) and value <= _UNBOUNDED:
             continue
         if name in _ONLY or name == "V_min":
             raise TemplateError(f"{name} of {template} is {value!r}", "snnrun's model has nothing like it")
@@ -212,7 +218,7 @@ def _flat(template: str, found: Values, count: int) -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _multi(template: str, found: Values) -> Neuron:

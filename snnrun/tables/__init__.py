@@ -16,8 +16,8 @@ from snnrun.tables import csv, hdf5, npz, sonata
 from snnrun.tables.table import Table, TableError, without
 
 __all__ = [
-    "Table", "TableError", "check_column", "edges", "found", "parameters", "rates", "to_internal", "trains", "waveforms",
-    "weights", "without",
+    "Table", "TableError", "check_column", "edges", "found", "parameters", "rates", "to_internal", "trained", "trains",
+    "waveforms", "weights", "without",
 ]  # fmt: skip
 
 _KINDS = {".csv": csv.open, ".npz": npz.open, ".h5": hdf5.open, ".hdf5": hdf5.open}
@@ -90,12 +90,25 @@ def trains(path: Path, population: str | None = None) -> Table:
     if _is_sonata(path, "spikes"):
         return sonata.spikes(path, population)
     table = _open(path)
-    several = next((column for column in table.columns if column.lower() == "population"), None)
-    if _KINDS[path.suffix.lower()] is csv.open and several is not None:
+    if (several := _several(path, table)) is not None:
         table = csv.open(path, only=(several, population))
     elif population is not None:
         raise TableError(f"{path.name} has no populations", "remove population: ...")
     return _renamed(table, lambda column: _TRAINS.get(column.lower(), column))
+
+
+def trained(path: Path) -> list[str]:
+    """The populations that a file of spikes names; none where it does not name them."""
+    if _is_sonata(path, "spikes"):
+        return sonata.populations(path, "spikes")
+    several = _several(path, _open(path))
+    return [] if several is None else csv.distinct(path, several)
+
+
+def _several(path: Path, table: Table) -> str | None:
+    """The column of a text table that names populations."""
+    named = next((column for column in table.columns if column.lower() == "population"), None)
+    return named if _KINDS[path.suffix.lower()] is csv.open else None
 
 
 _TRAINS = {"neuron": "neuron", "time_ms": "time_ms", "node_ids": "neuron", "timestamps": "time_ms"}
@@ -127,15 +140,21 @@ def _renamed(table: Table, rename: Callable[[str], str]) -> Table:
     """The same table under other names of its columns; one that has its name already goes before others."""
     theirs = {column: column for column in table.columns if rename(column) == column}
     own = frozenset(theirs)
+
+    def named(column: str) -> str:
+        if column not in theirs:
+            raise without(table.name, column, table.columns)
+        return theirs[column]
+
     for column in table.columns:
         ours = rename(column)
         if theirs.setdefault(ours, column) != column and ours not in own:
             raise TableError(f"{table.name} has the columns {theirs[ours]!r} and {column!r}", "keep one of them")
     return table._replace(
         columns=tuple(dict.fromkeys(map(rename, table.columns))),
-        length=lambda column: table.length(theirs[column]),
-        cost=lambda wanted: table.cost([theirs[column] for column in wanted]),
-        read=lambda wanted: dict(zip(wanted, table.read([theirs[column] for column in wanted]).values(), strict=True)),
+        length=lambda column: table.length(named(column)),
+        cost=lambda wanted: table.cost([named(column) for column in wanted]),
+        read=lambda wanted: dict(zip(wanted, table.read([named(column) for column in wanted]).values(), strict=True)),
     )
 
 

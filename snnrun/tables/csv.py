@@ -69,6 +69,15 @@ def texts(path: Path, wanted: list[str]) -> Iterator[tuple[int, list[str | None]
             yield line, [None if place is None else row[place].strip() for place in places]
 
 
+def distinct(path: Path, column: str) -> list[str]:
+    """The texts of a column, each once."""
+    with reading(path), _text(path) as stream:
+        layout = _layout(stream, path.name)
+        place = layout.columns.index(column)
+        rows = _reader(_lines(stream, layout, path.name), layout.separator)
+        return list(dict.fromkeys(row[place].strip() for row in rows if place < len(row)))
+
+
 def _text(path: Path) -> TextIO:
     return path.open(newline="", encoding="utf-8-sig")
 

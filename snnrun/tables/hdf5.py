@@ -4,6 +4,7 @@ Only what a file itself holds is read. Links are followed by hand, so that none 
 dataset claims to hold is compared with what was written, before anything is allocated.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,22 +69,23 @@ def children(group: Any) -> list[str]:
     return found
 
 
-def claim(file: Any, where: str, name: str) -> tuple[int, int]:
-    """(length, bytes to be read) of a dataset, once it is certain that it has them."""
+def claim(file: Any, where: str, name: str, dimensions: int = 1) -> tuple[int, int]:
+    """(length, bytes to be read) of a dataset of so many dimensions, once it is certain that it has them."""
     dataset = item(file, where, name)
     if dataset is None or not hasattr(dataset, "id") or not hasattr(dataset, "dtype"):
         raise TableError(f"{name} has no dataset {where!r}")
-    numbers(dataset.dtype, len(dataset.shape or ()), name, where)
+    numbers(dataset.dtype, len(dataset.shape or ()), name, where, dimensions)
     if dataset.is_virtual:
         raise TableError(f"{where!r} in {name} is a virtual dataset, whose values lie elsewhere", "copy them into the file")
     if dataset.external:
         raise TableError(f"{where!r} in {name} has its values in another file", "copy them into the file")
-    length, nbytes = dataset.shape[0], dataset.shape[0] * dataset.dtype.itemsize
+    length, nbytes = dataset.shape[0], math.prod(dataset.shape) * dataset.dtype.itemsize
     if dataset.chunks is None:
         held = nbytes <= dataset.id.get_storage_size() <= file.id.get_filesize()
     else:
-        held = length == 0 or dataset.id.get_num_chunks() >= -(-length // dataset.chunks[0])
-        chunk = dataset.chunks[0] * dataset.dtype.itemsize
+        pieces = math.prod(-(-size // long) for size, long in zip(dataset.shape, dataset.chunks, strict=True))
+        held = pieces == 0 or dataset.id.get_num_chunks() >= pieces
+        chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
         if chunk > max(_CHUNK, 2 * nbytes):
             raise TableError(f"{where!r} in {name} has {length:,} values in a chunk of {chunk:,} bytes", "write it again")
         nbytes = max(nbytes, chunk)
@@ -92,9 +94,9 @@ def claim(file: Any, where: str, name: str) -> tuple[int, int]:
     return length, nbytes
 
 
-def values(file: Any, where: str, name: str) -> NDArray[Any]:
+def values(file: Any, where: str, name: str, dimensions: int = 1) -> NDArray[Any]:
     """The values of a dataset."""
-    claim(file, where, name)
+    claim(file, where, name, dimensions)
     return as_read(item(file, where, name)[()])
 
 

@@ -240,8 +240,8 @@ def _types(path: Path, population: str) -> tuple[_Types, list[tuple[str, str]]]:
             raise TableError(f"edge_type_id {number:g} in line {line} of {path.name} is given twice or no whole number")
         ids.add(int(number))
         if given.get("weight_function", _BY_WEIGHT[0]) not in _BY_WEIGHT:
-            message = f"{path.name} has a weight_function in line {line}, which is not read"
-            raise TableError(message, "write syn_weight into the file of edges")
+            message = f"the weight_function {given['weight_function'][:40]!r} in line {line} of {path.name} is code"
+            raise TableError(message, "write the weights that it would make into the file of edges, as syn_weight")
         for column, theirs in _PROPERTIES.items():
             if theirs in given:
                 values[column][int(number)] = _number(given[theirs], theirs, line, path.name)

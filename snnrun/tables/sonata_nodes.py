@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnrun.tables import csv, hdf5
-from snnrun.tables.table import TableError, at_index
+from snnrun.tables.table import TableError, at_index, without
 
 _TYPES_SIZE = 16 * 2**20  # bytes of a table of types
+_AXES = ("x", "y", "z")
 _NOTHING = ("", "NULL", "NONE", "NaN", "NA", "nan", "null", "None")
 
 
@@ -33,7 +34,7 @@ def types(path: Path, key: str, population: str | None = None) -> Types:
         raise TableError(f"{path.name} is larger than {_TYPES_SIZE >> 20} MiB", "name the table of types")
     columns = list(csv.open(path).columns)
     if key not in columns:
-        raise TableError(f"{path.name} has no column {key!r}", f"it has {', '.join(columns[:20])}")
+        raise without(path.name, key, tuple(columns))
     rows: dict[int, dict[str, str]] = {}
     lines: dict[int, int] = {}
     for line, cells in csv.texts(path, columns):
@@ -46,6 +47,8 @@ def types(path: Path, key: str, population: str | None = None) -> Types:
         if int(cell) in rows:
             raise TableError(f"{key} {cell} is given twice in {path.name}, the second in line {line}", "keep one of them")
         rows[int(cell)], lines[int(cell)] = given, line
+    if not rows:
+        raise TableError(f"{path.name} has no types", "write a line for each type, below the names of columns")
     return Types(path.name, rows, lines)
 
 
@@ -65,14 +68,20 @@ class Nodes(NamedTuple):
         return len(self.types)
 
     def values(self, property: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """A property of each node, and which nodes have it in their group."""
+        """A property of each node, and which nodes have it in their group. Where it has no x, y, z these are of `positions`."""
         found, known = np.full(self.size, np.nan), np.zeros(self.size, bool)
         with hdf5.opened(self.path) as file:
             for number, own in self.groups.items():
-                if property not in own:
+                root, members = f"nodes/{self.population}/{number}", np.flatnonzero(self.group == number)
+                if property in own:
+                    values = hdf5.values(file, f"{root}/{property}", self.file)
+                elif property in _AXES and "positions" in own and not own.intersection(_AXES):
+                    places = hdf5.values(file, f"{root}/positions", self.file, 2)
+                    if _AXES.index(property) >= places.shape[1]:
+                        continue
+                    values = places[:, _AXES.index(property)]
+                else:
                     continue
-                members = np.flatnonzero(self.group == number)
-                values = hdf5.values(file, f"nodes/{self.population}/{number}/{property}", self.file)
                 beyond = self.rows[members] >= len(values)
                 if beyond.any():
                     node = int(members[np.argmax(beyond)])

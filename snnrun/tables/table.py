@@ -59,10 +59,10 @@ def without(name: str, column: str, there: tuple[str, ...]) -> TableError:
     return TableError(f"{name} has no column {column!r}", known)
 
 
-def numbers(dtype: np.dtype[Any], dimensions: int, name: str, column: str) -> None:
-    """That an array is one row of numbers, by its header."""
-    if dimensions != 1 or dtype.kind not in "iufb":
-        raise TableError(f"{column!r} in {name} is no one-dimensional array of numbers")
+def numbers(dtype: np.dtype[Any], dimensions: int, name: str, column: str, wanted: int = 1) -> None:
+    """That an array is one row of numbers, or a table of them, by its header."""
+    if dimensions != wanted or dtype.kind not in "iufb":
+        raise TableError(f"{column!r} in {name} is no {('one', 'two')[wanted - 1]}-dimensional array of numbers")
 
 
 def as_read(values: NDArray[Any]) -> NDArray[Any]:
