@@ -15,7 +15,16 @@ from networks import load, run_plan
 from typer.testing import CliRunner
 
 from snnrun import check, cli, lower, network
-from snnrun.convert import netfile, sonata_config, sonata_export, sonata_import, templates
+from snnrun.convert import (
+    netfile,
+    sonata_circuit,
+    sonata_config,
+    sonata_export,
+    sonata_import,
+    sonata_inputs,
+    sonata_output,
+    templates,
+)
 from snnrun.convert.problems import Inconvertible
 from snnrun.tables import TableError
 
@@ -53,8 +62,8 @@ def zoo(tmp_path_factory):
     made = sonata_import.convert(ZOO / "simulation_config.json", folder / "net.yaml")
     assert (made.neurons, made.notes) == (54, [])
     recorded = run(folder / "net.yaml")
-    out = sonata_import._Out(folder / "net.yaml")
-    circuit = sonata_import._circuit(sonata_config.read(ZOO / "simulation_config.json"), out)
+    out = sonata_output.Output(folder / "net.yaml")
+    circuit = sonata_circuit.read(sonata_config.read(ZOO / "simulation_config.json"), out)
     spikes, V = {}, {}
     for group in circuit.groups["cells"]:
         for index, node in enumerate(group.nodes.tolist()):
@@ -563,12 +572,12 @@ def test_spikes_of_nwb(tmp_path):
     with h5py.File(tmp_path / "a.nwb", "w") as file:
         file["processing/trial_0/spike_train/3/data"] = [1.0, 2.0]
         file["units/spike_times"], file["units/spike_times_index"], file["units/id"] = [0.001, 0.002, 0.003], [1, 3], [7, 8]
-    assert [x.tolist() for x in sonata_import._nwb(tmp_path / "a.nwb", None)] == [[7, 8, 8], [1.0, 2.0, 3.0]]
+    assert [x.tolist() for x in sonata_inputs._nwb(tmp_path / "a.nwb", None)] == [[7, 8, 8], [1.0, 2.0, 3.0]]
     with h5py.File(tmp_path / "a.nwb", "a") as file:
         del file["units"]
-    assert [x.tolist() for x in sonata_import._nwb(tmp_path / "a.nwb", "trial_0")] == [[3, 3], [1.0, 2.0]]
+    assert [x.tolist() for x in sonata_inputs._nwb(tmp_path / "a.nwb", "trial_0")] == [[3, 3], [1.0, 2.0]]
     with pytest.raises(TableError, match="has no spikes of the trial None"):
-        sonata_import._nwb(tmp_path / "a.nwb", None)
+        sonata_inputs._nwb(tmp_path / "a.nwb", None)
 
 
 def test_a_current_of_many_values_is_a_waveform(tmp_path):

@@ -1,8 +1,10 @@
 """A network file as a person would write it: sections with an entry each, what is small on one line."""
 
 import json
+import os
 import re
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,3 +84,23 @@ def column(name: str, dimension: str) -> str:
 
 def _power(power: Any) -> str:
     return str(power) if power.denominator == 1 else f"({power})"
+
+
+def moved(tree: Any, old: Path, new: Path) -> Any:
+    """A part of a network file in a folder as it is in another: files are named from there."""
+    if isinstance(tree, dict):
+        there = {key: key in ("file", "path") and isinstance(value, str) for key, value in tree.items()}
+        return {key: Path(os.path.relpath(old / value, new)).as_posix() if there[key] else moved(value, old, new)
+                for key, value in tree.items()}  # fmt: skip
+    return [moved(item, old, new) for item in tree] if isinstance(tree, list) else tree
+
+
+def identifier(wanted: str, taken: set[str]) -> str:
+    """A name as a network file has them, which nothing else has."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", wanted)
+    name = name if re.match(r"[A-Za-z]", name) else f"n_{name}"
+    number, found = 2, name
+    while found in taken:
+        found, number = f"{name}_{number}", number + 1
+    taken.add(found)
+    return found

@@ -17,7 +17,6 @@ from snnrun import engine, export, lower, network
 from snnrun.check import Loaded, selection_sizes
 from snnrun.convert import netfile, templates
 from snnrun.convert.problems import Inconvertible, Problem
-from snnrun.convert.sonata_import import OWN, moved
 from snnrun.document import SpecError
 from snnrun.files import in_place_of
 from snnrun.lower import driving
@@ -133,8 +132,8 @@ def write(loaded: Loaded, folder: Path, overwrite: bool = False) -> Made:
     _json(folder / "circuit_config.json", circuit)
     _json(folder / "simulation_config.json", simulation)
     for name, one in chosen.items():
-        if one.template.startswith(OWN):
-            lacking = f"NEST has no {one.template.removeprefix(OWN)} with these synapses and parameters"
+        if one.template.startswith(templates.OWN):
+            lacking = f"NEST has no {one.template.removeprefix(templates.OWN)} with these synapses and parameters"
             notes.append(f"{name} has the template {one.template}, which only snnrun reads: {lacking}")
     return Made(folder, sum(selection_sizes(spec).values()), synapses, {n: c.template for n, c in chosen.items()}, notes)
 
@@ -164,7 +163,7 @@ def _chosen(built: Network, name: str) -> _Chosen:
         for variable, value in population.initial.items():
             if variable in states:
                 values[f"init.{netfile.column(variable, states[variable])}"] = value
-    return _Chosen(f"{OWN}{entry.model}", values, rest, {})
+    return _Chosen(f"{templates.OWN}{entry.model}", values, rest, {})
 
 
 def _internal(built: Network, name: str) -> dict[str, Any]:
@@ -342,7 +341,7 @@ def _write_nodes(built: Network, name: str, chosen: _Chosen | None, folder: Path
         row["model_type"] = "virtual"
     else:
         row |= {"model_type": "point_neuron", "model_template": chosen.template, "dynamics_params": f"{name}.json"}
-        own = chosen.template.startswith(OWN)
+        own = chosen.template.startswith(templates.OWN)
         single = {key: value if isinstance(value, list | bool) else float(value) for key, value in chosen.values.items()
                   if isinstance(value, list | bool) or np.ndim(value) == 0}  # fmt: skip
         columns = {f"dynamics_params/{key}": np.broadcast_to(np.asarray(value, np.float64), (size,))
@@ -378,10 +377,10 @@ def _synapse(loaded: Loaded, projection: str, post: str, population: str, chosen
         if entry.stp is not None:
             template, given = "tsodyks2_synapse", given | (_tsodyks(entry.stp) or {})
     else:
-        scale, template = 1.0, f"{OWN}{entry.synapse.model}"
+        scale, template = 1.0, f"{templates.OWN}{entry.synapse.model}"
         tree = loaded.document.tree["projections"][projection]
         given = {key: tree[key] for key in ("synapse", "output", "stp", "stdp") if key in tree}
-        given = moved(given, loaded.document.folder, folder)
+        given = netfile.moved(given, loaded.document.folder, folder)
         given |= {"name": projection}
         notes.append(f"{population} has the template {template}, which only snnrun reads")
     file = f"{population}.json"
@@ -458,7 +457,7 @@ def _inputs(loaded: Loaded, built: Network, folder: Path, notes: list[str]) -> d
         if name in steady:
             notes.append(f"the current {name} never changes, and is part of I_e")
             continue
-        tree = moved(loaded.document.tree["inputs"][name], loaded.document.folder, folder)
+        tree = netfile.moved(loaded.document.tree["inputs"][name], loaded.document.folder, folder)
         clamp = _clamp(loaded, name, entry)
         if clamp is not None:
             found[name] = clamp

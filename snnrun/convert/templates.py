@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 Values = Mapping[str, Any]  # numbers, or an array [nodes]
+OWN = "snnrun:"  # templates of what only snnrun has
 
 
 class Port(NamedTuple):
