@@ -358,7 +358,7 @@ def _unchosen(loc: tuple[Any, ...], path: Key, ctx: dict[str, Any], given: Any, 
     key = ctx["discriminator"].strip("'") if "discriminator" in ctx else "rule" if "all_to_all" in known else "model"
     if not isinstance(given, dict):
         message = "a value is missing here" if given is None else f"a mapping is wanted, and this is {_said(given)}"
-        if len(path) == 2 and (hint := _flat(tree[path[0]], path[1])):
+        if len(path) == 2 and (hint := _flat(tree[str(path[0])], path[1])):
             return Fault(path, message, hint, at_key=True)
         if not known:
             found = _bare(_follow(root, loc))
