@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from snnrun.fit.block import Fit
 
 CONVERGED = 0.004  # of the range of each value: the standard deviation below which a search has ended
+AROUND = 0.03  # where losses are noisy: the standard deviation with which the rest of the evaluations are drawn around its end
+NOISY = 0.05  # standard deviation of the losses of a generation at the end
 
 
 class Found(NamedTuple):
@@ -50,7 +52,8 @@ class _Evolution:
         start = [free.start for free in fit.free]
         self._count, self._left = len(start), most
         start += [0.5] * (2 - len(start))  # it knows no line: a value that nothing depends on makes it a plane
-        numbers = np.random.default_rng(fit.seed)
+        self._numbers = numbers = np.random.default_rng(fit.seed)
+        self._noise, self._drawn = 0.0, False
         self._es: Any = cma.CMAEvolutionStrategy(start, fit.sigma, {
             "bounds": [[0.0] * len(start), [1.0] * len(start)], "popsize": fit.population, "verbose": -9, "seed": np.nan,
             "randn": lambda *shape: numbers.standard_normal(shape),
@@ -58,14 +61,21 @@ class _Evolution:
         self._asked: Any = None
 
     def ask(self) -> NDArray[np.float64] | None:
-        if self._left < self._es.popsize or self.found().spread.max() < CONVERGED:
+        if self._left < self._es.popsize:
             return None
+        self._left -= self._es.popsize
+        found = self.found()
+        if self._drawn or found.spread.max() < CONVERGED:
+            self._drawn = self._noise > NOISY  # more evaluations tell more of where the best place is
+            away = AROUND * self._numbers.standard_normal((self._es.popsize, self._count))
+            return np.clip(found.mean + away, 0.0, 1.0) if self._drawn else None
         self._asked = self._es.ask()
-        self._left -= len(self._asked)
         return np.array(self._asked)[:, : self._count]
 
     def tell(self, places: NDArray[np.float64], losses: NDArray[np.float64]) -> None:
-        self._es.tell(self._asked, losses.tolist())
+        if not self._drawn:
+            self._noise = float(losses.std())
+            self._es.tell(self._asked, losses.tolist())
 
     def found(self) -> Found:
         mean = np.asarray(self._es.boundary_handler.repair(np.array(self._es.mean)))[: self._count]
