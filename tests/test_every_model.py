@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import numpy as np
 import pytest
 from networks import Frames, assert_same_bits, run_plan, states
+from pydantic import TypeAdapter
 
 from snnrun import check, engine, lower, network, outline, snapshot, units
 from snnrun.document import SpecError
@@ -641,8 +642,13 @@ def test_what_cannot_be_combined_is_refused_where_it_stands(folder):
 # ---- the same bits ---------------------------------------------------------------------------------------------------
 
 
-# rules that want pre and post of one size, or places
-RECURRENT = ("one_to_one", "small_world", "scale_free", "blocks", "spatial", "spatial_indegree", "spatial_outdegree")
+RULE: TypeAdapter[Any] = TypeAdapter(connect.Rule)
+
+
+def recurrent(rule: dict[str, Any], pre: int = 30, post: int = 31) -> bool:
+    """Whether a rule wants places, or pre and post of other sizes."""
+    found = RULE.validate_python(rule)
+    return found.spatial or found.impossible(connect.Sizes(pre, post)) is not None
 
 
 def everything(watched: bool = True) -> dict[str, Any]:
@@ -653,10 +659,10 @@ def everything(watched: bool = True) -> dict[str, Any]:
     projections, turn = {}, itertools.cycle(KINETICS)
     rules = [(name, one) for section, name, _, one in PARTS if section == "connect"]
     # rules and kinds of receptors take turns, so that each of them is there however many there are of the other
-    for i, ((name, rule), pre) in enumerate(zip(rules * len(KINETICS), itertools.cycle([*sending, *receiving]), strict=False)):
+    for i, ((_, rule), pre) in enumerate(zip(rules * len(KINETICS), itertools.cycle([*sending, *receiving]), strict=False)):
         if i >= max(len(rules), len(KINETICS), len(populations)):
             break
-        sized = rule if name not in RECURRENT else {"rule": "all_to_all"}
+        sized = rule if not recurrent(rule) else {"rule": "all_to_all"}
         delay = ("0 ms", "1.3 ms", {"uniform": {"low": "0.2 ms", "high": "2 ms"}})[i % 3]
         post = receiving[i % len(receiving)]
         kinetics = next(turn)
@@ -666,7 +672,7 @@ def everything(watched: bool = True) -> dict[str, Any]:
     first = receiving[0]
     populations[first]["layout"] = {"model": "random", "extent": ["30 um", "30 um"], "periodic": True}
     for name, rule in rules:
-        if name in RECURRENT:
+        if recurrent(rule):
             sized = rule | {key: [10, populations[first]["size"] - 10] for key in ("pre_groups", "post_groups") if key in rule}
             projections[f"own-{name}"] = feed(*KINETICS[0], pre=first, post=first, connect=sized)
     changing = [one for section, _, _, one in PARTS if section in ("stp", "stdp")]

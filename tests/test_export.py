@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import yaml
 from networks import load, run_plan
-from test_every_model import NEEDS, PLACES, TABLE
+from test_every_model import PLACES, TABLE, part, recurrent
 from typer.testing import CliRunner
 
-from snnrun import cli, export, lower, network, results
+from snnrun import cli, explain, export, lower, network, results
 from snnrun.models import connect
 
 NET = """
@@ -35,8 +35,6 @@ projections:
 monitors:
   s: {{model: spikes, of: [A, B]}}
 """
-SPATIAL = ("spatial", "spatial_indegree", "spatial_outdegree")
-ALIKE = ("one_to_one", "small_world", "scale_free")
 RULES = [rule for rule in connect._RULES]
 
 
@@ -45,17 +43,13 @@ def call(*arguments):
 
 
 def text_of(rule, synapse="{model: expon, tau: 5 ms}", pre='["A[3:40]", "B[:20]"]', post='["B[10:]", A]'):
-    own = {"rule": rule, **NEEDS.get(rule, {"fixed_outdegree": {"n": 5}, "scale_free": {"m": 3}}.get(rule, {}))}
-    if rule in SPATIAL or rule in ALIKE:
+    given = {"fixed_outdegree": {"n": 5}, "scale_free": {"m": 3}, "blocks": {"pre_groups": [37, 20], "post_groups": [40, 60]},
+             "pairs": {"pairs": [[0, 0], [56, 99], [5, 7], [5, 7]]}}  # fmt: skip
+    own = part(explain.FORMS["connect"][rule], **given.get(rule, {}))
+    if recurrent(own, 57, 100):
         pre = post = "A"
-    if rule == "blocks":
-        own |= {"pre_groups": [37, 20], "post_groups": [40, 60]}
-    if rule == "file":
-        own["path"] = "table.csv"
-    if rule == "pairs":
-        own["pairs"] = [[0, 0], [56, 99], [5, 7], [5, 7]]
     weight = "{normal: {mean: 90 pA, std: 30 pA}}" if "delta" not in synapse else "{uniform: {low: 0.1 mV, high: 1 mV}}"
-    layout = "layout: {model: random, extent: [60 um, 60 um]}," if rule in SPATIAL else ""
+    layout = "layout: {model: random, extent: [60 um, 60 um]}," if own["rule"].startswith("spatial") else ""
     return NET.format(rule=json.dumps(own), synapse=synapse, pre=pre, post=post, weight=weight, layout=layout)
 
 

@@ -546,6 +546,11 @@ RULES = [
 ]  # fmt: skip
 
 
+def test_every_rule_that_is_drawn_in_native_code_is_compared():
+    drawn_there = {rule for rule in native_kernel._RULES if rule}
+    assert drawn_there == {of.rule for of in RULES}
+
+
 def described(of):
     return "-".join(str(value) for key, value in of.model_dump().items() if key != "storage")
 

@@ -1,6 +1,7 @@
 """Rules of connection that need no places: Poisson numbers of synapses, small worlds, scale-free graphs, blocks.
 
-All of them are listed when a network is built. Entities and numbers under which their edges are drawn stand with each.
+All of them are listed when a network is built; those whose rows are drawn each on its own, also in native code, are in
+connect.py. Entities and numbers under which their edges are drawn stand with each.
 """
 
 import math

@@ -185,7 +185,7 @@ class Mode(NamedTuple):
 
     factor: Any
     tau: Any
-    n: int
+    n: int  # 0 or 1: what models that integrate exactly know
 
 
 class Synapse(Part):
