@@ -1,5 +1,6 @@
 """A results file with everything in it: what the tests of readers and formats share."""
 
+from contextlib import chdir
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -37,6 +38,17 @@ monitors:
 
 def call(*arguments):
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def snnrun(*arguments, cwd: Path, code: int | tuple[int, ...] = 0):
+    """The command line in a folder, in this process, where JAX is warm; many runs with one worker, if nothing else is said."""
+    words = [str(argument) for argument in arguments]
+    if words[0] in ("sweep", "fit") and words[1] != "collect" and "--workers" not in words:
+        words += ["--workers", "1"]
+    with chdir(cwd):
+        done = call(*words)
+    assert done.exit_code in (code if isinstance(code, tuple) else (code,)), f"{done.output}\n{done.exception!r}"
+    return done
 
 
 def recorded(folder: Path, precision: str = "float64", text: str = NET) -> Path:

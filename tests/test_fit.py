@@ -7,15 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from recordings import snnrun
 
 from snnrun import check, document, fit
-from snnrun.cli import app
 from snnrun.document import Override, SpecError
 from snnrun.fit.block import Free, Term
 from snnrun.fit.known import known
@@ -79,17 +77,6 @@ ANY = (0, 3)  # exit codes of a search that may have been too short
 def net(tmp_path):
     (tmp_path / "net.yaml").write_text(NET + FIT)
     return tmp_path / "net.yaml"
-
-
-def snnrun(*arguments, cwd, code=0):
-    """The command line, in this process, where JAX is warm; with one worker, if nothing else is said."""
-    words = [str(argument) for argument in arguments]
-    if words[0] in ("sweep", "fit") and words[1] != "collect" and "--workers" not in words:
-        words += ["--workers", "1"]
-    with chdir(cwd):
-        done = CliRunner().invoke(app, words)
-    assert done.exit_code in (code if isinstance(code, tuple) else (code,)), f"{done.output}\n{done.exception!r}"
-    return done
 
 
 def summary(folder: Path):

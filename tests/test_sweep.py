@@ -7,16 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import chdir, closing
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from recordings import snnrun
 
 from snnrun import check, document, statistics, trial, workers
 from snnrun import sweep as many
-from snnrun.cli import app
 from snnrun.document import SpecError
 from snnrun.results import Results
 from snnrun.sweep import points, table
@@ -42,17 +41,6 @@ GRID = ("--grid", "projections.a.weight=60 pA,90 pA", "--grid", "populations.E.t
 def net(tmp_path):
     (tmp_path / "net.yaml").write_text(NET)
     return tmp_path / "net.yaml"
-
-
-def snnrun(*arguments, cwd, code=0):
-    """The command line, in this process, where JAX is warm; with one worker, if nothing else is said."""
-    words = [str(argument) for argument in arguments]
-    if words[0] in ("sweep", "fit") and words[1] != "collect" and "--workers" not in words:
-        words += ["--workers", "1"]
-    with chdir(cwd):
-        done = CliRunner().invoke(app, words)
-    assert done.exit_code in (code if isinstance(code, tuple) else (code,)), f"{done.output}\n{done.exception!r}"
-    return done
 
 
 def read(folder: Path) -> list[dict[str, str]]:
