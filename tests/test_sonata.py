@@ -163,7 +163,7 @@ projections:
 populations:
   S: {{size: 12, model: regular, period: {{uniform: {{low: 4 ms, high: 9 ms}}}}}}
   A: {{size: 8, {LIF}, C: 180 pF}}
-  D: {{size: 8, {LIF}, C: 180 pF, I_e: 260 pA}}
+  D: {{size: 8, {LIF}, C: 180 pF, I_e: 260 pA, refractory_input: true}}
   G: {{size: 8, model: glif3}}
   X: {{size: 8, model: adex, set: adapting, I_e: 400 pA}}
   Z: {{size: 8, model: izhikevich, set: CH, I_e: 7 pA}}

@@ -200,7 +200,7 @@ def _same(a: Kind, b: Kind) -> bool:
     """Whether nodes of two kinds are one population."""
     if a.neuron is None or b.neuron is None:
         return a == b
-    return a.neuron.model == b.neuron.model and a.neuron.ports == b.neuron.ports and a.neuron.names == b.neuron.names
+    return all(getattr(a.neuron, what) == getattr(b.neuron, what) for what in ("model", "ports", "names", "switches"))
 
 
 def _said(types: Types, number: int) -> str:
@@ -241,6 +241,7 @@ def population(circuit: Circuit, population: str, group: Group, dt: float, out: 
             usual = rest if ours == "V" else 0.0 if ours in ("w", "I1", "I2") else None
             if usual is None or not np.array_equal(np.broadcast_to(usual, np.shape(value)), value):
                 init[ours] = out.value(value, group.name, f"init_{ours}", states[ours])
+    entry |= dict.fromkeys(neuron.switches, True)
     entry |= {"init": init} if init else {}
     return entry | _layout(circuit, population, group, out)
 

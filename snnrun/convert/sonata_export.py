@@ -194,6 +194,7 @@ def _nest(built: Network, name: str) -> _Chosen | None:
         if wired is None:
             continue
         receptors, more = wired
+        more |= {switch: True for switch in templates.SWITCHES.get(template, ()) if getattr(entry, switch)}
         theirs = _theirs(neuron, values, initial, entry.size)
         if theirs is not None:
             return _Chosen(template, theirs | more, {}, receptors)

@@ -34,6 +34,7 @@ class Neuron(NamedTuple):
     derived: dict[str, Callable[[Values], Any]] = {}  # our parameters that follow from several of theirs
     flags: dict[str, bool] = {}  # parameters that say which model it is
     note: str = ""  # what is not quite the same
+    switches: tuple[str, ...] = ()  # what is on, under a name that is ours as well
 
 
 _ALPHA, _EXPON, _DELTA = ({"model": name} for name in ("alpha", "expon", "delta"))
@@ -150,6 +151,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 # of no effect on spikes here, and of an effect unless they have this value (or a lower one, of V_min)
 IGNORED = {"tau_minus", "tau_minus_triplet", "tau_Ca", "beta_Ca", "gsl_error_tol", "V_dynamics_method", "rho", "type"}
 _ONLY = {"delta": 0.0, "refractory_input": False, "ignore_and_spike": False, "consistent_integration": True}
+SWITCHES = {"nest:iaf_psc_delta": ("refractory_input",)}
 _UNBOUNDED = -1e300
 _SPARE = {"asc_amps": 0.0, "asc_init": 0.0, "asc_r": 1.0, "asc_decay": 0.1}  # an after-spike current that is not there
 
@@ -177,9 +179,12 @@ def resolved(template: str, given: Values, count: int) -> tuple[Neuron, dict[str
         if template.startswith("nest:glif_lif"):
             hint = "its dynamics_params are those of the Allen Cell Types Database, with type GLIF"
         raise TemplateError(f"there is no counterpart of the model_template {template!r}", hint)
-    found = dict(DEFAULTS[template])
+    found, switches = dict(DEFAULTS[template]), []
     for name, value in given.items():
         if name in IGNORED:
+            continue
+        if name in SWITCHES.get(template, ()) and isinstance(value, bool):
+            switches += [name] * value
             continue
         if name in _ONLY and value == _ONLY[name] or name == "V_min" and isinstance(value, int | float) and value <= _UNBOUNDED:
             continue
@@ -189,6 +194,7 @@ def resolved(template: str, given: Values, count: int) -> tuple[Neuron, dict[str
             raise TemplateError(f"{template} has no parameter {name!r}", f"it has {', '.join(sorted(found))}")
         found[name] = value
     neuron = _multi(template, found) if template in _MULTI else NEURONS[template]
+    neuron = neuron._replace(switches=tuple(sorted(switches)))
     return neuron, _flat(template, found, count)
 
 
