@@ -20,10 +20,10 @@ import numpy as np
 from snnrun import units
 from snnrun.check import Loaded, connected
 from snnrun.convert import scripts as common
-from snnrun.convert.scripts import EDGES, Dialect, Script, Value, Writing, inlined, number, simplified, written
+from snnrun.convert.scripts import EDGES, Dialect, Script, Value, Writing, inlined, number, written
 from snnrun.document import Key
 from snnrun.language.dimension import dimension
-from snnrun.language.expression import Literal, Name, Node, Product, Sum, names
+from snnrun.language.expression import Literal, Name, Node, names
 from snnrun.models import described, neurons, stdp, synapses
 from snnrun.models.described import CURRENT, VOLTAGE, Model
 from snnrun.models.neurons import lif
@@ -125,6 +125,7 @@ def script(loaded: Loaded, target: Path, edges: bool) -> Script:
     for name in spec.populations:
         w.name("populations", name)
     kept = common.recorded(w)
+    windows = common.windows(w, kept)
     body, groups, sections = [], {}, _by_population(w)
     for name, entry in spec.populations.items():
         if hasattr(entry, "init"):
@@ -134,7 +135,7 @@ def script(loaded: Loaded, target: Path, edges: bool) -> Script:
         body.append(text)
     drives = [_input(w, name, entry, groups) for name, entry in spec.inputs.items() if hasattr(entry, "synapse")]
     synapses = [_projection(w, name, entry, groups) for name, entry in spec.projections.items()]
-    monitors, saved = _monitors(w, kept, groups)
+    monitors, saved = _monitors(w, kept, windows, groups)
     said = "\n".join([*body, *drives, *synapses, monitors, saved, *w.helpers.values()])
     objects, wanted = ([x for x in known if re.search(rf"\b{x}\b", said)] for known in (_OBJECTS, _IMPORTED))
     always = ["defaultclock", "run", "seed"]
@@ -150,7 +151,7 @@ def script(loaded: Loaded, target: Path, edges: bool) -> Script:
         *(_section("synapses", synapses)),
         *(_section("the run", [monitors])),
         saved,
-        common.tail(spec, kept),
+        common.tail(spec, kept, windows),
     ]
     return w.finish("\n".join(parts).replace("\n\n\n\n", "\n\n\n"))
 
@@ -176,6 +177,9 @@ def _neurons(w: Writing, name: str, entry: Any, own: list[Receptor]) -> tuple[st
     method = neurons.of(entry).methods(entry, name in conducting(w.spec))
     solver, times = _solver(method)
     frozen = method == "frozen"
+    if getattr(entry, "refractory_input", False) and any(receptor.jumps for receptor in own):
+        said = "jumps that are kept while a neuron is refractory are not written for Brian2"
+        w.refuse((*path, "refractory_input"), said, "snnrun export nest has them")
     values = common.parameters(w, name, entry)
     namespace: dict[str, str] = {}
     declared: list[str] = []
@@ -371,7 +375,7 @@ def _initial(w: Writing, name: str, entry: Any, model: Model, of: Mapping[str, s
                 known[v.name] = value.number
             found.append((v.name, quantity(value.text, v.dimension)))
             continue
-        node = _steady(model, v) if v.init is None else v.init
+        node = common.steady(model, v) if v.init is None else v.init
         deep = _deep(model, node)
         if deep <= set(known):
             values = described.values_of(model, {**known, CURRENT: 0.0}, np)
@@ -389,18 +393,6 @@ def _deep(model: Model, node: Node) -> set[str]:
     """Names of what an expression depends on, through abbreviations."""
     later = dict(model.abbreviations)
     return set(names(inlined(node, later))) - {CURRENT}
-
-
-def _steady(model: Model, v: Any) -> Node:
-    """Where a variable rests: f(0) / (f(0) - f(1)), since its rate is an affine function of it."""
-    inner: dict[str, Node] = {CURRENT: Literal(0.0, "current")}
-    for name, node in model.abbreviations:  # those that depend on it, or on the current
-        if {v.name, *inner} & set(names(node)):
-            inner[name] = node
-    full = inlined(v.rate, inner)
-    low, high = (inlined(full, {v.name: Literal(value, v.dimension)}) for value in (0.0, 1.0))
-    found = simplified(Product((low, simplified(Sum((simplified(low), simplified(high)), (False, True)))), (False, True)))
-    return found if v.dimension == "number" else Product((found, Literal(1.0, v.dimension)), (False, False))
 
 
 # ---- receptors and inputs --------------------------------------------------------------------------------------------
@@ -989,12 +981,19 @@ def _ordered(entry: Any, python: str, delay: Value, dt: float, jumps: bool) -> l
 # ---- monitors --------------------------------------------------------------------------------------------------------
 
 
-def _monitors(w: Writing, kept: list[str], groups: dict[str, Group]) -> tuple[str, str]:
+def _monitors(w: Writing, kept: list[str], windows: dict[str, tuple[float, float]], groups: dict[str, Group]) -> tuple[str, str]:
     """The lines that make monitors and run, and those that take what they have."""
-    lines, saved = [], ["spikes = {"]
+    lines, after, saved = [], [], ["spikes = {"]
     for name in kept:
         monitor, python = w.name("spikes", f"{name}_spikes"), w.name("populations", name)
         lines.append(f"{monitor} = SpikeMonitor({python})")
+        if name in windows:
+            w.helpers["within"] = common.WITHIN
+            steps = ", ".join(str(round(time / w.spec.dt)) for time in windows[name])
+            stamps = f"np.round(np.asarray({monitor}.t / ms) / dt_ms + 1)"
+            after.append(f"{python}_kept = within(np.asarray({monitor}.i), {stamps}, {steps})")
+            saved += [f'    "{name}.times": {python}_kept[1] * dt_ms,', f'    "{name}.neurons": {python}_kept[0],']
+            continue
         saved.append(f'    "{name}.times": np.round(np.asarray({monitor}.t / ms) / dt_ms + 1) * dt_ms,')
         saved.append(f'    "{name}.neurons": np.asarray({monitor}.i),')
     every_monitor: dict[str, Any] = dict(w.spec.monitors)
@@ -1014,11 +1013,18 @@ def _monitors(w: Writing, kept: list[str], groups: dict[str, Group]) -> tuple[st
                 continue
             monitor, python = w.name("states", f"{name}_{part.population}"), w.name("populations", part.population)
             every = w.spec.dt if entry.every is None else entry.every
+            first, each = round(entry.start / w.spec.dt), round(every / w.spec.dt)
+            last = round((w.spec.duration if entry.stop is None else entry.stop) / w.spec.dt)
+            window = f"[{first // each}:{-(-last // each)}]" if entry.start or entry.stop is not None else ""
+            if first % each:  # Brian2's samples begin at 0
+                every, window = w.spec.dt, f"[{first}:{last}:{each}]"
             texts = ", ".join(f'"{_named(x)}"' for x in wanted)
             lines.append(f"{monitor} = StateMonitor({python}, [{texts}], record=np.arange({part.start}, {part.stop}), "
                          f'dt={number(every)} * ms, when="start")')  # fmt: skip
             dims = {v.name: v.dimension for v in common.model_of(w.spec.populations[part.population]).variables}
             for x in wanted:
-                saved.append(f'    "{name}.{part.population}.{x}": np.asarray({monitor}.{_named(x)} / {unit_of(dims[x])}).T,')
-    lines.append("run(steps * dt_ms * ms)\n")
+                saved.append(
+                    f'    "{name}.{part.population}.{x}": np.asarray({monitor}.{_named(x)} / {unit_of(dims[x])}).T{window},'
+                )
+    lines += ["run(steps * dt_ms * ms)\n", *([*after, ""] if after else [])]
     return "\n".join(lines), "\n".join([*saved, "}"])

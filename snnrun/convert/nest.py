@@ -9,6 +9,7 @@ Which of NEST's models a population becomes is a matter of its own model and of 
 
 import math
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from snnrun.check import Loaded, connected
 from snnrun.convert import scripts as common
-from snnrun.convert.scripts import EDGES, Dialect, Script, Value, Writing, number, written
+from snnrun.convert.scripts import EDGES, Script, Value, Writing, number, written
 from snnrun.document import Key
 from snnrun.language.expression import names, parse
 from snnrun.language.walk import evaluate
@@ -25,6 +26,7 @@ from snnrun.quantities import Law, is_literal, law_of, plain
 from snnrun.receptors import Receptor, receptors, weight_dimension
 from snnrun.selections import Part
 
+_FINEST = 10**6  # parts of a ms of which NEST's steps may be made
 JUMP, CURRENT, CONDUCTANCE = "jump", "current", "conductance"
 
 
@@ -37,18 +39,21 @@ class Acting(NamedTuple):
 
 class Neuron(NamedTuple):
     parameters: Mapping[str, str | tuple[str, ...]]  # NEST's name -> an expression of ours
-    states: Mapping[str, str]  # NEST's name -> a variable of ours
+    states: Mapping[str, str | tuple[str, ...]]  # NEST's name -> a variable of ours
     acting: Mapping[tuple[str, str], Acting]  # (synapse, effect) -> the model
     usual: str  # without any synapse
     more: Mapping[str, str] = {}  # expressions of those models alone whose receptors are conductances
     currents: Mapping[str, str] = {}  # of all others
+    jumps: Mapping[str, str] = {}  # NEST's name -> a field that is true or false, of those whose receptors are jumps
     fixed: Mapping[str, Any] = {}
     needs: Mapping[str, float] = {}  # what parameters NEST's has not, and their value there
+    held: bool = True  # whether it has a constant current of its own, I_e
 
 
 _LEAK = {"E_L": "V_rest", "V_th": "V_th", "V_reset": "V_reset", "t_ref": "tau_ref", "C_m": "C"}
 _HH = {"C_m": "C", "g_L": "g_L", "g_Na": "g_Na", "g_K": "g_K", "E_L": "E_L", "E_Na": "E_Na", "E_K": "E_K"}
 _V = {"V_m": "V"}
+_GATES = {"Act_m": "m", "Inact_h": "h", "Act_n": "n"}  # NEST has them at rest at a potential of its own
 
 NEURONS: dict[str, Neuron] = {
     "lif": Neuron(
@@ -57,7 +62,7 @@ NEURONS: dict[str, Neuron] = {
          ("alpha", CURRENT): Acting("iaf_psc_alpha", "iaf_psc_alpha_multisynapse"), 
          ("expon", CONDUCTANCE): Acting("iaf_cond_exp"), ("alpha", CONDUCTANCE): Acting("iaf_cond_alpha"),
          ("dual_expon", CONDUCTANCE): Acting("iaf_cond_beta")},
-        "iaf_psc_delta", {"g_L": "C / tau"}, {"tau_m": "tau"}, {}, {"noise": 0.0},
+        "iaf_psc_delta", {"g_L": "C / tau"}, {"tau_m": "tau"}, {"refractory_input": "refractory_input"}, {}, {"noise": 0.0},
     ),
     "adex": Neuron(
         {"C_m": "C", "g_L": "g_L", "E_L": "V_rest", "V_th": "V_T", "Delta_T": "Delta_T", "a": "a", "b": "b", "tau_w": "tau_w",
@@ -73,8 +78,11 @@ NEURONS: dict[str, Neuron] = {
         {"a": "a", "b": "b", "c": "c", "d": "d", "V_th": "V_peak"}, {"V_m": "V", "U_m": "u"},
         {("delta", JUMP): Acting("izhikevich")}, "izhikevich", fixed={"consistent_integration": True}, needs={"C": 1.0},
     ),
-    "hh": Neuron(_HH, _V, {("alpha", CURRENT): Acting("hh_psc_alpha")}, "hh_psc_alpha"),
-    "hh_traub": Neuron({**_HH, "V_T": "V_T"}, _V, {("expon", CONDUCTANCE): Acting("hh_cond_exp_traub")}, "hh_cond_exp_traub"),
+    "hh": Neuron(_HH, _V | _GATES, {("alpha", CURRENT): Acting("hh_psc_alpha")}, "hh_psc_alpha"),
+    "hh_traub": Neuron(  # NEST takes each step after a peak for a spike, but for t_ref
+        {**_HH, "V_T": "V_T", "t_ref": "max(tau_ref, 2)"}, _V | _GATES,
+        {("expon", CONDUCTANCE): Acting("hh_cond_exp_traub")}, "hh_cond_exp_traub",
+    ),
     "mat2": Neuron(
         {"tau_m": "tau", "C_m": "C", "E_L": "V_rest", "omega": "omega", "tau_1": "tau_1", "tau_2": "tau_2", "alpha_1": "alpha_1",
          "alpha_2": "alpha_2", "t_ref": "tau_ref"}, _V, {("expon", CURRENT): Acting("mat2_psc_exp")}, "mat2_psc_exp",
@@ -93,6 +101,28 @@ NEURONS: dict[str, Neuron] = {
         "gif_psc_exp",
     ),
 }  # fmt: skip
+
+
+def _glif(rules: bool, currents: bool, threshold: bool) -> Neuron:
+    """A GLIF model of the Allen Institute, which NEST has as one with three switches."""
+    parameters: dict[str, str | tuple[str, ...]] = {"C_m": "C", "E_L": "V_rest", "V_th": "V_th", "t_ref": "tau_ref"}
+    parameters |= (
+        {"voltage_reset_fraction": "f", "voltage_reset_add": "V_add", "th_spike_decay": "b_s", "th_spike_add": "theta"}
+        if rules
+        else {"V_reset": "V_reset"}
+    )
+    if currents:
+        parameters |= {"asc_decay": ("k1", "k2"), "asc_amps": ("A1", "A2"), "asc_r": ("r1", "r2")}
+    if threshold:
+        parameters |= {"th_voltage_index": "a_v", "th_voltage_decay": "b_v"}
+    switches = {"spike_dependent_threshold": rules, "after_spike_currents": currents, "adapting_threshold": threshold}
+    acting = {("alpha", effect): Acting(name, name) for effect, name in ((CURRENT, "glif_psc"), (CONDUCTANCE, "glif_cond"))}
+    states = _V | ({"asc_init": ("I1", "I2")} if currents else {})
+    return Neuron(parameters, states, acting, "glif_psc", {"g_m": "g_L"}, {"g": "g_L"}, fixed=switches, held=False)
+
+
+_GLIFS = ((False, False, False), (True, False, False), (False, True, False), (True, True, False), (True, True, True))
+NEURONS |= {f"glif{i}": _glif(*switches) for i, switches in enumerate(_GLIFS, 1)}
 
 
 class Channel(NamedTuple):
@@ -117,6 +147,7 @@ def script(loaded: Loaded, target: Path, edges: bool) -> Script:
     for name in spec.populations:
         w.name("populations", name)
     kept = common.recorded(w)
+    windows = common.windows(w, kept)
     own: dict[str, list[Receptor]] = {name: [] for name in spec.populations}
     for receptor in receptors(spec):
         own[receptor.population].append(receptor)
@@ -131,15 +162,25 @@ def script(loaded: Loaded, target: Path, edges: bool) -> Script:
     drives = [_drive(w, name, entry, groups) for name, entry in spec.driving]
     drives += [_poisson(w, name, entry, groups, shortest) for name, entry in spec.inputs.items() if hasattr(entry, "synapse")]
     synapses = [_projection(w, name, entry, groups) for name, entry in spec.projections.items()]
-    recorders, saved = _recorders(w, kept, groups, shortest)
+    recorders, saved = _recorders(w, kept, windows, groups, shortest)
     how = "Times are those of snnrun. NEST has no delay of 0: the shortest is one step."
     imports = "import nest\nimport numpy as np\n"
-    setup = f"nest.set(resolution=dt_ms, rng_seed={spec.seed % (2**32 - 2) + 1}, print_time=False)\n"
+    setup = f"nest.set({_tics(w)}resolution=dt_ms, rng_seed={spec.seed % (2**32 - 2) + 1}, print_time=False)\n"
     parts = [common.head(w, target, how, imports), setup + "".join(dict.fromkeys(w.setup))]
     for title, texts in (("neurons", body), ("inputs", drives), ("synapses", synapses), ("the run", [recorders])):
         if any(texts):
             parts += [f"# ---- {title}\n", "\n".join(text for text in texts if text)]
-    return w.finish("\n".join([*parts, saved, common.tail(spec, kept)]).replace("\n\n\n\n", "\n\n\n"))
+    return w.finish("\n".join([*parts, saved, common.tail(spec, kept, windows)]).replace("\n\n\n\n", "\n\n\n"))
+
+
+def _tics(w: Writing) -> str:
+    """How finely NEST counts time, where a step is no whole number of its usual thousandths of a ms."""
+    step = Fraction(w.spec.dt).limit_denominator(_FINEST)
+    if (step * 1000).denominator == 1:
+        return ""
+    if abs(float(step) - w.spec.dt) > 1e-9 * w.spec.dt:
+        w.refuse(("dt",), "NEST counts time in whole parts of a ms, and this is none", "write a step like 0.025 ms")
+    return f"tics_per_ms={step.denominator * math.ceil(1000 / step.denominator)}, "
 
 
 def _shortest(w: Writing) -> float:
@@ -179,7 +220,15 @@ def _neurons(w: Writing, name: str, entry: Any, own: list[Receptor]) -> tuple[st
         if all(values[x].number is not None for x in used):
             found = float(evaluate(node, {x: values[x].number for x in used}, np))
             return Value(number(round(found, 12) if abs(found) < 1e6 else found), found)
-        return Value(written(node, Dialect(lambda v, d: number(v), {}, lambda x: values[x].text)))
+        return Value(written(node, common.plain_python(w, {x: values[x].text for x in used})))
+
+    def listed(texts: tuple[str, ...]) -> str:
+        """Values that are one list in NEST, which all neurons share."""
+        for text in texts:
+            if one(text).number is None:
+                message = f"{text} that differs from neuron to neuron has no place in NEST's model"
+                w.refuse((*path, "model"), message, "write one number")
+        return f"[{', '.join(one(text).text for text in texts)}]"
 
     for needed, only in neuron.needs.items():
         if needed in values and values[needed].number != only:
@@ -188,29 +237,50 @@ def _neurons(w: Writing, name: str, entry: Any, own: list[Receptor]) -> tuple[st
                      "snnrun export brian2 has" if needed == "noise" else f"leave out {needed}")  # fmt: skip
     model, receptors_text, channels, conductances = _acting(w, path, neuron, entry, own)
     texts = {}
-    for key, text in {**neuron.parameters, **(neuron.more if conductances else neuron.currents)}.items():
-        texts[key] = f"[{', '.join(one(t).text for t in text)}]" if isinstance(text, tuple) else one(text).text
+    given = {**neuron.parameters, **(neuron.more if conductances else neuron.currents)}
+    for key, text in given.items():
+        texts[key] = listed(text) if isinstance(text, tuple) else one(text).text
     texts |= {key: repr(value) for key, value in neuron.fixed.items()} | receptors_text
+    if any(receptor.jumps for receptor in own):
+        texts |= {key: "True" for key, field in neuron.jumps.items() if getattr(entry, field)}
     current = _constant(w, name, entry)
-    if current:
+    if current and neuron.held:
         texts["I_e"] = current
     initial = common.initial(w, name, entry, values)
     for key, x in neuron.states.items():
-        if x in initial:
-            values[x] = initial[x]
-            texts[key] = one(x).text
+        every = x if isinstance(x, tuple) else (x,)
+        if set(every) <= set(initial):
+            values |= {x: initial[x] for x in every}
+            texts[key] = listed(x) if isinstance(x, tuple) else one(x).text
+    _left_out(w, name, entry, model, neuron, [*given.values(), *neuron.states.values()])
     if (tau := _tau_minus(w, name)) is not None:
         texts["tau_minus"] = number(tau)
-    listed = {key: value for key, value in texts.items() if value.startswith("[")}
-    if listed:  # which Create would take for values of one neuron each
+    lists = {key: value for key, value in texts.items() if value.startswith("[")}
+    if lists:  # which Create would take for values of one neuron each
         own_model = f"{python}_model"
-        values_text = ", ".join(f'"{key}": {value}' for key, value in listed.items())
+        values_text = ", ".join(f'"{key}": {value}' for key, value in lists.items())
         lines.append(f'nest.CopyModel("{model}", "{own_model}", {{{values_text}}})')
-        model, texts = own_model, {key: value for key, value in texts.items() if key not in listed}
+        model, texts = own_model, {key: value for key, value in texts.items() if key not in lists}
     pairs = [f'"{key}": {value}' for key, value in texts.items()]
     rows = ",\n    ".join(map(", ".join, common.rows(pairs)))
     lines.append(f'{python} = nest.Create("{model}", {n}, params={{\n    {rows},\n}})')
+    if current and not neuron.held:
+        w.helpers["raise_current"] = _RAISE
+        lines.append(f"raise_current({python}, {current})")
     return "\n".join(lines) + "\n", Group(model, channels)
+
+
+def _left_out(w: Writing, name: str, entry: Any, model: str, neuron: Neuron, taken: list[str | tuple[str, ...]]) -> None:
+    """Warnings of what the file gives and NEST's model has not."""
+    expressions = [text for item in taken for text in (item if isinstance(item, tuple) else (item,))]
+    used = {x for text in expressions for x in names(parse(text))} | set(neuron.needs)
+    described = common.model_of(entry)
+    for p in described.parameters:
+        if getattr(entry, p.name, None) is not None and p.name not in used and (p.gives is None or p.gives[0] not in used):
+            w.warn(("populations", name, p.name), f"NEST's {model} has no {p.name}, which is left out", "")
+    for v in described.variables:
+        if getattr(entry.init, v.name, None) is not None and v.name not in used:
+            w.warn(("populations", name, "init", v.name), f"NEST's {model} has no {v.name} to set, which is left out", "")
 
 
 def name_is_ours(w: Writing, entry: Any) -> bool:
@@ -317,7 +387,7 @@ def _currents(w: Writing, path: Key, acting: Acting, kind: str, own: list[Recept
             for side in (1, -1) if sign == 0 else (sign,):
                 taus[side].add(receptor.synapse.tau)
     channels = {}
-    if all(len(found) <= 1 for found in taus.values()):
+    if acting.several != acting.name and all(len(found) <= 1 for found in taus.values()):
         every = next(iter(taus[1] | taus[-1]))
         up, down = (next(iter(taus[side]), every) for side in (1, -1))
         for receptor in own:
@@ -404,8 +474,13 @@ def _place(w: Writing, part: Part) -> str:
 
 _RAISE = '''
 def raise_current(targets, value):
-    """Add to the constant current of neurons."""
-    targets.set(I_e=(np.broadcast_to(targets.get("I_e"), len(targets)) + value).tolist())
+    """Add to the constant current of neurons. Those that have none get it from generators, which are heard a step later."""
+    value = np.broadcast_to(value, len(targets))
+    if "I_e" in targets[0].get():
+        targets.set(I_e=(np.broadcast_to(targets.get("I_e"), len(targets)) + value).tolist())
+    else:
+        generators = nest.Create("dc_generator", len(targets), params={"amplitude": value.tolist()})
+        nest.Connect(generators, targets, "one_to_one", {"delay": dt_ms})
 '''
 
 _INJECT = '''
@@ -415,7 +490,7 @@ def inject(targets, course):
     at = np.flatnonzero(np.diff(course)) + 1
     at, value = np.maximum(at, 2), course[at] - course[0]
     last = np.append(at[1:] != at[:-1], True)[: len(at)]
-    targets.set(I_e=(np.broadcast_to(targets.get("I_e"), len(targets)) + course[0]).tolist())
+    raise_current(targets, course[0])
     if len(at):
         times = np.round((at[last] - 1) * dt_ms, 9)
         generator = nest.Create("step_current_generator", params={"amplitude_times": times, "amplitude_values": value[last]})
@@ -455,7 +530,7 @@ def _drive(w: Writing, name: str, entry: Any, groups: dict[str, Group]) -> str:
     course = w.course(path, entry)
     if course is None:
         return ""
-    w.helpers["inject"] = _INJECT
+    w.helpers |= {"raise_current": _RAISE, "inject": _INJECT}
     lines = [f"course = {course}", *(f"inject({_place(w, part)}, course)" for part in targets)]
     return "\n".join([python, *lines, ""])
 
@@ -825,16 +900,24 @@ def _short(w: Writing, path: Key, rule: Any) -> list[str] | None:
 # ---- recorders -------------------------------------------------------------------------------------------------------
 
 
-def _recorders(w: Writing, kept: list[str], groups: dict[str, Group], shortest: float) -> tuple[str, str]:
+def _recorders(w: Writing, kept: list[str], windows: dict[str, tuple[float, float]], groups: dict[str, Group],
+               shortest: float) -> tuple[str, str]:  # fmt: skip
     lines, saved = [], ["spikes = {"]
     after = []
+    sampled = any(entry.model == "state" for entry in w.spec.monitors.values())
     for name in kept:
         python, entry = w.name("populations", name), w.spec.populations[name]
+        start, stop = windows.get(name, (0.0, w.spec.duration))
         if not hasattr(entry, "init") and entry.model != "poisson":
+            if name in windows:
+                w.helpers["within"] = common.WITHIN
+                steps = ", ".join(str(round(time / w.spec.dt)) for time in (start, stop))
+                after.append(f"{python}_spikes = within(*{python}_spikes, {steps})")
             saved += [f'    "{name}.times": {python}_spikes[1] * dt_ms,', f'    "{name}.neurons": {python}_spikes[0],']
             continue
         recorder = w.name("spikes", f"{name}_recorder")
-        lines.append(f'{recorder} = nest.Create("spike_recorder")')
+        window = f', params={{"start": {number(start)}, "stop": {number(stop)}}}' if name in windows or sampled else ""
+        lines.append(f'{recorder} = nest.Create("spike_recorder"{window})')
         lines.append(f'nest.Connect({python}, {recorder}, syn_spec={{"delay": {number(shortest)}}})')
         after.append(f'{name}_events = {recorder}.get("events")'.replace(f"{name}_events", f"{python}_events"))
         saved += [f'    "{name}.times": np.round({python}_events["times"] / dt_ms) * dt_ms,',
@@ -848,9 +931,8 @@ def _recorders(w: Writing, kept: list[str], groups: dict[str, Group], shortest: 
         for part in w.parts(entry.of):
             if part.population not in groups:
                 continue
-            known = {
-                ours: theirs for theirs, ours in NEURONS.get(w.spec.populations[part.population].model, _NONE).states.items()
-            }
+            states = NEURONS.get(w.spec.populations[part.population].model, _NONE).states
+            known = {ours: theirs for theirs, ours in states.items() if isinstance(ours, str)}
             if left := [x for x in entry.variables if x not in known]:
                 w.warn(
                     ("monitors", name),
@@ -862,17 +944,27 @@ def _recorders(w: Writing, kept: list[str], groups: dict[str, Group], shortest: 
             meter = w.name("states", f"{name}_{part.population}")
             every = w.spec.dt if entry.every is None else entry.every
             record = ", ".join(f'"{known[x]}"' for x in wanted)
-            lines.append(
-                f'{meter} = nest.Create("multimeter", params={{"record_from": [{record}], "interval": {number(every)}}})'
-            )
+            values = [f'"record_from": [{record}]', f'"interval": {number(every)}', *_sampled(w, entry, every)]
+            lines.append(f'{meter} = nest.Create("multimeter", params={{{", ".join(values)}}})')
             lines.append(f'nest.Connect({meter}, {_place(w, part)}, syn_spec={{"delay": {number(shortest)}}})')
             after += [f'{meter}_events = {meter}.get("events")',
                       f'order = np.lexsort(({meter}_events["senders"], {meter}_events["times"]))']  # fmt: skip
             for x in wanted:
                 after.append(f'{meter}_{x} = {meter}_events["{known[x]}"][order].reshape(-1, {part.size})')
                 saved.append(f'    "{name}.{part.population}.{x}": {meter}_{x},')
-    lines += ["nest.Simulate(steps * dt_ms)", "", *after]
+    lines.append("nest.Simulate(steps * dt_ms)")
+    lines += [f"nest.Simulate({number(shortest)})      # in which multimeters hand over their last samples"] if sampled else []
+    lines += ["", *after]
     return "\n".join(lines) + "\n", "\n".join([*saved, "}"])
+
+
+def _sampled(w: Writing, entry: Any, every: float) -> list[str]:
+    """When a multimeter samples: at start + i every, before stop; NEST's does after its start, and at its stop at the latest."""
+    dt, stop = w.spec.dt, w.spec.duration if entry.stop is None else entry.stop
+    found = [f'"start": {number(round(entry.start - dt, 9))}'] if entry.start else []
+    found.append(f'"stop": {number(round(stop - dt, 9))}')
+    rest = round(entry.start / dt) % round(every / dt)
+    return found + ([f'"offset": {number(round(rest * dt, 9))}'] if rest else [])
 
 
 _NONE = Neuron({}, {}, {}, "")

@@ -29,6 +29,9 @@ _TAKEN = {"refr_t", "above", "I_syn_exc", "I_syn_inh", "tau_syn_exc", "tau_syn_i
           "elif", "else", "for", "while", "in", "spike", "continuous", "return", "step", "t", "e", "recordable"}  # fmt: skip
 
 
+_THEIRS = {"parrot", "mcculloch_pitts", "ginzburg", "siegert"}  # of NEST's models those that end in _neuron
+
+
 def named(name: str) -> str:
     """A name in NESTML, where short names, like V and C, are units."""
     if name in (VOLTAGE, CURRENT):
@@ -126,6 +129,8 @@ def _refuse(name: str, *path: str, message: str, hint: str) -> SpecError:
 
 
 def _model(name: str, model: Model) -> str:
+    if name in _THEIRS:
+        raise _refuse(name, message=f"NEST has a {name}_neuron already", hint="use that one, or give the model another name")
     if any(v.noise is not None and not _silent(v.noise, model) for v in model.variables):
         raise _refuse(
             name,

@@ -9,6 +9,7 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from snnrun.document import Fault, Key, SpecError
 from snnrun.language.expression import Call, Comparison, Literal, Logic, Minus, Name, Node, Not, Power, Product, Sum, names
 from snnrun.language.walk import evaluate
 from snnrun.models import connect, described, neurons
-from snnrun.models.described import Model
+from snnrun.models.described import CURRENT, Model
 from snnrun.quantities import Law, is_literal, law_of, plain
 from snnrun.receptors import given_at_first
 from snnrun.selections import Part, parts
@@ -327,9 +328,32 @@ class Dialect(NamedTuple):
     name: Callable[[str], str]
 
 
-def plain_python(texts: Mapping[str, str]) -> Dialect:
-    """Numbers in internal units, and names by their texts."""
-    return Dialect(lambda value, dimension: number(value), {}, lambda name: texts[name])
+def plain_python(w: Writing, texts: Mapping[str, str]) -> Dialect:
+    """Numbers in internal units, names by their texts, and functions of numpy, or those of a few lines in the script."""
+    functions: dict[str, Callable[..., str]] = {
+        name: lambda x, name=name: f"np.{name}({x})" for name in ("exp", "log", "sqrt", "abs", "sin", "cos", "tanh", "cosh")
+    }
+
+    def exprel(x: str) -> str:
+        w.helpers["exprel"] = _EXPREL
+        return f"exprel({x})"
+
+    functions |= {
+        "exprel": exprel,
+        "sigmoid": lambda x: f"(1 / (1 + np.exp(-({x}))))",
+        "min": lambda *of: reduce(lambda a, b: f"np.minimum({a}, {b})", of),
+        "max": lambda *of: reduce(lambda a, b: f"np.maximum({a}, {b})", of),
+        "clip": lambda x, low, high: f"np.clip({x}, {low}, {high})",
+        "where": lambda condition, a, b: f"np.where({condition}, {a}, {b})",
+    }
+    return Dialect(lambda value, dimension: number(value), functions, lambda name: texts[name])
+
+
+_EXPREL = '''
+def exprel(x):
+    """(e^x - 1) / x, and 1 at 0."""
+    return np.where(x == 0, 1, np.expm1(x) / np.where(x == 0, 1, x))
+'''
 
 
 def written(node: Node, dialect: Dialect, least: int = 0) -> str:
@@ -479,7 +503,7 @@ def parameters(w: Writing, name: str, entry: Any) -> dict[str, Value]:
                 found[target] = Value(number(float(complete[target])), float(complete[target]))
             else:
                 texts = {x: f"({found[x].text})" for x in names(node)}
-                found[target] = Value(written(node, plain_python(texts)))
+                found[target] = Value(written(node, plain_python(w, texts)))
                 if not w.edges:
                     w.refuse(
                         (*path, p.name), f"a drawn {' or '.join(texts)} from which {target} follows is not drawn twice", EDGES
@@ -583,26 +607,44 @@ def _own(ends: connect.Sizes) -> str:
     return runs[0] if len(runs) == 1 else f"np.concatenate([{', '.join(runs)}])"
 
 
+def steady(model: Model, v: Any) -> Node:
+    """Where a variable rests: f(0) / (f(0) - f(1)), since its rate is an affine function of it."""
+    inner: dict[str, Node] = {CURRENT: Literal(0.0, "current")}
+    for name, node in model.abbreviations:  # those that depend on it, or on the current
+        if {v.name, *inner} & set(names(node)):
+            inner[name] = node
+    full = inlined(v.rate, inner)
+    low, high = (inlined(full, {v.name: Literal(value, v.dimension)}) for value in (0.0, 1.0))
+    found = simplified(Product((low, simplified(Sum((simplified(low), simplified(high)), (False, True)))), (False, True)))
+    return found if v.dimension == "number" else Product((found, Literal(1.0, v.dimension)), (False, False))
+
+
 def initial(w: Writing, name: str, entry: Any, values: Mapping[str, Value]) -> dict[str, Value]:
-    """Initial values of a population, in their order, of its parameters and of those before; what rests where its own equation
-    has it is left out."""
-    path: Key = ("populations", name, "init")
-    known, found = dict(values), {}
-    for v in model_of(entry).variables:
+    """Initial values of a population, in their order, of its parameters and of those before: what is drawn has a name like N_V in
+    the script, so that it is drawn once."""
+    path, python = ("populations", name, "init"), w.name("populations", name)
+
+    def once(x: str, value: Value) -> Value:
+        return value if value.number is not None else Value(f"{python}_{x}")
+
+    model, known, found = model_of(entry), {x: once(x, value) for x, value in values.items()}, {}
+    for v in model.variables:
         given = getattr(entry.init, v.name, None)
         if given is not None:
             built = lambda x=v.name: w.network.populations[name].initial[x]  # type: ignore[union-attr]  # noqa: E731
             found[v.name] = w.value(f"{name}.init.{v.name}", (*path, v.name), given, built, str(entry.size))
-        elif v.init is not None and set(names(v.init)) <= set(known):
-            used = {x: known[x] for x in names(v.init)}
-            if all(value.number is not None for value in used.values()):
-                exact = float(evaluate(v.init, {x: value.number for x, value in used.items()}, np))
+        else:
+            node = v.init if v.init is not None else inlined(steady(model, v), dict(model.abbreviations))
+            used = {x: known.get(x) for x in names(node)}
+            if None in used.values():
+                continue
+            if all(value.number is not None for value in used.values()):  # type: ignore[union-attr]
+                exact = float(evaluate(node, {x: value.number for x, value in used.items()}, np))  # type: ignore[union-attr]
                 found[v.name] = Value(number(exact), exact)
             else:
-                texts = {x: value.text for x, value in used.items()}
-                found[v.name] = Value(written(v.init, plain_python(texts)))
-        if v.name in found:
-            known[v.name] = found[v.name]
+                texts = {x: value.text for x, value in used.items()}  # type: ignore[union-attr]
+                found[v.name] = Value(written(node, plain_python(w, texts)))
+        known[v.name] = once(v.name, found[v.name])
     return found
 
 
@@ -637,9 +679,9 @@ TAIL = """
 # ---- what is kept: spikes as "<population>.times" in ms and "<population>.neurons", and a raster of them
 
 sizes = {sizes}
-for name, size in sizes.items():
+{spans}for name, size in sizes.items():
     times = spikes[f"{{name}}.times"]
-    print(f"{{name}}: {{len(times):,}} spikes, {{len(times) / size / (steps * dt_ms) * 1e3:.3f}} Hz")
+    print(f"{{name}}: {{len(times):,}} spikes, {{len(times) / size / {span} * 1e3:.3f}} Hz")
 np.savez_compressed(out, **spikes)
 try:
     import matplotlib
@@ -654,28 +696,57 @@ else:
     for name, size in sizes.items():
         axes.plot(spikes[f"{{name}}.times"], spikes[f"{{name}}.neurons"] + first, ".", markersize=1.5, label=name)
         first += size
-    axes.set(xlabel="time (ms)", ylabel="neuron", xlim=(0, steps * dt_ms), title={title!r})
+    axes.set(xlabel="time (ms)", ylabel="neuron", xlim={limits}, title={title!r})
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), markerscale=4, frameon=False)
     figure.savefig(out.with_suffix(".png"), dpi=150, bbox_inches="tight")
 """
 
 
-def tail(spec: Spec, recorded: list[str]) -> str:
-    return TAIL.format(sizes={name: spec.populations[name].size for name in recorded}, title=spec.name)
+def tail(spec: Spec, recorded: list[str], windows: Mapping[str, tuple[float, float]]) -> str:
+    sizes = {name: spec.populations[name].size for name in recorded}
+    values = {"spans": "", "span": "(steps * dt_ms)", "limits": "(0, steps * dt_ms)"}
+    if windows:
+        parts = [windows.get(name, (0.0, spec.duration)) for name in recorded]
+        spans = ", ".join(f"{name!r}: {number(round(b - a, 9))}" for name, (a, b) in zip(recorded, parts, strict=True))
+        limits = f"({number(min(a for a, _ in parts))}, {number(max(b for _, b in parts))})"
+        values = {"spans": f"spans = {{{spans}}}      # ms that were recorded\n", "span": "spans[name]", "limits": limits}
+    return TAIL.format(sizes=sizes, title=spec.name, **values)
 
 
 def recorded(w: Writing) -> list[str]:
     """The populations whose spikes are kept: those that monitors of spikes and rates name, or all neurons."""
     monitors: list[Any] = list(w.spec.monitors.values())
-    for name, entry in w.spec.monitors.items():
-        if entry.model in ("spikes", "rate", "state") and (entry.start or entry.stop is not None):
-            hint = f"leave out what came before {usual(entry.start, 'time')}" if entry.start else ""
-            w.warn(("monitors", name), "a script records the whole run, whatever the start and stop of a monitor", hint)
     found = dict.fromkeys(
         part.population for entry in monitors if entry.model in ("spikes", "rate") for part in w.parts(entry.of)
     )
     neurons = [name for name, entry in w.spec.populations.items() if hasattr(entry, "init")]
     return [name for name in w.spec.populations if name in found] or neurons or list(w.spec.populations)
+
+
+def windows(w: Writing, recorded: list[str]) -> dict[str, tuple[float, float]]:
+    """From when to when the spikes of populations are kept, start < t <= stop in ms, where that is not the whole run."""
+    spec, found = w.spec, {}
+    for name in recorded:
+        asked = {
+            (entry.start, spec.duration if entry.stop is None else entry.stop): key
+            for key, entry in spec.monitors.items()
+            if entry.model in ("spikes", "rate") and any(part.population == name for part in w.parts(entry.of))
+        }
+        starts, stops = zip(*(asked or {(spec.warmup, spec.duration): ""}), strict=True)
+        if len(asked) > 1:
+            said = f"the spikes of {name} are kept from {usual(min(starts), 'time')} to {usual(max(stops), 'time')}"
+            w.warn(("monitors", [*asked.values()][-1]), f"{said}, as all its monitors together need them", "")
+        if (min(starts), max(stops)) != (0.0, spec.duration):
+            found[name] = min(starts), max(stops)
+    return found
+
+
+WITHIN = '''
+def within(neurons, stamps, start, stop):
+    """The spikes of a part of the run, in steps: start < stamp <= stop."""
+    there = (stamps > start) & (stamps <= stop)
+    return neurons[there], stamps[there]
+'''
 
 
 def drawn_file(target: Path) -> Path:
