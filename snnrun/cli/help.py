@@ -20,10 +20,10 @@ _VERBS = {
 }
 _OPTIONS = {  # by the names of their parameters
     "Contents": ("source", "list_", "yaml", "digest", "to", "kind", "pop", "neurons", "t0", "t1", "bin_", "variable",
-                 "projection", "monitor", "page", "port", "open_", "window"),
+                 "over", "projection", "monitor", "page", "port", "open_", "window"),
     "Style": ("width", "height", "font", "font_size", "dark", "dpi"),
     "Changes of the network": ("set_", "seed", "duration", "precision"),
-    "Output": ("output", "edges", "overwrite", "no_plot", "compress"),
+    "Output": ("output", "edges", "overwrite", "no_plot", "compress", "parquet"),
     "Device and speed": ("device", "kernel", "threads", "no_merge"),
     "Points": ("grid", "seeds", "measure", "part", "keep", "workers", "evaluations"),
     "Long runs": ("resume", "checkpoint_every", "max_walltime"),
