@@ -20,7 +20,7 @@ from snnrun.check import Loaded, selection_sizes
 from snnrun.document import Fault, Key, SpecError
 from snnrun.language.expression import Call, Comparison, Literal, Logic, Minus, Name, Node, Not, Power, Product, Sum, names
 from snnrun.language.walk import evaluate
-from snnrun.models import connect, described, neurons
+from snnrun.models import connect, described, monitors, neurons
 from snnrun.models.described import CURRENT, Model
 from snnrun.quantities import Law, is_literal, law_of, plain
 from snnrun.receptors import given_at_first
@@ -715,12 +715,10 @@ def tail(spec: Spec, recorded: list[str], windows: Mapping[str, tuple[float, flo
 
 def recorded(w: Writing) -> list[str]:
     """The populations whose spikes are kept: those that monitors of spikes and rates name, or all neurons."""
-    monitors: list[Any] = list(w.spec.monitors.values())
-    found = dict.fromkeys(
-        part.population for entry in monitors if entry.model in ("spikes", "rate") for part in w.parts(entry.of)
-    )
-    neurons = [name for name, entry in w.spec.populations.items() if hasattr(entry, "init")]
-    return [name for name in w.spec.populations if name in found] or neurons or list(w.spec.populations)
+    spiking = [entry for entry in w.spec.monitors.values() if monitors.MODELS[entry.model].spiking]
+    found = {part.population for entry in spiking if isinstance(entry.of, tuple) for part in w.parts(entry.of)}
+    stateful = [name for name, entry in w.spec.populations.items() if hasattr(entry, "init")]
+    return [name for name in w.spec.populations if name in found] or stateful or list(w.spec.populations)
 
 
 def windows(w: Writing, recorded: list[str]) -> dict[str, tuple[float, float]]:
@@ -730,7 +728,9 @@ def windows(w: Writing, recorded: list[str]) -> dict[str, tuple[float, float]]:
         asked = {
             (entry.start, spec.duration if entry.stop is None else entry.stop): key
             for key, entry in spec.monitors.items()
-            if entry.model in ("spikes", "rate") and any(part.population == name for part in w.parts(entry.of))
+            if monitors.MODELS[entry.model].spiking
+            and isinstance(entry.of, tuple)  # of neurons, not of a projection
+            and any(part.population == name for part in w.parts(entry.of))
         }
         starts, stops = zip(*(asked or {(spec.warmup, spec.duration): ""}), strict=True)
         if len(asked) > 1:
