@@ -103,7 +103,7 @@ def test_what_snnrun_draws_stands_beside_the_script(name, simulator):
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize("name", ["plastic", "alphas", "conductances", "noisy"])
+@pytest.mark.parametrize("name", ["plastic", "plasticities", "alphas", "conductances", "noisy"])
 def test_networks_of_the_comparison_with_the_simulators(name, simulator):
     """What runs in validation/test_exported.py has no name that nothing makes."""
     for edges in (False, True):
@@ -289,6 +289,12 @@ def test_models_in_nestml(name):
     assert f"model {name}_neuron:" in text and text.count("emit_spike()") == 1
 
 
+def test_synapses_in_nestml_have_time_constants_of_their_own():
+    """NEST's tools divide by differences of time constants, and V is no number where one is 0."""
+    assert "tau_syn_exc ms = 4 ms" in nestml.export("mat2")[1] and "tau_syn_inh ms = 8 ms" in nestml.export("mat2")[1]
+    assert "tau_syn_exc ms = 5 ms" in nestml.export("adex")[1]
+
+
 @pytest.mark.parametrize("name", ["adex", "izhikevich", "gif_escape", "glif2", "wang_buzsaki"])  # a few seconds each
 def test_pynestml_has_nothing_against_them(name, tmp_path):
     frontend = pytest.importorskip("pynestml.frontend.pynestml_frontend")
@@ -376,6 +382,15 @@ def test_gates_are_at_rest_where_V_begins(tmp_path):
     known["V"] = -61.0
     rest = described.steady(model, variables["n"], known)
     assert f'"Act_n": {round(float(rest), 12)!r}' in written(tmp_path, "nest", text.format("-61 mV")).text
+
+
+def test_sources_of_plastic_synapses_are_parrots_in_nest(tmp_path):
+    """NEST's devices have static synapses alone; parrots repeat their spikes a step later."""
+    plain = written(tmp_path, "nest", WINDOWS).text
+    assert "parrot" not in plain and 'S = nest.Create("spike_generator"' in plain
+    text = WINDOWS.replace("synapse: {model: delta}", "synapse: {model: delta}, stp: {U: 0.5, tau_d: 90 ms, tau_f: 0 ms}")
+    found = written(tmp_path, "nest", text).text
+    assert "np.maximum(stamps[neurons == i] - 1, 1)" in found and 'S = nest.Create("parrot_neuron", 3)' in found
 
 
 def test_jumps_that_are_kept_are_kept_in_nest(tmp_path):

@@ -626,16 +626,30 @@ def _generator(w: Writing, path: Key, entry: Any, python: str) -> str | None:
     return f'{python} = nest.Create("inhomogeneous_poisson_generator", params={{{", ".join(values)}}})'
 
 
+def _plastic(w: Writing, name: str) -> bool:
+    """Whether synapses of a population are plastic."""
+    return any(
+        (entry.stp is not None or entry.stdp is not None) and any(part.population == name for part in w.parts(entry.pre))
+        for entry in w.spec.projections.values()
+    )
+
+
 def _source(w: Writing, name: str, entry: Any) -> str:
     """A population that spikes by itself: generators of given spikes, or parrots that repeat Poisson trains."""
     python = w.name("populations", name)
     about = f"# {name}: {entry.size:,} {entry.model} sources"
     found = common.trains(w, name, entry)
     if found is not None:
-        params = f'[{{"spike_times": np.sort(stamps[neurons == i]) * dt_ms}} for i in range({entry.size})]'
+        # devices have no plastic synapses: parrots repeat their spikes a step later, and one in the first step comes late
+        repeated = _plastic(w, name)
+        when = "np.maximum(stamps[neurons == i] - 1, 1)" if repeated else "stamps[neurons == i]"
+        params = f'[{{"spike_times": np.sort({when}) * dt_ms}} for i in range({entry.size})]'
         kept = f"{python}_spikes = neurons, stamps"
-        made = f'{python} = nest.Create("spike_generator", {entry.size}, params={params})'
-        return f"{about}\nneurons, stamps = {found}\n{kept}\n{made}\n"
+        made = f'{python}{"_trains" * repeated} = nest.Create("spike_generator", {entry.size}, params={params})\n'
+        if repeated:
+            made += f'{python} = nest.Create("parrot_neuron", {entry.size})\n'
+            made += f'nest.Connect({python}_trains, {python}, "one_to_one", {{"delay": dt_ms}})\n'
+        return f"{about}\nneurons, stamps = {found}\n{kept}\n{made}"
     if entry.model != "poisson":
         return ""
     created = _generator(w, ("populations", name), entry, f"{python}_trains")
@@ -846,6 +860,10 @@ def _synapse(w: Writing, name: str, entry: Any, path: Key, channel: Channel) -> 
     values: dict[str, float] = {}
     if rule.model in ("pair", "song2000", "nearest"):
         model = "stdp_nn_symm_synapse" if rule.model == "nearest" else "stdp_synapse"
+        if rule.model == "nearest":
+            w.warn(
+                (*path, "stdp"), "NEST takes each source to have spiked at 0 ms: spikes of targets before its first one count", ""
+            )
         values = {"lambda": c.up, "alpha": c.down / c.up if c.up else 0.0, "Wmax": w_max * scale, "tau_plus": source,
                   "mu_plus": c.mu_up, "mu_minus": c.mu_down}  # fmt: skip
     elif rule.model == "power":

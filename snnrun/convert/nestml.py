@@ -180,8 +180,11 @@ def _model(name: str, model: Model) -> str:
     if isinstance(ref, float):
         given.append(f"refr_T ms = {number(ref)} ms    # refractory period")
     if model.takes_current:
-        given += ["I_e pA = 0 pA    # constant current", "tau_syn_exc ms = 5 ms    # decay of excitatory currents",
-                  "tau_syn_inh ms = 10 ms    # decay of inhibitory currents"]  # fmt: skip
+        times = {p.default for p in parameters if p.dimension == "time"}
+        exc, inh = (next(usual * x for x in (1, 0.8, 1.2, 0.6) if usual * x not in times) for usual in (5.0, 10.0))
+        given += ["I_e pA = 0 pA    # constant current",
+                  f"tau_syn_exc ms = {number(exc)} ms    # decay of excitatory currents; another one than those of the neuron",
+                  f"tau_syn_inh ms = {number(inh)} ms    # decay of inhibitory currents; the same"]  # fmt: skip
     ports = ["spikes <- spike"]
     if model.takes_current:
         ports = ["exc_spikes <- excitatory spike", "inh_spikes <- inhibitory spike", "I_stim pA <- continuous"]

@@ -39,6 +39,7 @@ _SPIKES = (  # network, simulators, a shorter duration
     ("vreeswijk_sompolinsky", "nest brian2", "200 ms"),
     ("vogels2011", "brian2", "100 ms"),
     ("plastic", "nest brian2", ""),
+    ("plasticities", "nest brian2", ""),
     ("alphas", "nest brian2", ""),
     ("conductances", "brian2", ""),
 )
@@ -52,6 +53,7 @@ _RATES = (  # network, simulators, tolerance, a shorter duration
     ("cuba_stdp", "nest", 0.1, "300 ms"),
     ("synfire", "nest", 0.15, ""),
     ("noisy", "nest brian2", 0.05, ""),
+    ("correlated", "nest", 0.05, ""),
 )
 
 
