@@ -226,6 +226,6 @@ def test_the_page_does_what_it_says(file, monkeypatch, tmp_path):
             assert done.exit_code == 0, (line, done.output)
     assert np.array_equal(space["voltage"]["V_mV"].astype(np.float32), space["E"].traces["V"].values.ravel())
     np.testing.assert_allclose(space["V_in_volts"], space["V"].values * 1e-3, rtol=1e-6)
-    assert np.array_equal(space["arrays"]["spikes/E/times"], space["spikes"].times) and len(space["units"]) == 50
+    assert np.array_equal(space["times"], space["spikes"].times) and len(space["units"]) == 50
     assert len(space["shifted"]) == 50 and Path("state.pdf").exists()
     space["results"].close()
