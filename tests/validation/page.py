@@ -380,11 +380,11 @@ REMAINS = """\
 - **The first 100 ms** of networks under Poisson trains are not compared: a generator of NEST begins a delay later, so the first
   volley of `brunel_b` falls into other bins. With `delay: 1.5 ms` on the background it was as synchronous here as there
   (measured once, by hand).
-- **On a GPU** fourteen networks of `configs/` ran 0.1 to 1 s, on an NVIDIA H200 with jax 0.11.2, beside the XLA kernel on the CPU of
-  the same machine. Of `einet` and `cuba` (in both precisions), `coba`, `brunel_c`, `cobahh`, `izhikevich`, `spatial_ei`, `song2000`,
-  `mongillo2008`, `adex_ai` and the two pairs every spike was the same (V to 1e-5 mV in float32 and equal in float64; of `cobahh` to
-  5e-4 mV). `vogels2011` had 17,868 spikes of E instead of 17,880, and in `wang2002` some spikes of one population came in other steps:
-  exponentials of a GPU differ in the last bit. For networks this small a GPU is slow, because each step is many small launches: a second
-  of `einet` took 5.8 s instead of 0.22, of `cuba` 1.6 s instead of 0.14, 0.3 s of `brunel_c` 8.8 s instead of 1.0. Ensembles,
-  theory and the microcircuit were not run there.
+- **On a GPU** fourteen networks of `configs/` ran 0.1 to 1 s, on an NVIDIA H200 with jax 0.11.2, beside the XLA kernel on the
+  CPU of the same machine. Of `einet` and `cuba` (in both precisions), `coba`, `brunel_c`, `cobahh`, `izhikevich`,
+  `spatial_ei`, `song2000`, `mongillo2008`, `adex_ai` and the two pairs every spike was the same (V to 1e-5 mV in float32 and
+  equal in float64; of `cobahh` to 5e-4 mV). `vogels2011` had 17,868 spikes of E instead of 17,880, and in `wang2002` some
+  spikes of one population came in other steps: exponentials of a GPU differ in the last bit. For networks this small a GPU is
+  slow, because each step is many small launches: a second of `einet` took 5.8 s instead of 0.22, of `cuba` 1.6 s instead of
+  0.14, 0.3 s of `brunel_c` 8.8 s instead of 1.0. Ensembles, theory and the microcircuit were not run there.
 """
