@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from recordings import snnrun
 
-from snnrun import check, document, fit
+from snnrun import appended, check, document, fit
 from snnrun.document import Override, SpecError
 from snnrun.fit.block import Free, Term
 from snnrun.fit.known import known
@@ -172,6 +172,15 @@ def test_another_fit_in_the_folder_is_left_alone_and_more_evaluations_go_on(net)
     net.write_text(net.read_text().replace("tolerance: 0.5 Hz", "tolerance: 0.7 Hz"))
     assert "has another fit" in snnrun("fit", "net.yaml", cwd=net.parent, code=2).stderr
     snnrun("fit", "net.yaml", "--evaluations", 20, "--overwrite", "--quiet", "--no-plot", cwd=net.parent, code=ANY)
+
+
+def test_two_processes_do_not_work_on_one_fit(net):
+    snnrun("fit", "net.yaml", "--evaluations", 20, "--quiet", "--no-plot", cwd=net.parent, code=ANY)
+    table = net.parent / "net_fit" / "evaluations.csv"
+    before = table.read_bytes()
+    with appended.appending(table, []):
+        assert "another process is working on" in snnrun("fit", "net.yaml", cwd=net.parent, code=2).stderr
+    assert table.read_bytes() == before
 
 
 def test_references_are_read_and_reached_by_themselves(net):

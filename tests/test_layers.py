@@ -11,7 +11,21 @@ ROOT = Path(__file__).parents[1] / "snnrun"
 
 # From the bottom up; a module imports only from rows above its own in this list, or from its own package.
 ROWS = [
-    {"files", "lazy", "optional", "units", "terminal", "plan", "signals", "statistics", "examples", "colours", "rows", "workers"},
+    {
+        "files",
+        "lazy",
+        "optional",
+        "units",
+        "terminal",
+        "plan",
+        "signals",
+        "statistics",
+        "examples",
+        "colours",
+        "rows",
+        "workers",
+        "appended",
+    },
     {"document", "apart", "language"},
     {"selections"},
     {"quantities", "constants"},

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from recordings import snnrun
 
-from snnrun import check, document, statistics, trial, workers
+from snnrun import appended, check, document, statistics, trial, workers
 from snnrun import sweep as many
 from snnrun.document import SpecError
 from snnrun.results import Results
@@ -143,9 +143,19 @@ def test_the_folder_of_another_sweep_is_left_alone(net):
 
 def test_two_processes_do_not_work_on_one_part(net):
     snnrun("sweep", "net.yaml", *GRID, "-o", "out", cwd=net.parent)
-    with table.appending(net.parent / "out", table.Part(), []):
+    with appended.appending(net.parent / "out" / table.Part().file, []):
         net_again = snnrun("sweep", "net.yaml", *GRID, "-o", "out", cwd=net.parent, code=2)
     assert "another process is working on" in net_again.stderr
+
+
+def test_results_that_are_to_be_kept_are_made_where_they_are_missing_and_go_with_their_sweep(net):
+    snnrun("sweep", "net.yaml", *GRID, "-o", "out", cwd=net.parent)
+    told = json.loads(snnrun("sweep", "net.yaml", *GRID, "-o", "out", "--keep", "--json", cwd=net.parent).stdout)
+    kept = net.parent / "out" / "results"
+    assert told["done"] == 4 and len(list(kept.iterdir())) == 4
+    snnrun("sweep", "collect", "out", cwd=net.parent)
+    snnrun("sweep", "net.yaml", "--seeds", 2, "-o", "out", "--overwrite", cwd=net.parent)
+    assert not list(kept.iterdir()) and not (net.parent / "out" / "sweep.png").exists()
 
 
 # ---- runs in memory --------------------------------------------------------------------------------------------------

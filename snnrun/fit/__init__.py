@@ -6,19 +6,18 @@ A candidate is run with all seeds; what is measured is averaged over them, and t
 them, and is all that a search needs to go on.
 """
 
-import csv
 import hashlib
-import io
 import json
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from snnrun import check, document, results, statistics, workers
+from snnrun import appended, check, document, results, statistics, workers
 from snnrun.document import Override, SpecError, path_of
 from snnrun.files import in_place_of
 from snnrun.fit import block
@@ -124,13 +123,13 @@ def run(job: Job, watcher: Watcher | None = None, stop: Callable[[], bool] = lam
     identity = _identity(job)
     _begin(job, identity)
     columns = ["candidate", *(free.path for free in fit.free), "seed", "status", *(term.name for term in fit.terms), "loss"]
-    there = _before(job.folder / EVALUATIONS, columns, len(fit.seeds))
     looking, found, ended, number = search(fit), None, True, 0
     every: list[Candidate] = []
     count = min(job.workers, fit.population * len(fit.seeds))
-    watcher.begin(fit, len(there), count)
     arguments = (job.file, job.overrides, fit, job.kernel)
-    with _appending(job.folder / EVALUATIONS, columns) as put, workers.team(_Worker, arguments, count) as team:
+    with _appending(job, columns) as rows, workers.team(_Worker, arguments, count) as team:
+        there, put = _by_candidate(rows.before), rows.put
+        watcher.begin(fit, len(there), count)
         while (places := looking.ask()) is not None:
             candidates = [(len(every) + i, tuple(map(float, place))) for i, place in enumerate(places)]
             generation = _evaluated(fit, fit.seeds_of(number), candidates, there, team, put, stop)
@@ -279,40 +278,21 @@ def _begin(job: Job, identity: str) -> None:
             partial.write_text(json.dumps({"schema": SCHEMA, "identity": identity, "ended": False}, indent=1) + "\n")
 
 
-def _before(path: Path, columns: list[str], seeds: int) -> dict[int, list[dict[str, str]]]:
-    """The rows of the candidates that have been run with all seeds; what comes after them is cut off."""
-    if not path.exists():
-        return {}
-    text = path.read_text()
-    lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)
-    whole = 1 + (len(lines) - 1) // seeds * seeds if lines else 0
-    with path.open("r+") as file:
-        file.truncate(len("".join(lines[:whole]).encode()))
+@contextmanager
+def _appending(job: Job, columns: list[str]) -> Iterator[appended.Table]:
+    path = job.folder / EVALUATIONS
+    try:
+        with appended.appending(path, columns, len(job.fit.seeds)) as rows:
+            yield rows
+    except appended.Busy:
+        raise Refused(f"another process is working on {path}", "wait for it, or use --output for another folder") from None
+
+
+def _by_candidate(rows: list[dict[str, str]]) -> dict[int, list[dict[str, str]]]:
     found: dict[int, list[dict[str, str]]] = {}
-    for row in csv.DictReader(io.StringIO("".join(lines[:whole]))):
+    for row in rows:
         found.setdefault(int(row["candidate"]), []).append(row)
     return found
-
-
-class _appending:
-    """A function that adds a row to a table, at once and as a whole."""
-
-    def __init__(self, path: Path, columns: list[str]) -> None:
-        self._path, self._columns = path, columns
-
-    def __enter__(self) -> Callable[[dict[str, Any]], None]:
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        if not os.fstat(self._file).st_size:
-            self._put(None)
-        return self._put
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._file)
-
-    def _put(self, row: dict[str, Any] | None) -> None:
-        writer = csv.DictWriter(text := io.StringIO(), self._columns, restval="", lineterminator="\n")
-        writer.writeheader() if row is None else writer.writerow(row)
-        os.write(self._file, text.getvalue().encode())
 
 
 def _write(job: Job, outcome: Outcome, identity: str) -> None:

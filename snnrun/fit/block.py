@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from snnrun import statistics, units
 from snnrun.document import Document, Fault, Key, SpecError, nearest
+from snnrun.results import ResultsError
 
 SECTION = "fit"
 METHODS = ("cma", "random", "grid")
@@ -350,7 +351,7 @@ class _Reading:
             return None
         try:
             found = self.trains_of(raw["file"])
-        except Exception as error:  # whatever is wrong with a file
+        except (ResultsError, OSError) as error:
             self.fault((*path, "file"), str(error))
             return None
         if population not in found:

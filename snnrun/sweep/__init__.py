@@ -7,11 +7,12 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from snnrun import document, results, statistics, workers
+from snnrun import appended, document, results, statistics, workers
 from snnrun.document import Override, SpecError
 from snnrun.request import Refused
 from snnrun.request import Request as RunRequest
@@ -114,14 +115,13 @@ def run(job: Job, watcher: Watcher | None = None, stop: Callable[[], bool] = lam
     given, points = planned(job)
     given.write(job.folder, job.overwrite)
     there = table.rows(job.folder)
-    open_ = [point for point in points if point.number not in there or there[point.number]["status"] != DONE]
+    open_ = [point for point in points if not _is_done(job, point, there)]
     open_.sort(key=lambda point: (point.seed, point.number))  # the edges of one seed are drawn once by a worker
     count = max(min(job.workers, len(open_)), 1)
     watcher.begin(len(points), len(points) - len(open_), count)
     done = failed = 0
     arguments = (job.file, job.overrides, job.measures, job.folder / table.RESULTS if job.keep else None, job.kernel)
-    appending = table.appending(job.folder, job.part, table.columns(given))
-    with appending as put, workers.team(_Worker, arguments, count) as team:
+    with _appending(job, table.columns(given)) as put, workers.team(_Worker, arguments, count) as team:
         for point, found in team.run(open_, stop):
             row = found if isinstance(found, dict) else _row(point, LOST, message=found.why)
             put(row)
@@ -131,6 +131,26 @@ def run(job: Job, watcher: Watcher | None = None, stop: Callable[[], bool] = lam
     missing = given.points - sum(row["status"] == DONE for row in found.values())
     target = None if missing and job.part.of > 1 else table.collected(job.folder, given, found)
     return Outcome(len(points), len(points) - len(open_), done, failed, missing, target, time.monotonic() - began)
+
+
+def _is_done(job: Job, point: Point, there: dict[int, Row]) -> bool:
+    row = there.get(point.number)
+    return row is not None and row["status"] == DONE and (not job.keep or _results(job.folder / table.RESULTS, point).exists())
+
+
+def _results(folder: Path, point: Point) -> Path:
+    return folder / f"{point.number:06d}.h5"
+
+
+@contextmanager
+def _appending(job: Job, columns: list[str]) -> Iterator[Callable[[dict[str, Any]], None]]:
+    path = job.folder / job.part.file
+    try:
+        with appended.appending(path, columns) as rows:
+            yield rows.put
+    except appended.Busy:
+        hint = "wait for it, or give each job a part of its own: --part"
+        raise Refused(f"another process is working on {path}", hint) from None
 
 
 def _row(point: Point, status: str, **more: Any) -> Row:
@@ -167,7 +187,7 @@ class _Worker:
             return self._trials.run(loaded).trains
         from snnrun import run
 
-        target = self._keep / f"{point.number:06d}.h5"
+        target = _results(self._keep, point)
         texts = [f"{document.dotted(item.path)}={item.value}" for item in (*self._overrides, *point.overrides())]
         run.simulate(RunRequest(loaded, target, texts, True, self._kernel, "cpu", 1, plot=False))
         with results.Results(target) as opened:

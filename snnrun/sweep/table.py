@@ -10,16 +10,13 @@ that a power failure has cut short is cut off.
 """
 
 import csv
-import fcntl
-import io
 import json
-import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from snnrun import appended
 from snnrun.files import in_place_of
 from snnrun.request import Refused
 
@@ -62,7 +59,12 @@ class Definition(NamedTuple):
             what = _difference(there, self)
             raise Refused(f"{folder} has another sweep: {what}", "use --output for another folder, or --overwrite to begin anew")
         if there is not None and there.identity != self.identity:
-            for path in [*_parts(folder), folder / TABLE]:
+            made = [
+                folder / TABLE,
+                *(folder / TABLE).parent.glob(f"{Path(TABLE).stem}.p*"),
+                *(folder / RESULTS).glob("[0-9]*.h5"),
+            ]
+            for path in [*_parts(folder), *made]:
                 path.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         if there is None or there.identity != self.identity:
@@ -104,42 +106,11 @@ def rows(folder: Path) -> dict[int, Row]:
     """The rows of all parts, by the number of the point; of several of a point the one that is done, or the last one."""
     found: dict[int, Row] = {}
     for path in _parts(folder):
-        text = path.read_text()
-        for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
+        for row in appended.rows(path.read_text()):
             number = int(row["point"])
             if number not in found or found[number]["status"] != DONE:
                 found[number] = row
     return found
-
-
-@contextmanager
-def appending(folder: Path, part: Part, columns: list[str]) -> Iterator[Any]:
-    """A function that adds a row to the file of a part. Raises Refused where another process does that, and OSError."""
-    path = folder / part.file
-    with path.open("a+", newline="") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            hint = "wait for it, or give each job a part of its own: --part"
-            raise Refused(f"another process is working on {path}", hint) from None
-        except OSError:
-            pass  # a file system without locks
-        file.seek(0)
-        text = file.read()
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            file.truncate(len(whole.encode()))
-        writer = csv.DictWriter(buffer := io.StringIO(), columns, restval="", lineterminator="\n")
-
-        def put(row: dict[str, Any] | None) -> None:
-            buffer.seek(0)
-            buffer.truncate()
-            writer.writeheader() if row is None else writer.writerow(row)
-            os.write(file.fileno(), buffer.getvalue().encode())
-
-        if not whole:
-            put(None)
-        yield put
 
 
 def columns(given: Definition) -> list[str]:
